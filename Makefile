@@ -1,0 +1,36 @@
+# Everything runs in .venv, made on first use; PYTHON=python3.12 chooses another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check drills format clean
+
+demo: $(INSTALLED)  ## the main job end to end on video it makes itself
+	$(BIN)/vfm demo vfm-demo
+
+test: check  ## what CI runs, under its short name
+
+check: $(INSTALLED)  ## style, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+drills: $(INSTALLED)  ## the long fault drills that `make test` leaves out
+	$(BIN)/python -m pytest -m slow
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) vfm-demo
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "vfm needs Python 3.11 or newer and $(PYTHON) is older: run make PYTHON=/path/to/python3.11"; exit 3; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' -c constraints.txt
+	@touch $@

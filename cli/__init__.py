@@ -1,0 +1,1 @@
+"""The ``vfm`` command: one file per verb under ``commands``; nothing imports this package."""

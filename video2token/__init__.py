@@ -1,0 +1,1 @@
+"""Videos to columns, once, offline: frames and every training target."""
