@@ -1,0 +1,114 @@
+"""Reads single members and JPEGs of one column out of its tars, by memory map, each checked before use."""
+
+import mmap
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vfm.shards.errors import DamageError
+from vfm.shards.index import FRAME_FIELD, Index, Span, concatenate, empty_index
+from vfm.shards.manifest import ShardReport, tar_path
+
+# Each map holds a file descriptor, of which a process may have 1024; mapping again costs microseconds.
+_MAX_OPEN_SHARDS = 128
+
+
+class ColumnReader:
+    """One column of a dataset, opened for reading; rows count through all of its shards.
+
+    Nothing is opened before the first read. Pickling drops what is open, so that a worker, forked or
+    spawned, opens its own.
+
+    Attributes:
+        name: the column's name.
+        index: the index of all shards as one.
+        tar_hashes: SHA-256 of each shard's tar, None where a shard has no samples.
+    """
+
+    def __init__(self, folder: Path, *, reports: Sequence[ShardReport], indexes: Sequence[Index]) -> None:
+        """Take a column whose reports and indexes were read, in the order of the shards.
+
+        Args:
+            folder: the column's folder.
+            reports: one for each shard.
+            indexes: one for each shard that holds samples.
+        """
+        self.name = folder.name
+        self.index = concatenate(indexes) if indexes else empty_index(())
+        self.tar_hashes = tuple(report.sha256 for report in reports)
+        self._folder = folder
+        self._shards = tuple(report.shard for report in reports)
+        self._sizes_bytes = tuple(report.size_bytes for report in reports)
+        self._starts = np.cumsum([0, *(report.num_samples for report in reports)])
+        self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": OrderedDict()}
+
+    def member(self, row: int, field: str) -> memoryview:
+        """Return the bytes of a member, read-only.
+
+        Raises:
+            DamageError: they do not match their checksum, or their tar is gone or cut.
+            KeyError: the column has no such field.
+        """
+        return self._read(row, self.index.member(row, field), what=field)
+
+    def frame(self, row: int, time: int) -> memoryview:
+        """Return the bytes of one JPEG, read-only.
+
+        Raises:
+            DamageError: they do not match their checksum, or their tar is gone or cut.
+            IndexError: the sample has no such frame.
+        """
+        return self._read(row, self.index.frame(row, time), what=f"{FRAME_FIELD} (frame {time})")
+
+    def shard_of(self, row: int) -> str:
+        """Return the name of the shard that holds a row."""
+        return self._shards[self._shard_number(row)]
+
+    def _shard_number(self, row: int) -> int:
+        return int(np.searchsorted(self._starts, row, side="right")) - 1
+
+    def _read(self, row: int, span: Span, *, what: str) -> memoryview:
+        tar = self._map(self._shard_number(row))
+        view = memoryview(tar)[span.offset : span.offset + span.size_bytes]
+        if zlib.crc32(view) != span.crc32:
+            key = self.index.keys[row].decode()
+            path = tar_path(self._folder, self.shard_of(row))
+            raise DamageError(
+                f"{key}.{what} of column {self.name} in {path} does not match its checksum: "
+                f"run `vfm inspect {self._folder.parent} --verify`."
+            )
+        return view
+
+    def _map(self, number: int) -> mmap.mmap:
+        tar = self._maps.get(number)
+        if tar is None:
+            tar = self._maps[number] = self._open(number)
+            if len(self._maps) > _MAX_OPEN_SHARDS:
+                # Dropped, not closed: arrays made from its bytes may be in use and keep it alive.
+                self._maps.popitem(last=False)
+        self._maps.move_to_end(number)
+        return tar
+
+    def _open(self, number: int) -> mmap.mmap:
+        path = tar_path(self._folder, self._shards[number])
+        expected_bytes = self._sizes_bytes[number]
+        try:
+            with path.open("rb") as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                if size_bytes == expected_bytes:
+                    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except FileNotFoundError:
+            size_bytes = 0
+        # Reading a map of a shorter file would end the process with SIGBUS, so sizes are compared first.
+        raise DamageError(
+            f"{path} has {size_bytes} bytes where its report says {expected_bytes}: restore it from a copy, "
+            f"or delete {path.with_suffix('.json').name} beside it and run the command that made it again."
+        )

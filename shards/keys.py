@@ -1,0 +1,43 @@
+"""Keys: the short, safe, unique names of samples."""
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+
+from vfm.shards.errors import UsageError
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
+_MAX_SLUG = 80
+
+
+def derive_key(identity: str) -> str:
+    """Return the key of a source: a readable slug of its path and 8 hexadecimal digits of its hash.
+
+    The slug is the path without its extension, every run of other characters made one ``-``, and its last
+    80 characters where it is longer, because the end of a path says most. ``walk/cam 1.mp4`` gives
+    ``walk-cam-1-…``. It never starts with ``-``, ``_`` or a dot, so it is safe as a file name, an option
+    and a member name (WebDataset keeps names that start with ``__`` for itself).
+
+    Args:
+        identity: the source's stable name relative to its root, POSIX style; may hold lone surrogates.
+    """
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    path = PurePosixPath(identity)
+    slug = _UNSAFE.sub("-", str(path.with_suffix("")) if path.name else identity)
+    slug = slug[-_MAX_SLUG:].strip("-_") or "video"
+    return f"{slug}-{digest}"
+
+
+def check_key(key: str) -> str:
+    """Return ``key`` when it may name a sample.
+
+    Raises:
+        UsageError: it is not 1 to 120 of ``A-Z a-z 0-9 _ -``, or it starts with ``-`` or ``__``.
+    """
+    if not _KEY.fullmatch(key) or key.startswith(("-", "__")):
+        raise UsageError(
+            f"Key {key!r} cannot name a sample: "
+            "use 1 to 120 letters, digits, _ and -, not starting with - or __."
+        )
+    return key

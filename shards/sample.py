@@ -1,0 +1,119 @@
+"""What is known about one sample, and about one source that did not become a sample."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self
+
+from vfm.shards.atomic import canonical_json, parse_json
+from vfm.shards.errors import DamageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleMeta:
+    """The ``KEY.json`` of a sample: where its frames come from and how they were taken.
+
+    Attributes:
+        key: the sample's name.
+        source: the source's ``identity``: its stable name relative to its root.
+        outcome: ``ok``, or ``partial`` when frames are kept although the source is damaged.
+        fps: the regular grid's rate in frames per second; None when the rule is another.
+        sampling: the rule: ``grid`` and others.
+        num_frames: how many frames are stored, at least 1.
+        pts_s: presentation time in the source of each stored frame, seconds, one per frame.
+        width_px: width of the stored frames.
+        height_px: height of the stored frames.
+        source_width_px: coded width of the source before rotation.
+        source_height_px: coded height of the source before rotation.
+        source_fps: the source's average rate, None when it tells none.
+        source_duration_s: the source's duration in seconds, None when it tells none.
+        codec: codec of the source, such as ``h264``.
+        pix_fmt: its pixel format, such as ``yuv420p``.
+        container: its container format, such as ``mov,mp4,m4a,3gp,3g2,mj2``.
+        rotation_deg: clockwise rotation that was applied: 0, 90, 180 or 270.
+        sample_aspect_ratio: of the source, such as ``1:1``.
+        color: of the source: ``space``, ``range``, ``primaries``, ``transfer``.
+        label: class name, None when unknown.
+        caption: text, None when unknown.
+        split: such as ``train``, None when unknown.
+        num_decode_errors: how many errors the decoder met and passed over.
+        damage: one sentence for each kind of damage; empty for ``ok``.
+    """
+
+    key: str
+    source: str
+    outcome: Literal["ok", "partial"]
+    fps: float | None
+    sampling: str
+    num_frames: int
+    pts_s: tuple[float, ...]
+    width_px: int
+    height_px: int
+    source_width_px: int
+    source_height_px: int
+    source_fps: float | None
+    source_duration_s: float | None
+    codec: str
+    pix_fmt: str
+    container: str
+    rotation_deg: int
+    sample_aspect_ratio: str
+    color: dict[str, str]
+    label: str | None = None
+    caption: str | None = None
+    split: str | None = None
+    num_decode_errors: int = 0
+    damage: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a sample that contradicts itself."""
+        if self.num_frames < 1 or len(self.pts_s) != self.num_frames:
+            raise ValueError(f"{self.key}: {self.num_frames} frames but {len(self.pts_s)} times")
+        if self.outcome not in {"ok", "partial"}:
+            raise ValueError(f"{self.key}: outcome {self.outcome!r} is neither ok nor partial")
+
+    def to_json(self) -> bytes:
+        """Return canonical JSON, the same bytes for the same sample."""
+        return canonical_json(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Return the sample of a ``KEY.json``.
+
+        Raises:
+            DamageError: the bytes are not what ``to_json`` writes.
+        """
+        value = parse_json(data, name="A sample's .json member")
+        try:
+            return cls(**{**value, "pts_s": tuple(value["pts_s"]), "damage": tuple(value["damage"])})
+        except (TypeError, KeyError, ValueError) as error:
+            raise DamageError(
+                f"A sample's .json member is damaged ({error}): run `vfm inspect DATA --verify`."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Why a source is in no shard: one line of the quarantine.
+
+    Attributes:
+        key: the key the sample would have had.
+        source: the source's ``identity``.
+        reason: a code to count by: ``empty``, ``not_video``, ``playlist``, ``no_video``, ``truncated``,
+            ``decode_error``, ``timeout``, ``memory``, ``too_large``, ``missing``, ``permission``, …
+        message: one sentence for a person.
+        tool: who refused it, such as ``pyav``.
+    """
+
+    key: str
+    source: str
+    reason: str
+    message: str
+    tool: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """Return the rejection of ``to_dict``."""
+        return cls(**{field.name: str(value[field.name]) for field in fields(cls)})

@@ -1,0 +1,120 @@
+"""Which sample comes when: pure arithmetic, a function of (number of samples, seed, place) alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from vfm.shards.errors import UsageError
+
+Int64 = npt.NDArray[np.int64]
+Draw = tuple[int, int]  # (epoch, index of the sample in the dataset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a loader stands in the endless stream of epochs, over all ranks together.
+
+    Attributes:
+        seed: of the order and of what is random in each sample; 0 or more.
+        epoch: which pass over the dataset.
+        samples_seen: how many samples of that epoch are behind us.
+    """
+
+    seed: int
+    epoch: int = 0
+    samples_seen: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no place has."""
+        if min(self.seed, self.epoch, self.samples_seen) < 0:
+            raise UsageError(
+                f"Seed {self.seed}, epoch {self.epoch} and samples seen {self.samples_seen} name no place: "
+                "use 0 or more for each."
+            )
+
+    def advance(self, count: int, *, num_samples: int) -> "Place":
+        """Return the place ``count`` samples further on, crossing into later epochs where needed."""
+        epochs, samples_seen = divmod(self.samples_seen + count, num_samples)
+        return Place(seed=self.seed, epoch=self.epoch + epochs, samples_seen=samples_seen)
+
+    def to_dict(self) -> dict[str, int]:
+        """Return JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """Return the place of ``to_dict``."""
+        return cls(**value)
+
+
+def epoch_order(num_samples: int, *, seed: int, epoch: int) -> Int64:
+    """Return the order of an epoch: int64 [num_samples], a permutation.
+
+    It sorts raw 64-bit numbers of PCG64, whose stream NumPy never changes, unlike that of ``permutation``;
+    so a run can be resumed with another version of NumPy.
+    """
+    draws = np.random.PCG64(np.random.SeedSequence([seed, epoch])).random_raw(num_samples)
+    return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
+
+
+def batches(num_samples: int, *, place: Place, batch_size: int) -> Iterator[tuple[Place, list[Draw]]]:
+    """Yield batches of one endless stream: the orders of all epochs, one after the other.
+
+    Batches run across the border of epochs, so that every batch is full, nothing is lost or repeated, and
+    all ranks take equal steps. The stream after a place is the same whatever the batch size was before it.
+
+    Yields:
+        The place before the batch, and its ``batch_size`` draws as (epoch, index).
+
+    Raises:
+        UsageError: no samples, or a batch of none.
+    """
+    if num_samples < 1:
+        raise UsageError("There are no samples to draw from: choose another split or another dataset.")
+    if batch_size < 1:
+        raise UsageError(f"A batch cannot hold {batch_size} samples: use 1 or more.")
+    # A place at the very end of an epoch is the start of the next.
+    place = place.advance(0, num_samples=num_samples)
+    stream = _stream(num_samples, place=place)
+    while True:
+        yield place, [next(stream) for _ in range(batch_size)]
+        place = place.advance(batch_size, num_samples=num_samples)
+
+
+def _stream(num_samples: int, *, place: Place) -> Iterator[Draw]:
+    epoch, start = place.epoch, place.samples_seen
+    while True:
+        for index in epoch_order(num_samples, seed=place.seed, epoch=epoch)[start:].tolist():
+            yield epoch, index
+        epoch, start = epoch + 1, 0
+
+
+def rank_share(batch: Sequence[Draw], *, rank: int, world_size: int) -> list[Draw]:
+    """Return the part of a batch that belongs to one rank: contiguous, of equal size on all ranks.
+
+    Raises:
+        UsageError: the batch does not divide by the number of ranks.
+    """
+    share, rest = divmod(len(batch), world_size)
+    if rest or not share:
+        raise UsageError(
+            f"A batch of {len(batch)} does not divide among {world_size} ranks: "
+            f"use a multiple of {world_size} as batch size."
+        )
+    return list(batch[rank * share : (rank + 1) * share])
+
+
+def sample_rng(*, seed: int, epoch: int, key: str) -> np.random.Generator:
+    """Return the generator for everything random in one sample in one epoch, on whatever rank or worker."""
+    return np.random.default_rng([seed, epoch, crc32(key.encode())])
+
+
+def eval_share(num_samples: int, *, rank: int, world_size: int) -> Int64:
+    """Return the samples one rank evaluates: each on one rank, contiguous, shares differ by at most 1."""
+    start = num_samples * rank // world_size
+    end = num_samples * (rank + 1) // world_size
+    return np.arange(start, end, dtype=np.int64)

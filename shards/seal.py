@@ -1,0 +1,36 @@
+"""JSON files that prove themselves: a hash of the content inside, so that one flipped bit is found."""
+
+from pathlib import Path
+from typing import Any
+
+from vfm.shards.atomic import canonical_json, parse_json, readable_json, sha256, write_bytes
+from vfm.shards.errors import DamageError
+
+SEAL = "self_sha256"
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write ``value`` as indented JSON with the hash of its canonical JSON under ``self_sha256``."""
+    write_bytes(path, _sealed(value))
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Return the value of a file that ``write_sealed`` made, without the seal.
+
+    Raises:
+        DamageError: a single bit differs from what was written.
+        FileNotFoundError: there is no such file.
+    """
+    data = path.read_bytes()
+    value = parse_json(data, name=str(path))
+    if not isinstance(value, dict) or SEAL not in value:
+        raise DamageError(f"{path} is damaged, its {SEAL} is missing: restore it from a copy.")
+    value.pop(SEAL)
+    # Rendering again and comparing bytes also finds flips that JSON does not see, such as 1e-5 to 1E-5.
+    if _sealed(value) != data:
+        raise DamageError(f"{path} is damaged, it does not match its {SEAL}: restore it from a copy.")
+    return value
+
+
+def _sealed(value: dict[str, Any]) -> bytes:
+    return readable_json({**value, SEAL: sha256(canonical_json(value))})

@@ -1,0 +1,54 @@
+"""What all tests share: the folder of videos and fixtures beside the checkout, and the marker ``needs``."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+# Tests compute with small tensors: more threads would only wait for each other, on a busy machine for long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _load(name: str) -> ModuleType:
+    """Return a module beside this file; test folders are no packages (importlib mode)."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_toy = _load("toy")
+toy_dataset, write_toy_dataset = _toy.toy_dataset, _toy.write_toy_dataset
+_media = _load("media")
+film, films = _media.film, _media.films
+
+SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs are not met, or fail it when VFM_REQUIRE names the need."""
+    required = os.environ.get("VFM_REQUIRE", "").split(",")
+    for marker in item.iter_markers("needs"):
+        for need in marker.args:
+            if _is_there(need):
+                continue
+            if need in required:
+                pytest.fail(f"VFM_REQUIRE names {need!r} and it is not here", pytrace=False)
+            pytest.skip(f"needs {need!r}, which is not here")
+
+
+def _is_there(need: str) -> bool:
+    """Return whether a need is met: the shared folder, or a library of that name."""
+    return SHARED.is_dir() if need == "shared" else importlib.util.find_spec(need) is not None
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder ``shared`` beside the checkout; the test is marked ``needs("shared")``."""
+    return SHARED.resolve()

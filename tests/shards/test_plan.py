@@ -1,0 +1,113 @@
+"""The plan is fixed by its sources, whatever order they come in."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from vfm.shards.errors import UsageError
+from vfm.shards.plan import Plan, Source, build_plan, read_plan, shard_name, write_plan
+
+MakeSource = Callable[..., Source]
+
+
+@pytest.fixture
+def sources(source: MakeSource) -> list[Source]:
+    return [source(f"v{number}") for number in range(10)]
+
+
+def test_order_is_that_of_the_keys_hashes(sources: list[Source]) -> None:
+    plan = build_plan(sources, samples_per_shard=4)
+    # for i in 0 1 2 3 4 5 6 7 8 9; do echo $(printf v$i | sha256sum) v$i; done | sort
+    expected = ["v0", "v8", "v7", "v1", "v6", "v9", "v4", "v3", "v5", "v2"]
+    assert [source.key for source in plan.sources] == expected
+    assert build_plan(sources[::-1], samples_per_shard=4) == plan
+
+
+def test_shards_hold_every_source_once(sources: list[Source]) -> None:
+    plan = build_plan(sources, samples_per_shard=4)
+    assert plan.num_shards == 3
+    assert [len(plan.shard(i)) for i in range(3)] == [4, 4, 2]
+    assert tuple(s for i in range(3) for s in plan.shard(i)) == plan.sources
+    with pytest.raises(IndexError, match="shard 3 of 3"):
+        plan.shard(3)
+
+
+def test_classes_are_sorted_labels(sources: list[Source]) -> None:
+    plan = build_plan([*sources, replace(sources[0], key="x", label=None)], samples_per_shard=4)
+    assert plan.classes == ("run", "walk")
+    assert plan.has_labels
+    assert not plan.has_captions
+
+
+def test_labels_and_captions_can_be_missing(sources: list[Source]) -> None:
+    plan = build_plan([replace(s, label=None, caption="a dog") for s in sources], samples_per_shard=4)
+    assert (plan.classes, plan.has_labels, plan.has_captions) == ((), False, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"path": "/elsewhere/v0.mp4"}, True),
+        ({"mtime_ns": 7}, True),
+        ({"size_bytes": 7}, False),
+        ({"label": "fly"}, False),
+        ({"caption": "x"}, False),
+        ({"split": "test"}, False),
+        ({"identity": "other/v0.mp4"}, False),
+        ({"key": "v00"}, False),
+    ],
+)
+def test_the_hash_covers_what_samples_follow_from(
+    sources: list[Source], change: dict[str, object], same: bool
+) -> None:
+    plan = build_plan(sources, samples_per_shard=4)
+    changed = build_plan([replace(sources[0], **change), *sources[1:]], samples_per_shard=4)
+    assert (plan.sha256 == changed.sha256) is same
+
+
+def test_the_hash_covers_the_shard_size(sources: list[Source]) -> None:
+    hashes = {build_plan(sources, samples_per_shard=size).sha256 for size in (1, 4, 100)}
+    assert len(hashes) == 3
+
+
+def test_round_trip(sources: list[Source], tmp_path: Path) -> None:
+    plan = build_plan(sources, samples_per_shard=4)
+    write_plan(tmp_path / "plan.parquet", plan)
+    assert read_plan(tmp_path / "plan.parquet") == plan
+    shards = pq.read_table(tmp_path / "plan.parquet").column("shard").to_pylist()
+    assert shards == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+
+
+def test_names_that_are_no_utf8_survive(source: MakeSource, tmp_path: Path) -> None:
+    strange = [os.fsdecode(b"/v/caf\xe9.mp4"), '"quoted".mp4', "日本\n.mp4", "\\udce9.mp4", '"\udce9']
+    plan = Plan(
+        sources=tuple(
+            source(f"k{i}", path=name, identity=name, label=name) for i, name in enumerate(strange)
+        ),
+        samples_per_shard=2,
+    )
+    write_plan(tmp_path / "plan.parquet", plan)
+    assert read_plan(tmp_path / "plan.parquet") == plan
+    assert read_plan(tmp_path / "plan.parquet").sha256 == plan.sha256
+
+
+def test_two_sources_with_one_key_are_both_named(source: MakeSource) -> None:
+    twins = [source("a", identity="x/a.mp4"), source("a", identity="y/a.mp4")]
+    with pytest.raises(UsageError, match=r"key 'a', x/a\.mp4 and y/a\.mp4: give each"):
+        build_plan(twins, samples_per_shard=4)
+
+
+@pytest.mark.parametrize(
+    ("keys", "size", "message"), [([], 4, "no sources"), (["a"], 0, "0 samples"), (["a.b"], 1, "a.b")]
+)
+def test_plans_that_cannot_be(source: MakeSource, keys: list[str], size: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_plan([source(key) for key in keys], samples_per_shard=size)
+
+
+def test_shard_names_sort_as_numbers() -> None:
+    assert [shard_name(i) for i in (0, 42, 999_999)] == ["000000", "000042", "999999"]

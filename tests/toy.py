@@ -1,0 +1,121 @@
+"""A dataset of codes made in a moment, for tests that train: fixture ``toy_dataset``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vfm.shards.index import IndexRow
+from vfm.shards.manifest import Column, Manifest, ShardReport, make_column, write_manifest
+from vfm.shards.npy import to_npy
+from vfm.shards.plan import shard_name
+from vfm.shards.sample import SampleMeta
+from vfm.shards.writer import ShardWriter
+
+VOCAB_SIZE, GRID, NUM_FRAMES, SAMPLES_PER_SHARD = 16, 4, 8, 5
+FRAMES = make_column("frames", kind="frames", fields=("json", "cls"), options={}, source=None)
+
+
+@pytest.fixture
+def toy_dataset(tmp_path: Path) -> Callable[..., Path]:
+    """Return `write_dataset` into a folder of this test."""
+
+    def write(name: str = "data", **options: object) -> Path:
+        return write_dataset(tmp_path / name, **options)  # type: ignore[arg-type]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_toy_dataset() -> Callable[..., Path]:
+    """Return `write_dataset`, for fixtures that outlive a test."""
+    return write_dataset
+
+
+def write_dataset(
+    folder: Path,
+    *,
+    num_samples: int = 12,
+    classes: tuple[str, ...] = ("left", "right"),
+    splits: tuple[str, ...] = ("train", "train", "train", "train", "val", "val"),
+    columns: tuple[str, ...] = ("vq.toy",),
+    unlabelled: tuple[int, ...] = (),
+    codebook: str = "toy",
+) -> Path:
+    """Write a dataset in shards of 5 whose codes drift with the class; classes and splits take turns."""
+    targets = [_target(name, codebook=codebook) for name in columns]
+    num_shards = -(-num_samples // SAMPLES_PER_SHARD)
+    for shard in range(num_shards):
+        numbers = range(shard * SAMPLES_PER_SHARD, min((shard + 1) * SAMPLES_PER_SHARD, num_samples))
+        rows = {
+            i: IndexRow(
+                num_frames=NUM_FRAMES,
+                class_index=i % len(classes) if classes and i not in unlabelled else -1,
+                split=splits[i % len(splits)] if splits else "",
+            )
+            for i in numbers
+        }
+        report = _write_shard(folder, FRAMES, shard_name(shard), rows, frames_sha256=None)
+        for target in targets:
+            _write_shard(folder, target, shard_name(shard), rows, frames_sha256=report.sha256)
+    manifest = Manifest(
+        plan_sha256="0" * 64,
+        num_sources=num_samples,
+        num_shards=num_shards,
+        classes=classes,
+        columns={column.name: column for column in (FRAMES, *targets)},
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def _target(name: str, *, codebook: str) -> Column:
+    options = {"vocab_size": VOCAB_SIZE, "codebook": codebook}
+    return make_column(name, kind="vq", fields=("codes.npy",), options=options, source=FRAMES.fingerprint)
+
+
+def _write_shard(
+    folder: Path, column: Column, shard: str, rows: dict[int, IndexRow], *, frames_sha256: str | None
+) -> ShardReport:
+    with ShardWriter(folder / column.name, shard) as writer:
+        for i, row in rows.items():
+            writer.add(f"clip-{i:03d}", _members(column, i, row), row=row)
+        return writer.commit(column=column.name, fingerprint=column.fingerprint, frames_sha256=frames_sha256)
+
+
+def _members(column: Column, i: int, row: IndexRow) -> dict[str, bytes]:
+    if column.kind == "frames":
+        return {"json": _meta(i, split=row.split).to_json(), "cls": str(row.class_index).encode()}
+    # A bar that moves left or right, from a place that differs from sample to sample; its code is the class.
+    codes = np.zeros((1, NUM_FRAMES, GRID, GRID), dtype=np.uint16)
+    step = 1 if row.class_index % 2 == 0 else -1
+    for time in range(NUM_FRAMES):
+        codes[0, time] = np.arange(GRID) + 1
+        codes[0, time, :, (i // 2 + step * time) % GRID] = 10 + row.class_index
+    return {"codes.npy": to_npy(codes)}
+
+
+def _meta(i: int, *, split: str) -> SampleMeta:
+    return SampleMeta(
+        key=f"clip-{i:03d}",
+        source=f"clip-{i:03d}.mp4",
+        outcome="ok",
+        fps=2.0,
+        sampling="grid",
+        num_frames=NUM_FRAMES,
+        pts_s=tuple(time / 2 for time in range(NUM_FRAMES)),
+        width_px=32,
+        height_px=32,
+        source_width_px=32,
+        source_height_px=32,
+        source_fps=24.0,
+        source_duration_s=4.0,
+        codec="h264",
+        pix_fmt="yuv420p",
+        container="mp4",
+        rotation_deg=0,
+        sample_aspect_ratio="1:1",
+        color={},
+        split=split or None,
+    )
