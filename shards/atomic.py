@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -47,18 +49,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         temp.unlink(missing_ok=True)
 
 
-class naming:  # noqa: N801 (reads as a statement, like contextlib's)
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
     """Put ``path`` into an OSError that names no file, as those of write and fsync do."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(self._path)
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -27,6 +27,8 @@ _toy = _load("toy")
 toy_dataset, write_toy_dataset = _toy.toy_dataset, _toy.write_toy_dataset
 _media = _load("media")
 film, films = _media.film, _media.films
+_stills = _load("stills")
+stills, tiny_codebook = _stills.stills, _stills.tiny_codebook
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 

@@ -72,7 +72,7 @@ def test_the_stock_reader_reads_plain_members(folder: Path) -> None:
 
 
 @pytest.mark.needs("webdataset")
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # what webdataset warns of is not ours
 def test_webdataset_reads_keys_and_members_in_order(make_dataset: Callable[..., Path]) -> None:
     import webdataset
 
@@ -91,7 +91,7 @@ def test_webdataset_reads_keys_and_members_in_order(make_dataset: Callable[..., 
 
 
 @pytest.mark.needs("webdataset")
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")  # what webdataset warns of is not ours
 def test_webdataset_decodes_codes(make_dataset: Callable[..., Path]) -> None:
     import webdataset
 

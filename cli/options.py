@@ -1,0 +1,39 @@
+"""Options that several commands share, so that they are called and explained the same everywhere."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+PATH = click.Path(path_type=Path)
+
+
+def workers(what: str) -> Decorator:
+    """Return ``--workers``; ``what`` says what the processes do."""
+    return click.option(
+        "--workers",
+        "num_workers",
+        type=click.IntRange(min=1),
+        default=num_usable_cores,
+        show_default="one per usable core",
+        metavar="N",
+        help=f"Processes that {what}.",
+    )
+
+
+def as_json() -> Decorator:
+    """Return ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."
+    )
+
+
+def num_usable_cores() -> int:
+    """Return how many cores this process may run on, which a scheduler may have limited."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,165 @@
+"""What commands show: data on stdout, talk and progress on stderr; nothing here knows what it shows."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli.main import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+_LINE_EVERY_S = 5.0
+
+
+def show_json(value: object) -> None:
+    """Print one JSON object on stdout, keys in the order given."""
+    click.echo(json.dumps(value, ensure_ascii=True, allow_nan=False))
+
+
+def show(text: str) -> None:
+    """Print a result on stdout."""
+    click.echo(printable(text))
+
+
+def say(text: str, *, color: str | None = None) -> None:
+    """Print talk on stderr; the colour is for terminals."""
+    click.secho(printable(text), fg=color if sys.stderr.isatty() else None, err=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return rows as text in columns, numbers to the right, for ``show``."""
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    numeric = [
+        bool(rows) and all(isinstance(row[column], int | float) for row in rows)
+        for column in range(len(header))
+    ]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        )
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    return printable(text).replace("\n", "\\n")
+
+
+def make_progress() -> "LineProgress | BarProgress":
+    """Return what draws the progress of a long job: a bar on a terminal, plain lines anywhere else."""
+    return BarProgress() if sys.stderr.isatty() else LineProgress()
+
+
+class _Counts:
+    """How many pieces have come to which end."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what = total, what
+        self.ok = self.partial = self.rejected = self.num_frames = 0
+
+    def add(self, *, ok: int, partial: int, rejected: int, num_frames: int) -> None:
+        self.ok += ok
+        self.partial += partial
+        self.rejected += rejected
+        self.num_frames += num_frames
+
+    @property
+    def done(self) -> int:
+        return self.ok + self.partial + self.rejected
+
+    def details(self) -> str:
+        """Return what else is worth telling; nothing while all is well."""
+        counts = {"partial": self.partial, "rejected": self.rejected, "frames": self.num_frames}
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+class LineProgress:
+    """Progress as plain lines, one in five seconds at most, for log files."""
+
+    def __init__(self) -> None:
+        self._counts = _Counts(0, "")
+        self._said_s, self._said_done = 0.0, 0
+
+    def start(self, total: int, what: str) -> None:
+        """Begin; the first line comes when there is something to tell."""
+        self._counts = _Counts(total, what)
+        self._said_s, self._said_done = time.monotonic(), 0
+
+    def advance(
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
+    ) -> None:
+        """Count, and say so when the last line is old enough; a note is said at once."""
+        self._counts.add(ok=ok, partial=partial, rejected=rejected, num_frames=num_frames)
+        if note:
+            say(f"note: {note}")
+        if time.monotonic() - self._said_s >= _LINE_EVERY_S:
+            self._say()
+
+    def finish(self) -> None:
+        """Say how far it came, unless the last line did."""
+        if self._counts.total and self._counts.done != self._said_done:
+            self._say()
+
+    def _say(self) -> None:
+        now_s, counts = time.monotonic(), self._counts
+        rate = (counts.done - self._said_done) / max(now_s - self._said_s, 1e-3)
+        left = counts.total - counts.done
+        parts = [f"{counts.done} of {counts.total} {counts.what}"]
+        if details := counts.details():
+            parts.append(details)
+        if left and rate:
+            parts.append(f"about {left / rate:.0f} s left")
+        say(", ".join(parts))
+        self._said_s, self._said_done = now_s, counts.done
+
+
+class BarProgress:
+    """Progress as a bar that is redrawn in place."""
+
+    def __init__(self) -> None:
+        self._counts = _Counts(0, "")
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def start(self, total: int, what: str) -> None:
+        """Draw the empty bar."""
+        from rich import progress
+        from rich.console import Console
+
+        self._counts = _Counts(total, what)
+        columns: list[Any] = [
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[details]}", markup=False),
+            progress.TimeRemainingColumn(),
+        ]
+        self._bar = progress.Progress(*columns, console=Console(stderr=True))
+        self._task = self._bar.add_task(printable(what), total=total, details="")
+        self._bar.start()
+
+    def advance(
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
+    ) -> None:
+        """Count and redraw; a note stays above the bar."""
+        self._counts.add(ok=ok, partial=partial, rejected=rejected, num_frames=num_frames)
+        if self._bar is None or self._task is None:
+            return
+        if note:
+            self._bar.console.print(printable(note), style="yellow", markup=False, highlight=False)
+        self._bar.update(self._task, completed=self._counts.done, details=self._counts.details())
+
+    def finish(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from vfm.cli import output
+
+
+def test_json_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    output.show_json({"name": "\x1bü", "count": 2})
+    told = capsys.readouterr().out
+    assert told.isascii()
+    assert told.count("\n") == 1
+    assert json.loads(told) == {"name": "\x1bü", "count": 2}
+    with pytest.raises(ValueError, match="Out of range"):
+        output.show_json({"loss": float("nan")})
+
+
+def test_talk_is_on_stderr_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    output.say("a \x1b[31m name", color="red")
+    assert capsys.readouterr() == ("", "a \\x1b[31m name\n")
+
+
+def test_table_lines_up_numbers_to_the_right() -> None:
+    text = output.table(["name", "count", "share"], [["a\x1bb", 5, 0.5], ["longer", 1234, None]])
+    assert text.splitlines() == [
+        "name    count  share",
+        "a\\x1bb      5  0.5",
+        "longer   1234",
+    ]
+
+
+def test_lines_come_when_there_is_something_to_tell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(output.time, "monotonic", lambda: now_s)
+    progress = output.make_progress()
+    assert isinstance(progress, output.LineProgress)
+    progress.start(100, "videos")
+    progress.advance(ok=1, num_frames=4)
+    assert capsys.readouterr().err == ""
+    now_s = 105.0
+    progress.advance(ok=18, rejected=1, num_frames=16)
+    assert capsys.readouterr().err == "20 of 100 videos, 1 rejected, 20 frames, about 20 s left\n"
+    progress.advance(partial=1, note="look here")
+    assert capsys.readouterr().err == "note: look here\n"
+    progress.finish()
+    assert capsys.readouterr().err.startswith("21 of 100 videos, 1 partial, 1 rejected, 20 frames")
+
+
+def test_bar_counts_and_shows_names_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = output.BarProgress()
+    progress.start(3, "videos")
+    progress.advance(ok=2, num_frames=8, note="[red]\x1b[0m stays text[/red]")
+    progress.advance(rejected=1)
+    progress.finish()
+    told = capsys.readouterr().err
+    assert "3/3" in told
+    assert "1 rejected, 8 frames" in told
+    assert "[red]\\x1b[0m stays text[/red]" in told

@@ -1,0 +1,191 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from vfm.shards.errors import MachineError, UsageError
+from vfm.video2token.sources import list_sources
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode("utf-8", "surrogateescape"))
+    return root
+
+
+def identities(*inputs: Path) -> list[str]:
+    return [source.identity for source in list_sources(inputs, missing="error")]
+
+
+def write_list(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_folder_is_searched_for_videos_in_a_fixed_order(tmp_path: Path) -> None:
+    names = (
+        "b/2.MP4",
+        "b/10.mkv",
+        "a.webm",
+        "b/c/d.Mov",
+        "notes.txt",
+        ".hidden.mp4",
+        ".cache/x.mp4",
+        "still.jpg",
+    )
+    touch(tmp_path, *names)
+    assert identities(tmp_path) == ["a.webm", "b/10.mkv", "b/2.MP4", "b/c/d.Mov"]
+
+
+def test_source_knows_its_file(tmp_path: Path) -> None:
+    touch(tmp_path, "a/b.mp4")
+    (source,) = list_sources([tmp_path], missing="error")
+    assert source.path == str(tmp_path / "a" / "b.mp4")
+    assert source.size_bytes == 7
+    assert source.mtime_ns == (tmp_path / "a" / "b.mp4").stat().st_mtime_ns
+    assert source.key.startswith("a-b-")
+    assert (source.label, source.caption, source.split) == (None, None, None)
+
+
+def test_a_file_is_a_source_whatever_its_name(tmp_path: Path) -> None:
+    assert identities(touch(tmp_path, "film.bin") / "film.bin") == ["film.bin"]
+
+
+def test_several_inputs_begin_with_as_many_parents_as_tell_them_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "one/cam/x.mp4", "two/cam/x.mp4", "three/x.mp4")
+    inputs = (tmp_path / "one/cam", tmp_path / "two/cam", tmp_path / "three/x.mp4")
+    assert identities(*inputs) == ["one/cam/x.mp4", "two/cam/x.mp4", "three/x.mp4"]
+    assert identities(*inputs[:1], inputs[2]) == ["cam/x.mp4", "x.mp4"]
+
+
+def test_identity_does_not_depend_on_where_the_root_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "here", "a/b.mp4")
+    touch(tmp_path / "there", "a/b.mp4")
+    monkeypatch.chdir(tmp_path / "here")
+    assert identities(Path()) == identities(tmp_path / "there") == ["a/b.mp4"]
+
+
+def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path) -> None:
+    touch(tmp_path / "real", "a.mp4")
+    root = touch(tmp_path / "root", "b.mp4")
+    (root / "link.mp4").symlink_to(tmp_path / "real" / "a.mp4")
+    (root / "folder").symlink_to(tmp_path / "real")
+    (root / "loop").symlink_to(root)
+    assert identities(root) == ["b.mp4", "link.mp4"]
+
+
+def test_what_is_no_regular_file_becomes_a_source_without_size(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
+    sizes = {source.identity: source.size_bytes for source in list_sources([tmp_path], missing="error")}
+    assert sizes == {"a.mp4": 5, "dangling.mp4": -1, "pipe.mp4": -1}
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "-rf.mp4", "%03d.mp4", "x\ny.mp4", "$(id).mp4", "日本.mp4", "\udcff.mp4"]
+)
+def test_hostile_names_get_plain_keys(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name)
+    (source,) = list_sources([tmp_path], missing="error")
+    assert source.identity == name
+    assert source.key.replace("-", "").replace("_", "").isalnum()
+    assert source.key.isascii()
+
+
+def test_list_gives_labels_splits_captions_and_keys_in_any_order(tmp_path: Path) -> None:
+    touch(tmp_path, "v/a.mp4", "v/b.mp4")
+    lines = '\ufeffsplit,key,path,caption,label\ntrain,first,v/a.mp4,"A, b",run\n,,./v//b.mp4,,\n\n'
+    first, second = list_sources([write_list(tmp_path / "list.csv", lines)], missing="error")
+    assert (first.identity, first.key, first.split) == ("v/a.mp4", "first", "train")
+    assert (first.caption, first.label) == ("A, b", "run")
+    assert (second.identity, second.split, second.caption, second.label) == ("v/b.mp4", None, None, None)
+    assert second.key.startswith("v-b-")
+
+
+def test_listed_paths_outside_the_lists_folder_stay_relative(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4")
+    path = write_list(tmp_path / "lists" / "l.csv", f"path\n{tmp_path / 'videos' / 'a.mp4'}\n")
+    assert identities(path) == ["../videos/a.mp4"]
+
+
+def test_listed_files_that_are_missing(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    path = write_list(tmp_path / "l.csv", "path\na.mp4\nb.mp4\nc.mp4\nd.mp4\ne.mp4\n")
+    with pytest.raises(
+        UsageError, match=r"b\.mp4, .*d\.mp4 and 1 more are missing, 4 of 5: .*--missing quarantine"
+    ):
+        list_sources([path], missing="error")
+    assert [source.size_bytes for source in list_sources([path], missing="quarantine")] == [5, -1, -1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no column path"),
+        ("video,label\na.mp4,x\n", "unknown column 'video'.*path and any of label, split, caption, key"),
+        ("path,start\na.mp4,3\n", "unknown column 'start'"),
+        ("path,path\na.mp4,a.mp4\n", "or one twice"),
+        ("path,label\na.mp4\n", "line 2 has 1 cells, its header 2"),
+        ("path,label\n,x\n", "line 2 has no usable path"),
+        ('path\n"a.mp4\n', "no CSV file in UTF-8"),
+        ("path\na.mp4\na.mp4\n", r"a\.mp4 is named more than once"),
+        ("path\n", "holds no video"),
+    ],
+)
+def test_list_that_cannot_be_understood(tmp_path: Path, text: str, told: str) -> None:
+    touch(tmp_path, "a.mp4")
+    with pytest.raises(UsageError, match=told):
+        list_sources([write_list(tmp_path / "list.csv", text)], missing="error")
+
+
+def test_list_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_bytes(b"path\n\xff.mp4\n")
+    with pytest.raises(UsageError, match="no CSV file in UTF-8"):
+        list_sources([tmp_path / "l.csv"], missing="error")
+
+
+@pytest.mark.parametrize("name", ["list.txt", "shard.tar", "list.jsonl"])
+def test_lists_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="lists are CSV files"):
+        list_sources([touch(tmp_path, name) / name], missing="error")
+
+
+def test_what_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UsageError, match="There is no .*nowhere"):
+        list_sources([tmp_path / "nowhere"], missing="quarantine")
+    with pytest.raises(UsageError, match="empty holds no video"):
+        list_sources([tmp_path / "empty"], missing="error")
+    with pytest.raises(UsageError, match="neither a file nor a folder"):
+        list_sources([tmp_path / "pipe.mp4"], missing="error")
+
+
+def test_nothing_is_taken_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "a/b.mp4")
+    with pytest.raises(UsageError, match="named twice: name it once"):
+        list_sources([tmp_path, tmp_path], missing="error")
+    with pytest.raises(UsageError, match=r"b\.mp4 is named more than once"):
+        list_sources([tmp_path, tmp_path / "a"], missing="error")
+
+
+def test_unreadable_folder_is_an_error_and_not_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.mp4", "closed/b.mp4")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # tests may run as root, whom no mode stops
+    with pytest.raises(MachineError, match="closed cannot be read .*Permission denied.*change its mode"):
+        list_sources([tmp_path], missing="error")

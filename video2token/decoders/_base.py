@@ -1,0 +1,130 @@
+"""What every decoder takes and gives: the contract, and the parts all of them share."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from vfm.shards import jpeg
+from vfm.shards.errors import UsageError
+from vfm.video2token.decoders import names
+
+# Bounds on what may be allocated for one picture, before anything is.
+MAX_SOURCE_PIXELS = 1 << 26  # 8192 x 8192
+MAX_STORED_PIXELS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractOptions:
+    """How videos become frames, and what one video may cost.
+
+    Attributes:
+        fps: ticks per second of the grid, 0.001 to 1000.
+        size_px: length of the stored frames' short side, 16 to 4096.
+        quality: of the JPEGs, 1 to 100.
+        max_frames: a video that gives more is rejected as ``too_long``.
+        timeout_s: seconds of wall time that one video may take.
+        memory_bytes: address space that a decoding process may use.
+        decoder: a file of ``vfm.video2token.decoders``.
+    """
+
+    fps: float
+    size_px: int = 128
+    quality: int = 90
+    max_frames: int = 36_000
+    timeout_s: float = 600.0
+    memory_bytes: int = 4 << 30
+    decoder: str = "pyav"
+
+    def __post_init__(self) -> None:
+        """Refuse what no decoder can do."""
+        _check("fps", self.fps, 0.001 <= self.fps <= 1000, "0.001 to 1000")
+        _check("size_px", self.size_px, 16 <= self.size_px <= 4096, "16 to 4096")
+        _check("quality", self.quality, 1 <= self.quality <= 100, "1 to 100")
+        _check("max_frames", self.max_frames, self.max_frames >= 1, "1 or more")
+        _check("timeout_s", self.timeout_s, self.timeout_s > 0, "more than 0")
+        _check("decoder", self.decoder, self.decoder in names(), f"one of {', '.join(names())}")
+        _check("memory_bytes", self.memory_bytes, self.memory_bytes >= 1 << 29, "512 MiB or more")
+
+    @property
+    def exact_fps(self) -> Fraction:
+        """The rate as the decimal that was typed: 29.97 is 2997/100."""
+        return Fraction(repr(self.fps))
+
+    def to_column(self) -> dict[str, Any]:
+        """Return the options that the stored bytes follow from, as they stand in the manifest."""
+        return {
+            "fps": self.fps,
+            "size_px": self.size_px,
+            "quality": self.quality,
+            "max_frames": self.max_frames,
+            "decoder": self.decoder,
+            "sampling": "grid",
+        }
+
+
+def _check(name: str, value: object, is_allowed: bool, allowed: str) -> None:
+    if not is_allowed:
+        raise UsageError(f"{name} cannot be {value}: use {allowed}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedVideo:
+    """The frames of one video at the ticks of its grid, and what is known about the video.
+
+    Names that ``SampleMeta`` has too mean the same here.
+
+    Attributes:
+        jpegs: one JPEG for each tick, all of one size.
+        pts_s: presentation time in the source of each of them, seconds.
+        last_s: how long the last of them is shown, seconds.
+    """
+
+    jpegs: tuple[bytes, ...]
+    pts_s: tuple[float, ...]
+    last_s: float
+    width_px: int
+    height_px: int
+    source_width_px: int
+    source_height_px: int
+    source_fps: float | None
+    source_duration_s: float | None
+    codec: str
+    pix_fmt: str
+    container: str
+    rotation_deg: int
+    sample_aspect_ratio: str
+    color: dict[str, str]
+    num_decode_errors: int
+    damage: tuple[str, ...]
+
+
+class DecoderRejected(Exception):  # noqa: N818 (an outcome of a video, not a fault of the program)
+    """The video gives no sample.
+
+    Attributes:
+        reason: code to count by.
+        message: one sentence for a person.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class JpegSink:
+    """Takes RGB frames tick by tick and keeps them as JPEGs."""
+
+    def __init__(self, *, quality: int) -> None:
+        self.jpegs: list[bytes] = []
+        self._quality = quality
+
+    def add(self, frame: np.ndarray) -> None:
+        """Keep a frame, uint8 [H,W,3] RGB."""
+        self.jpegs.append(jpeg.encode(frame, quality=self._quality))
+
+    def repeat(self) -> None:
+        """Keep the frame before once more, without encoding it again."""
+        self.jpegs.append(self.jpegs[-1])

@@ -1,0 +1,287 @@
+"""``vfm extract``: videos to the frames column of a dataset, in processes that may die, in one order."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vfm.shards.index import IndexRow
+from vfm.shards.lock import hold
+from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
+from vfm.shards.plan import Plan, Source, build_plan, shard_name
+from vfm.shards.sample import Rejection, SampleMeta
+from vfm.shards.writer import ShardWriter
+from vfm.video2token import output
+from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.pool import Pool, Reply
+from vfm.video2token.progress import Progress, Silence
+from vfm.video2token.sources import list_sources
+from vfm.video2token.worker import task_of, tool_versions
+
+SAMPLES_PER_SHARD = 256
+_HANDLER = "vfm.video2token.worker:extract_one"
+_MANY_IN_A_ROW = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractResult:
+    """What is in the frames column now, finished before or in this run.
+
+    Attributes:
+        num_sources: ``num_ok + num_partial + num_rejected``.
+        num_ok: samples from sound videos.
+        num_partial: samples from damaged videos.
+        num_rejected: videos in quarantine.
+        rejected_by_reason: the same by reason, most first.
+        num_frames: of all samples.
+        num_shards: of the column.
+        num_shards_before: how many of them were done before this run.
+        size_bytes: of the tars.
+        elapsed_s: wall time of this run.
+    """
+
+    num_sources: int
+    num_ok: int
+    num_partial: int
+    num_rejected: int
+    rejected_by_reason: dict[str, int]
+    num_frames: int
+    num_shards: int
+    num_shards_before: int
+    size_bytes: int
+    elapsed_s: float
+
+
+def extract(
+    inputs: Sequence[Path],
+    data: Path,
+    options: ExtractOptions,
+    *,
+    samples_per_shard: int = SAMPLES_PER_SHARD,
+    num_workers: int = 1,
+    progress: Progress | None = None,
+) -> ExtractResult:
+    """Extract the frames of all videos behind ``inputs``; every file that a list names must exist.
+
+    Raises: as ``list_sources`` and ``extract_sources``.
+    """
+    return extract_sources(
+        list_sources(inputs, missing="error"),
+        data,
+        options,
+        samples_per_shard=samples_per_shard,
+        num_workers=num_workers,
+        progress=progress,
+    )
+
+
+def extract_sources(
+    sources: Sequence[Source],
+    data: Path,
+    options: ExtractOptions,
+    *,
+    samples_per_shard: int = SAMPLES_PER_SHARD,
+    num_workers: int = 1,
+    progress: Progress | None = None,
+) -> ExtractResult:
+    """Extract the frames of ``sources`` into the dataset ``data``, going on where an earlier run ended.
+
+    Every source ends in exactly one shard or in ``quarantine.jsonl``. The tars and indexes are the same
+    bytes for any number of workers, and however often the job was killed and run again.
+
+    Args:
+        sources: any order; the plan has an order of its own.
+        data: folder of the dataset; made when it does not exist.
+        options: how frames are taken, and what one video may cost.
+        samples_per_shard: at most; what a killed job loses is the shard in hand.
+        num_workers: decoding processes.
+        progress: hears how it comes along.
+
+    Raises:
+        UsageError: ``data`` holds another plan, other options, or something else.
+        MachineError: the disk is full or read-only, another job writes there, workers do not start.
+    """
+    begun_s = time.monotonic()
+    plan = build_plan(sources, samples_per_shard=samples_per_shard)
+    output.make_folder(data)
+    with hold(data):
+        column = frames_column(plan, options)
+        tools = tool_versions(options.decoder)
+        output.prepare(data, plan, column, made_with=tools)
+        job = _Job(data, plan=plan, column=column, options=options, tools=tools)
+        reports = job.run(num_workers=num_workers, progress=progress or Silence())
+        write_quarantine(data)
+    return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
+
+
+def frames_column(plan: Plan, options: ExtractOptions) -> Column:
+    """Return the column that ``options`` make of ``plan``; its fingerprint covers both."""
+    known = {"cls": plan.has_labels, "txt": plan.has_captions}
+    return make_column(
+        FRAMES,
+        kind=FRAMES,
+        fields=("json", "mp4", *(field for field, is_known in known.items() if is_known)),
+        options={
+            **options.to_column(),
+            "samples_per_shard": plan.samples_per_shard,
+            "plan_sha256": plan.sha256,
+        },
+        source=None,
+    )
+
+
+class _Job:
+    """One run over the shards that are not done."""
+
+    def __init__(
+        self, data: Path, *, plan: Plan, column: Column, options: ExtractOptions, tools: dict[str, str]
+    ) -> None:
+        self._data = data
+        self._plan = plan
+        self._fingerprint = column.fingerprint
+        self._options = options
+        self._tools = tools
+        self._classes = {label: index for index, label in enumerate(plan.classes)}
+        self._num_in_a_row = 0
+        self.num_before = 0
+
+    def run(self, *, num_workers: int, progress: Progress) -> list[ShardReport]:
+        """Make the missing shards and return the reports of all, in order."""
+        names = [shard_name(index) for index in range(self._plan.num_shards)]
+        found = [read_report(self._data / FRAMES, name) for name in names]
+        # A report of another column, copied in by hand, does not make the shard done.
+        done = {
+            i: report for i, report in enumerate(found) if report and report.fingerprint == self._fingerprint
+        }
+        pending = [index for index in range(len(names)) if index not in done]
+        self.num_before = len(done)
+        progress.start(len(self._plan.sources), "videos")
+        try:
+            self._tell_before(list(done.values()), progress=progress)
+            if pending:
+                done |= dict(self._make(pending, num_workers=num_workers, progress=progress))
+        finally:
+            progress.finish()
+        return [done[index] for index in range(self._plan.num_shards)]
+
+    def _make(
+        self, pending: Sequence[int], *, num_workers: int, progress: Progress
+    ) -> Iterator[tuple[int, ShardReport]]:
+        num_pending = sum(len(self._plan.shard(index)) for index in pending)
+        with Pool(
+            _HANDLER,
+            num_workers=min(num_workers, num_pending),
+            timeout_s=self._options.timeout_s,
+            memory_bytes=self._options.memory_bytes,
+        ) as pool:
+            sources = (source for index in pending for source in self._plan.shard(index))
+            replies = pool.run(task_of(source, self._options) for source in sources)
+            for index in pending:
+                yield index, self._shard(index, replies=replies, progress=progress)
+
+    def _shard(self, index: int, *, replies: Iterator[Reply], progress: Progress) -> ShardReport:
+        """Fill and commit one shard; an exception on the way leaves nothing of it."""
+        begun_s = time.monotonic()
+        rejected: list[Rejection] = []
+        num_partial = 0
+        with output.writing(self._data), ShardWriter(self._data / FRAMES, shard_name(index)) as writer:
+            for source, reply in zip(self._plan.shard(index), replies, strict=False):
+                if rejection := self._rejection(source, reply):
+                    rejected.append(rejection)
+                    progress.advance(rejected=1, note=self._count_in_a_row(rejection))
+                    continue
+                meta = self._add(writer, source, reply)
+                self._num_in_a_row = 0
+                is_partial = meta.outcome == "partial"
+                num_partial += is_partial
+                progress.advance(ok=not is_partial, partial=is_partial, num_frames=meta.num_frames)
+            report = writer.commit(
+                column=FRAMES,
+                fingerprint=self._fingerprint,
+                num_partial=num_partial,
+                rejected=tuple(rejected),
+                elapsed_s=round(time.monotonic() - begun_s, 3),
+                tools=self._tools,
+            )
+        if rejected:
+            with output.writing(self._data):
+                write_quarantine(self._data)
+        return report
+
+    def _add(self, writer: ShardWriter, source: Source, reply: Reply) -> SampleMeta:
+        meta = SampleMeta.from_json(reply.head["meta"].encode())
+        class_index = self._classes.get(source.label, -1) if source.label is not None else -1
+        members = {"json": meta.to_json(), "mp4": reply.body}
+        if self._plan.has_labels:
+            members["cls"] = str(class_index).encode()
+        if self._plan.has_captions:
+            members["txt"] = (source.caption or "").encode()
+        row = IndexRow(
+            num_frames=meta.num_frames,
+            class_index=class_index,
+            split=source.split or "",
+            frame_offsets=reply.head["offsets"],
+            frame_sizes=reply.head["sizes"],
+        )
+        writer.add(source.key, members, row=row)
+        return meta
+
+    def _rejection(self, source: Source, reply: Reply) -> Rejection | None:
+        """Return why there is no sample, None when there is one."""
+        if reply.failure is None and "meta" in reply.head:
+            return None
+        head = reply.head or {}
+        return Rejection(
+            key=source.key,
+            source=source.identity,
+            reason=reply.failure or head["reason"],
+            message=reply.message or head["message"],
+            tool=self._options.decoder,
+        )
+
+    def _count_in_a_row(self, rejection: Rejection) -> str:
+        """Return a warning when so many in a row are rejected that something else must be wrong."""
+        self._num_in_a_row += 1
+        times, rest = divmod(self._num_in_a_row, _MANY_IN_A_ROW)
+        if rest or times & (times - 1):  # at 20, 40, 80, 160, …
+            return ""
+        return (
+            f"{self._num_in_a_row} videos in a row were rejected, the last with {rejection.reason} "
+            f"({rejection.message}): something else than the videos may be wrong, look before it runs on."
+        )
+
+    def _tell_before(self, reports: Sequence[ShardReport], *, progress: Progress) -> None:
+        """Count what earlier runs have done, and say so when they did it with other tools."""
+        for report in reports:
+            num_ok = report.num_samples - report.num_partial
+            num_rejected = len(report.rejected)
+            progress.advance(
+                ok=num_ok, partial=report.num_partial, rejected=num_rejected, num_frames=report.num_frames
+            )
+        if other := next((report.tools for report in reports if report.tools != self._tools), None):
+            progress.advance(
+                note=f"Shards made before were made with {_listed(other)}, now {_listed(self._tools)}."
+            )
+
+
+def _listed(tools: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(tools.items()))
+
+
+def _result(reports: Sequence[ShardReport], *, num_before: int, elapsed_s: float) -> ExtractResult:
+    reasons = Counter(rejection.reason for report in reports for rejection in report.rejected)
+    num_samples = sum(report.num_samples for report in reports)
+    num_partial = sum(report.num_partial for report in reports)
+    return ExtractResult(
+        num_sources=num_samples + reasons.total(),
+        num_ok=num_samples - num_partial,
+        num_partial=num_partial,
+        num_rejected=reasons.total(),
+        rejected_by_reason=dict(reasons.most_common()),
+        num_frames=sum(report.num_frames for report in reports),
+        num_shards=len(reports),
+        num_shards_before=num_before,
+        size_bytes=sum(report.size_bytes for report in reports),
+        elapsed_s=round(elapsed_s, 3),
+    )

@@ -1,0 +1,116 @@
+"""Makes a folder ready to hold a plan's frames, or finds that it holds them already, or something else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vfm.shards.atomic import clean_stale
+from vfm.shards.errors import MachineError, UsageError
+from vfm.shards.lock import LOCK_NAME
+from vfm.shards.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_manifest, write_manifest
+from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
+
+_NUM_NAMED = 3  # how many of many differences a sentence names
+
+
+def make_folder(data: Path) -> None:
+    """Make the folder of a dataset.
+
+    Raises:
+        UsageError: a file is in its place, or it holds what no dataset does.
+        MachineError: it cannot be made.
+    """
+    try:
+        with writing(data):
+            data.mkdir(parents=True, exist_ok=True)
+            names = sorted(path.name for path in data.iterdir())
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{data} is or lies in a file, not a folder: choose another output.") from None
+    ours = {LOCK_NAME, PLAN_NAME}  # all that a job killed early has left
+    strange = [name for name in names if name not in ours and not name.startswith(".")]
+    if strange and MANIFEST_NAME not in names:
+        raise UsageError(
+            f"{data} holds {strange[0]} and is no vfm dataset: choose an output that is empty or new."
+        )
+
+
+def prepare(data: Path, plan: Plan, column: Column, *, made_with: dict[str, str]) -> None:
+    """Write plan and manifest, or see that they are the ones asked for; the caller holds the lock.
+
+    Raises:
+        UsageError: the folder holds another plan or other options.
+        MachineError: it cannot be written.
+    """
+    if (data / MANIFEST_NAME).exists():
+        _refuse_other(data, plan=plan, column=column, manifest=read_manifest(data))
+    with writing(data):
+        clean_stale(data)
+        clean_stale(data / FRAMES)
+        if not (data / MANIFEST_NAME).exists():
+            write_plan(data / PLAN_NAME, plan)
+            write_manifest(data, _manifest(plan, column, made_with=made_with))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError inside the block into a MachineError that says what to do."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, BrokenPipeError):
+        raise  # the first two are faults of the path, the last is a closed terminal
+    except OSError as error:
+        raise MachineError(
+            f"{error.filename or path} cannot be written ({error.strerror}): mend that and run the same "
+            "command again, finished shards are kept."
+        ) from error
+
+
+def _manifest(plan: Plan, column: Column, *, made_with: dict[str, str]) -> Manifest:
+    return Manifest(
+        plan_sha256=plan.sha256,
+        num_sources=len(plan.sources),
+        num_shards=plan.num_shards,
+        classes=plan.classes,
+        columns={FRAMES: column},
+        made_with=made_with,
+    )
+
+
+def _refuse_other(data: Path, *, plan: Plan, column: Column, manifest: Manifest) -> None:
+    there = manifest.columns[FRAMES].options
+    differences = [
+        f"{name} {there.get(name)} there, {asked} asked"
+        for name, asked in column.options.items()
+        if there.get(name) != asked and name != "plan_sha256"
+    ]
+    if not differences and manifest.plan_sha256 != plan.sha256:
+        differences = _plan_differences(read_plan(data / PLAN_NAME), plan)
+    if differences:
+        more = len(differences) - _NUM_NAMED
+        named = "; ".join(differences[:_NUM_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        raise UsageError(
+            f"{data} was begun differently ({named}): ask for the same again, or choose another output."
+        )
+
+
+def _plan_differences(there: Plan, asked: Plan) -> list[str]:
+    old = {source.identity: source for source in there.sources}
+    new = {source.identity: source for source in asked.sources}
+    changed = [
+        change for name in sorted(old.keys() & new.keys()) for change in _changes(old[name], new[name])
+    ]
+    gone, added = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
+    if gone:
+        changed.append(f"{len(gone)} sources there are not asked for, the first {gone[0]}")
+    if added:
+        changed.append(f"{len(added)} sources asked for are not there, the first {added[0]}")
+    return changed
+
+
+def _changes(old: Source, new: Source) -> list[str]:
+    names = ("size_bytes", "label", "split", "caption", "key")
+    return [
+        f"{name} of {new.identity} was {getattr(old, name)!r} and is {getattr(new, name)!r}"
+        for name in names
+        if getattr(old, name) != getattr(new, name)
+    ]

@@ -1,0 +1,33 @@
+"""What a long job tells while it runs; the command line draws it, a library user may ignore it."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Hears how a job comes along. Called from the job's main thread only."""
+
+    def start(self, total: int, what: str) -> None:
+        """Begin: ``total`` pieces of work, ``what`` names them in the plural, such as ``videos``."""
+
+    def advance(
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
+    ) -> None:
+        """Count finished pieces by outcome; ``note`` is a sentence the user should read now."""
+
+    def finish(self) -> None:
+        """End, whether all pieces are done or not."""
+
+
+class Silence:
+    """The progress of a job nobody watches."""
+
+    def start(self, total: int, what: str) -> None:
+        """Ignore it."""
+
+    def advance(
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
+    ) -> None:
+        """Ignore it."""
+
+    def finish(self) -> None:
+        """Ignore it."""

@@ -1,0 +1,75 @@
+"""The inside of a worker process of ``vfm.video2token.pool``: limits itself, then answers task after task."""
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+REQUEST = struct.Struct(">I")  # length of the JSON after it
+REPLY = struct.Struct(">IQ")  # length of the JSON head after it, length of the bytes after that
+READY = "ready"
+_PR_SET_PDEATHSIG = 1
+
+
+def serve() -> None:
+    """Answer the pool over the socket that the command line names, until it closes its end.
+
+    An error of the handler ends the process: the pool reports it, and the next task starts afresh.
+    """
+    descriptor, parent_pid = int(sys.argv[-2]), int(sys.argv[-1])
+    _die_with(parent_pid)
+    connection = socket.socket(fileno=descriptor)
+    config = _receive(connection)
+    module, _, name = config["handler"].partition(":")
+    handler = getattr(importlib.import_module(module), name)
+    _limit(memory_bytes=config["memory_bytes"])
+    _send(connection, READY, b"")
+    while (task := _receive(connection)) is not None:
+        head, body = handler(task)
+        _send(connection, head, body)
+
+
+def _die_with(parent_pid: int) -> None:
+    """Ask the kernel to kill this process when its parent ends, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it ended before the kernel was asked
+        os._exit(0)
+
+
+def _limit(*, memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    # When the machine runs out of memory this process goes first, not the job.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("700")
+
+
+def _receive(connection: socket.socket) -> Any:
+    """Return the next JSON value, None when the pool has closed."""
+    header = _exactly(connection, REQUEST.size)
+    return json.loads(_exactly(connection, *REQUEST.unpack(header))) if header else None
+
+
+def _exactly(connection: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        chunk = connection.recv(length - len(data))
+        if not chunk:
+            return b""
+        data += chunk
+    return bytes(data)
+
+
+def _send(connection: socket.socket, head: Any, body: bytes) -> None:
+    text = json.dumps(head).encode()
+    connection.sendall(REPLY.pack(len(text), len(body)) + text)
+    connection.sendall(body)

@@ -1,0 +1,131 @@
+"""A look at a file's first bytes before a decoder opens it: playlists, stills and other files end here.
+
+A playlist is a video file's name with other files' frames behind it: it must never reach a demuxer, whatever
+the file is called.
+"""
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass
+
+from vfm.video2token.decoders._base import DecoderRejected
+
+_HEAD_BYTES = 4096
+_PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"<asx", b"<smil", b"<?wpl", b"[reference]")
+_STILLS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*", b"8BPS", b"\x00\x00\x01\x00")
+_STILL_BRANDS = (b"heic", b"heix", b"mif1", b"avif")
+_AUDIO = (b"ID3", b"fLaC", b"#!AMR")
+_LFS = b"version https://git-lfs"
+_CONTAINER_BOXES = (b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"ftyp", b"uuid", b"sidx", b"styp")
+_CONTAINERS = (b"\x1aE\xdf\xa3", b"FLV", b"OggS", b"GIF8", b"\x30\x26\xb2\x75", b"\x00\x00\x01\xba")
+_MAX_MOOV_BYTES = 64 << 20
+_MAX_BOXES = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What the bytes of a file that may be a video say before a demuxer reads it.
+
+    Attributes:
+        is_known: whether they begin like a container this module knows.
+        is_cut: whether the last box of an MP4 ends after the file does.
+    """
+
+    is_known: bool
+    is_cut: bool
+
+
+def look_at(path: str, *, size_bytes: int = -1) -> FileFacts:
+    """Return what the first bytes say of a file that is worth opening.
+
+    Args:
+        path: absolute.
+        size_bytes: size that the plan counted with; -1 when it is not to be compared.
+
+    Raises:
+        DecoderRejected: with reason missing, permission, not_regular, empty, changed, playlist, still_image,
+            no_video, encrypted or not_video.
+    """
+    descriptor = _open(path)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise DecoderRejected("not_regular", "It is no regular file but a device, a pipe or a folder.")
+        if status.st_size == 0:
+            raise DecoderRejected("empty", "The file is empty.")
+        if size_bytes not in {-1, status.st_size}:
+            raise DecoderRejected(
+                "changed", f"It has {status.st_size} bytes now and had {size_bytes} when the plan was made."
+            )
+        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        _refuse_text(head)
+        _refuse_other_media(head)
+        return _look_at_boxes(descriptor, head=head, size_bytes=status.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: str) -> int:
+    try:
+        # Without O_NONBLOCK a named pipe would block here until someone writes to it.
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DecoderRejected("missing", "There is no such file.") from None
+    except PermissionError:
+        raise DecoderRejected("permission", "The file may not be read.") from None
+    except OSError as error:
+        reason = "not_regular" if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENODEV} else "unreadable"
+        raise DecoderRejected(reason, f"The file cannot be opened ({error.strerror}).") from None
+
+
+def _refuse_text(head: bytes) -> None:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(_LFS):
+        raise DecoderRejected("not_video", "It is a git LFS pointer: run `git lfs pull` for the video.")
+    is_manifest = re.search(rb"<(mpd|smil|asx)[\s>]", text) is not None and text.startswith(b"<")
+    if text.startswith(_PLAYLISTS) or is_manifest:
+        raise DecoderRejected("playlist", "It is a playlist that names other files, not a video.")
+
+
+def _refuse_other_media(head: bytes) -> None:
+    is_riff = head.startswith(b"RIFF")
+    if (
+        head.startswith(_STILLS)
+        or (is_riff and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS)
+    ):
+        raise DecoderRejected("still_image", "It is a still image, not a video.")
+    if head.startswith(_AUDIO) or (is_riff and head[8:12] == b"WAVE"):
+        raise DecoderRejected("no_video", "It is an audio file without a video stream.")
+
+
+def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFacts:
+    """Walk the boxes of an MP4 (ISO 14496-12 section 4.2); other containers are only recognised."""
+    if head[4:8] not in _CONTAINER_BOXES:
+        known = head.startswith(_CONTAINERS) or head[8:12] == b"AVI " or head[0:189:188] == b"GG"
+        return FileFacts(is_known=known, is_cut=False)
+    position = 0
+    for _ in range(_MAX_BOXES):
+        if position + 8 > size_bytes:
+            break
+        box = os.pread(descriptor, 16, position)
+        length = int.from_bytes(box[:4])
+        if length == 1:
+            length = int.from_bytes(box[8:16])
+        if length == 0:  # until the end of the file
+            break
+        if length < 8:
+            return FileFacts(is_known=True, is_cut=False)
+        if box[4:8] == b"moov" and length <= _MAX_MOOV_BYTES:
+            _refuse_encrypted(os.pread(descriptor, length, position))
+        position += length
+    return FileFacts(is_known=True, is_cut=position > size_bytes)
+
+
+def _refuse_encrypted(moov: bytes) -> None:
+    """Refuse a video whose sample entry is ``encv`` (ISO 14496-12 section 8.12): it decodes to noise."""
+    # After "stsd" stand 4 bytes of version and flags, 4 of the number of entries, 4 of the entry's length.
+    if re.search(rb"stsd.{12}encv", moov, re.DOTALL):
+        raise DecoderRejected("encrypted", "The video is encrypted (DRM), its pictures cannot be read.")

@@ -1,0 +1,82 @@
+"""What a decoding process does with one video: look, decode, mux, describe."""
+
+import importlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vfm.shards.sample import SampleMeta
+from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.mjpeg import mux
+from vfm.video2token.sampling import times_in_copy
+
+if TYPE_CHECKING:
+    from vfm.shards.plan import Source  # brings pyarrow, which would double the start-up of a worker
+
+# What DecodedVideo and SampleMeta call by the same name.
+_SHARED = (
+    "pts_s", "width_px", "height_px", "source_width_px", "source_height_px", "source_fps",
+    "source_duration_s", "codec", "pix_fmt", "container", "rotation_deg", "sample_aspect_ratio", "color",
+    "num_decode_errors", "damage",
+)  # fmt: skip
+
+
+def task_of(source: "Source", options: ExtractOptions) -> dict[str, Any]:
+    """Return what ``extract_one`` takes, as plain values that can cross to another process."""
+    return {
+        "path": source.path,
+        "size_bytes": source.size_bytes,
+        "options": asdict(options),
+        "known": {
+            "key": source.key,
+            "source": source.identity,
+            "label": source.label,
+            "caption": source.caption,
+            "split": source.split,
+        },
+    }
+
+
+def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Return a sample's facts and its MP4, or why there is none.
+
+    Args:
+        task: made by ``task_of``.
+
+    Returns:
+        ``meta`` (text of the ``KEY.json``), ``offsets`` and ``sizes`` of the JPEGs in the MP4, and the MP4;
+        or ``reason`` and ``message``, and nothing.
+    """
+    options = ExtractOptions(**task["options"])
+    decoder = importlib.import_module(f"vfm.video2token.decoders.{options.decoder}")
+    try:
+        decoded: DecodedVideo = decoder.decode(task["path"], options, size_bytes=task["size_bytes"])
+        times_s = times_in_copy(decoded.pts_s, fps=options.fps)
+        video, offsets, sizes = mux(decoded.jpegs, times_s=times_s, last_s=decoded.last_s)
+    except DecoderRejected as rejected:
+        return {"reason": rejected.reason, "message": rejected.message}, b""
+    except MemoryError:
+        limit = options.memory_bytes >> 20
+        return {"reason": "memory", "message": f"Its frames take more than {limit} MiB of memory."}, b""
+    meta = _describe(decoded, known=task["known"], fps=options.fps).to_json().decode()
+    return {"meta": meta, "offsets": offsets, "sizes": sizes}, video
+
+
+def _describe(decoded: DecodedVideo, *, known: dict[str, Any], fps: float) -> SampleMeta:
+    return SampleMeta(
+        outcome="partial" if decoded.damage else "ok",
+        fps=fps,
+        sampling="grid",
+        num_frames=len(decoded.jpegs),
+        **known,
+        **{name: getattr(decoded, name) for name in _SHARED},
+    )
+
+
+def tool_versions(decoder: str) -> dict[str, str]:
+    """Return the versions of what turns a video into the bytes of a sample."""
+    import simplejpeg  # type: ignore[import-untyped]  # it ships no types
+
+    from vfm import __version__
+
+    module = importlib.import_module(f"vfm.video2token.decoders.{decoder}")
+    return {"vfm": __version__, "simplejpeg": simplejpeg.__version__, **module.version()}
