@@ -1,0 +1,83 @@
+"""``vfm evaluate``: how many samples of a held-out split a run gets right."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli import options, output
+
+if TYPE_CHECKING:
+    from vfm.trainer.evaluate import Evaluation
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=options.PATH)
+@click.argument("data", type=options.PATH)
+@click.option(
+    "--protocol",
+    type=click.Choice(["multiview", "knn"]),
+    default="multiview",
+    show_default=True,
+    help="multiview: a finetuned run's own head. knn: nearest neighbours in split train; any run.",
+)
+@click.option(
+    "--clips",
+    "num_clips",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Clips of each sample, from its first frame to its last; their scores are averaged.",
+)
+@click.option("--split", default="val", show_default=True, help="Which samples to count.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option(
+    "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
+)
+@options.as_json()
+def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
+    """Evaluate RUNS on labelled samples of the dataset DATA.
+
+    Accuracies stand beside what naming the most frequent class and what guessing would reach. Each run's
+    folder gets evaluate-PROTOCOL.json with the prediction for every sample.
+
+    \b
+    Examples:
+      vfm evaluate runs/classifier data/mine
+      vfm evaluate runs/classifier runs/scratch data/mine --clips 10
+      vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
+    """
+    from vfm.trainer.evaluate import EvaluateOptions, evaluate_all
+    from vfm.trainer.run import RunOptions
+
+    results = evaluate_all(
+        runs,
+        data=data,
+        how=EvaluateOptions(protocol=given["protocol"], num_clips=given["num_clips"], split=given["split"]),
+        options=RunOptions(device=given["device"], fall_back=not given["no_fallback"], say=output.say),
+    )
+    if given["as_json"]:
+        output.show_json([_without_predictions(result) for result in results])
+    else:
+        output.show(_table(results))
+
+
+def _without_predictions(result: "Evaluation") -> dict[str, Any]:
+    return {name: value for name, value in result.to_dict().items() if name != "predictions"}
+
+
+def _table(results: "list[Evaluation]") -> str:
+    first = results[0]
+    guesses = (("most frequent class", first.majority_rate), ("chance", first.chance_rate))
+    rows = [
+        (result.run, 100 * result.accuracy, result.num_samples, result.sample_list_sha256[:12])
+        for result in results
+    ]
+    rows += [(name, 100 * rate, first.num_samples, first.sample_list_sha256[:12]) for name, rate in guesses]
+    return output.table(("run", "accuracy %", "samples", "sample list"), rows)

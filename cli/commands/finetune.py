@@ -1,0 +1,54 @@
+"""``vfm finetune``: teach a pretrained encoder a task, or the same encoder from scratch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli import options, training
+
+if TYPE_CHECKING:
+    from vfm.trainer.finetune import Start
+    from vfm.trainer.run import RunOptions
+
+
+@click.command()
+@click.argument("task")
+@click.argument("data", type=options.PATH)
+@click.option("--init", type=options.PATH, metavar="RUN", help="Start from the encoder of this run.")
+@click.option(
+    "--recipe", metavar="NAME", help="Start from scratch, with the encoder of this pretraining recipe."
+)
+@training.training_options
+def command(task: str, data: Path, out: Path, **given: Any) -> int:
+    """Learn TASK (classify) on the labelled samples of the dataset DATA.
+
+    The numbers come from the recipe ENCODER-TASK, such as vimpac-tiny-classify; clip length, stride and
+    column are those of the encoder. Split train is learned from unless --split names another; "--split none"
+    takes every sample. The same command goes on with a run that was stopped.
+
+    \b
+    Examples:
+      vfm finetune classify data/mine --init runs/pretrained --out runs/classifier
+      vfm finetune classify data/mine --recipe vimpac-tiny --out runs/scratch --epochs 50
+      vfm finetune classify data/mine --init runs/pretrained --out runs/c --set optim.lr=5e-5
+    """
+    from vfm.trainer.finetune import finetune, finetune_recipe
+
+    given["split"] = given["split"] or "train"
+    how = training.run_options(given)
+    start = _start(given, how)
+    recipe = finetune_recipe(task, start=start.recipe, settings=training.settings_of(given))
+    outcome = finetune(recipe, start=start, data=data, out=out, options=how)
+    return training.finish(outcome, out=out, as_json=given["as_json"])
+
+
+def _start(given: dict[str, Any], how: "RunOptions") -> "Start":
+    from vfm.trainer.finetune import Start, from_run
+    from vfm.trainer.recipe import load_recipe
+
+    if (given["init"] is None) == (given["recipe"] is None):
+        raise click.UsageError("Give either --init RUN, to start from its weights, or --recipe NAME.")
+    if given["init"] is not None:
+        return from_run(given["init"], options=how)
+    return Start(recipe=load_recipe(given["recipe"]))

@@ -1,0 +1,32 @@
+"""``vfm pretrain``: learn from a dataset's columns by a recipe."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vfm.cli import options, training
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("data", type=options.PATH)
+@training.training_options
+def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
+    """Pretrain by RECIPE on the dataset DATA.
+
+    RECIPE is one of those that `vfm recipes` lists. A run that was stopped goes on where it stood when the
+    same command is given again, on any number of ranks (torchrun) and workers.
+
+    \b
+    Examples:
+      vfm pretrain vimpac-tiny data/mine --out runs/pretrained
+      vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
+      torchrun --nproc-per-node 8 -m vfm.cli pretrain vimpac-small data/mine --out runs/big
+    """
+    from vfm.trainer.recipe import load_recipe, override
+    from vfm.trainer.run import pretrain
+
+    chosen = override(load_recipe(recipe), training.settings_of(given))
+    outcome = pretrain(chosen, data=data, out=out, options=training.run_options(given))
+    return training.finish(outcome, out=out, as_json=given["as_json"])

@@ -1,0 +1,63 @@
+"""``vfm recipes``: which recipes there are, and the numbers of one."""
+
+import click
+
+from vfm.cli import options, output
+
+
+@click.group(invoke_without_command=True)
+@options.as_json()
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the recipes, or show the numbers of one.
+
+    \b
+    Examples:
+      vfm recipes
+      vfm recipes show vimpac-tiny
+      vfm recipes show vimpac-tiny --set optim.lr=1e-4 --json
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from vfm.trainer.recipe import load_recipe, recipe_names
+
+    recipes = [load_recipe(name) for name in recipe_names()]
+    header = ("recipe", "method", "task", "epochs", "batch", "lr")
+    rows = [
+        (r.name, r.method, r.task or "pretrain", r.train.epochs, r.train.batch_size, r.optim.lr)
+        for r in recipes
+    ]
+    if as_json:
+        output.show_json([dict(zip(header, row, strict=True)) for row in rows])
+    else:
+        output.show(output.table(header, rows))
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one number; may be repeated."
+)
+@options.as_json()
+def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Show every number of the recipe NAME under the key that --set takes.
+
+    \b
+    Example:
+      vfm recipes show vimpac-tiny --set train.epochs=50
+    """
+    from vfm.trainer.recipe import flatten, load_recipe, override, to_dict
+
+    recipe = override(load_recipe(name), settings)
+    if as_json:
+        output.show_json(to_dict(recipe))
+        return
+    rows = [(key, _value(value)) for key, value in flatten(recipe).items()]
+    output.show(output.table(("key", "value"), rows))
+
+
+def _value(value: object) -> str:
+    """Return a value the way --set takes it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

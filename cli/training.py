@@ -1,0 +1,109 @@
+"""What ``vfm pretrain`` and ``vfm finetune`` share: options, the settings they stand for, how a run ends."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli import options, output
+
+if TYPE_CHECKING:
+    from vfm.trainer.loop import Outcome
+    from vfm.trainer.run import RunOptions
+
+# The daily knobs and the keys of the recipe that each stands for.
+_SETTINGS = {
+    "epochs": ("train.epochs={}", "train.max_steps=none"),
+    "steps": ("train.max_steps={}",),
+    "batch_size": ("train.batch_size={}",),
+    "num_workers": ("train.num_workers={}",),
+    "split": ("data.split={}",),
+}
+_OPTIONS = (
+    click.option("--out", required=True, type=options.PATH, help="The run's folder, new or to go on with."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change one number of the recipe; may be repeated.",
+    ),
+    click.option("--epochs", type=click.IntRange(min=1), help="Passes over the samples."),
+    click.option("--steps", type=click.IntRange(min=1), help="Updates, in place of --epochs."),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Samples per update, all ranks together."),
+    click.option(
+        "--workers",
+        "num_workers",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Loader processes per rank; chosen by device unless given.",
+    ),
+    click.option("--split", help="Train on this split only."),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute.",
+    ),
+    click.option(
+        "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
+    ),
+    options.as_json(),
+)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a training run."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settings_of(given: dict[str, Any]) -> list[str]:
+    """Return every setting that was asked for; ``--set`` comes last and wins."""
+    named = [
+        text.format(given[name])
+        for name, texts in _SETTINGS.items()
+        if given[name] is not None
+        for text in texts
+    ]
+    return [*named, *given["settings"]]
+
+
+def run_options(given: dict[str, Any]) -> "RunOptions":
+    """Return how to run."""
+    from vfm.trainer.run import RunOptions
+
+    say = output.say if _is_chief() else _silent
+    return RunOptions(device=given["device"], fall_back=not given["no_fallback"], say=say)
+
+
+def finish(outcome: "Outcome", *, out: Path, as_json: bool) -> int:
+    """Tell how the run ended and return the exit code: 0 done, 128 + its number after a signal."""
+    say = output.say if _is_chief() else _silent
+    if as_json and _is_chief():
+        told = {"run": str(out), "step": outcome.step, "num_steps": outcome.num_steps}
+        output.show_json({**told, "signal": outcome.signal, "last": outcome.record})
+    if outcome.signal:
+        name = signal.Signals(outcome.signal).name
+        say(
+            f"Stopped by {name} after step {outcome.step} of {outcome.num_steps}, which is saved: "
+            "run the same command again to go on."
+        )
+        return 128 + outcome.signal
+    was = "Trained" if outcome.record else "Already trained"
+    say(f"{was} to the end, step {outcome.step}: {out}")
+    return 0
+
+
+def _is_chief() -> bool:
+    """Return whether this process talks: the only one, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _silent(_sentence: str) -> None:
+    """Say nothing: another rank talks."""

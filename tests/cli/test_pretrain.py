@@ -1,0 +1,200 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from vfm.cli.commands.pretrain import command
+from vfm.cli.main import group
+from vfm.shards.errors import UsageError
+from vfm.trainer.checkpoint import newest
+
+SHRUNK = (
+    "model.num_layers=1",
+    "model.dim=16",
+    "model.num_heads=2",
+    "model.nce_proj_dim=8",
+    "data.clip_len=3",
+)
+SETTINGS = [part for setting in SHRUNK for part in ("--set", setting)]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(
+        command, [*map(str, arguments), *SETTINGS], catch_exceptions=False, standalone_mode=False
+    )
+
+
+@pytest.fixture
+def args(toy_dataset, tmp_path):
+    return ["vimpac-tiny", toy_dataset(), "--out", tmp_path / "run", "--batch-size", 4, "--device", "cpu"]
+
+
+def test_trains_and_tells(args, tmp_path):
+    done = invoke(*args, "--steps", 2, "--set", "train.log_every=1", "--json")
+    assert done.return_value == 0
+    told = json.loads(done.stdout)
+    assert (told["step"], told["num_steps"], told["signal"]) == (2, 2, 0)
+    assert told["last"]["step"] == 2
+    assert told["last"]["loss"] > 0
+    assert "step 1/2  loss " in done.stderr
+    assert f"Trained to the end, step 2: {tmp_path / 'run'}" in done.stderr
+
+
+def test_again_is_already_done(args):
+    invoke(*args, "--steps", 2)
+    done = invoke(*args, "--steps", 2)
+    assert done.return_value == 0
+    assert done.stdout == ""
+    assert "Already trained to the end, step 2" in done.stderr
+
+
+def test_epochs_replace_steps(args):
+    assert json.loads(invoke(*args, "--epochs", 1, "--json").stdout)["num_steps"] == 3
+
+
+def test_set_wins_over_the_short_options(args):
+    assert json.loads(invoke(*args, "--steps", 9, "--set", "train.max_steps=1", "--json").stdout)["step"] == 1
+
+
+def test_split_is_kept_in_the_recipe(args, tmp_path):
+    invoke(*args, "--steps", 1, "--split", "train")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["data"]["split"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--set", "optim.rl=1"], "has no key 'optim.rl'"),
+        (["--set", "optim.lr=big"], "optim.lr is a number"),
+        (["--split", "test"], "choose one of these: train, val"),
+    ],
+)
+def test_refuses(args, tmp_path, extra, message):
+    with pytest.raises(UsageError, match=message):
+        invoke(*args, "--steps", 1, *extra)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_recipe(args):
+    with pytest.raises(UsageError, match=r"Unknown recipe 'vimpac-tyni' \(nearest: vimpac-tiny"):
+        invoke("vimpac-tyni", *args[1:])
+
+
+def test_help_shows_every_option():
+    text = CliRunner().invoke(group, ["pretrain", "--help"]).stdout
+    for option in ("--out", "--set", "--epochs", "--steps", "--batch-size", "--workers", "--no-fallback"):
+        assert option in text
+
+
+# From here on, whole processes that are signalled and killed.
+
+
+def start(data: Path, out: Path, *, steps: int = 40) -> subprocess.Popen[str]:
+    arguments = ["pretrain", "vimpac-tiny", str(data), "--out", str(out), "--steps", str(steps), *SETTINGS]
+    every = ["--batch-size", "4", "--set", "train.checkpoint_every=3", "--set", "train.log_every=1"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "vfm.cli", *arguments, *every, "--device", "cpu"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    said = process.communicate(timeout=120)[1]
+    return process.returncode, said
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    pytest.fail(f"the process ended without saying {text!r}")
+
+
+def state(out: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, object]]:
+    found = newest(out / "checkpoints", fall_back=False, say=print)
+    assert found is not None
+    kept = {key: found.state[key] for key in ("step", "place", "meter", "recipe", "dataset", "tied")}
+    return found.model(), found.optim(), kept
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Every tensor and number of two finished runs is equal, bit for bit."""
+    for mine, theirs in zip(state(one), state(other), strict=True):
+        assert mine.keys() == theirs.keys()
+        for name, value in mine.items():
+            same = (
+                torch.equal(value, theirs[name]) if isinstance(value, torch.Tensor) else value == theirs[name]
+            )
+            assert same, name
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, write_toy_dataset):
+    """Return a dataset and a run on it that nothing disturbed."""
+    root = tmp_path_factory.mktemp("unbroken")
+    data = write_toy_dataset(root / "data")
+    status, said = finish(start(data, root / "run"))
+    assert status == 0, said
+    return data, root / "run"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_saves_and_the_same_command_goes_on(unbroken, tmp_path, number, status):
+    data, whole = unbroken
+    process = start(data, tmp_path / "run")
+    wait_for(process, "step 2/40")
+    process.send_signal(number)
+    found, said = finish(process)
+    assert found == status, said
+    name = signal.Signals(number).name
+    assert f"Stopped by {name} after step " in said
+    assert "run the same command again to go on" in said
+    stopped_at = int(said.split(f"{name} after step ")[1].split()[0])
+    assert newest(tmp_path / "run" / "checkpoints", fall_back=False, say=print).step == stopped_at
+    found, said = finish(start(data, tmp_path / "run"))
+    assert found == 0, said
+    assert f"Going on from step {stopped_at} of 40" in said
+    assert_same(whole, tmp_path / "run")
+
+
+def kill_at_random_moments(data: Path, out: Path, *, kills: int, seed: int) -> int:
+    """Kill a run again and again, wherever it is, until it is done; return how often it was hit."""
+    rng, hits = random.Random(seed), 0
+    while hits < kills:
+        process = start(data, out)
+        wait_for(process, "step ")  # the next step line, or "Already trained to the end, step 40"
+        time.sleep(rng.uniform(0, 0.15))
+        process.kill()
+        status, said = finish(process)
+        if status == 0 or "Already" in said:
+            break
+        hits += 1
+    status, said = finish(start(data, out))
+    assert status == 0, said
+    return hits
+
+
+def test_killed_and_run_again_equals_unbroken(unbroken, tmp_path):
+    data, whole = unbroken
+    assert kill_at_random_moments(data, tmp_path / "run", kills=2, seed=0) >= 1
+    assert_same(whole, tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_many_times_equals_unbroken(unbroken, tmp_path, seed):
+    data, whole = unbroken
+    kill_at_random_moments(data, tmp_path / "run", kills=10, seed=seed)
+    assert_same(whole, tmp_path / "run")

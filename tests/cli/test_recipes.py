@@ -1,0 +1,55 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from vfm.cli.commands.recipes import command
+from vfm.shards.errors import UsageError
+from vfm.trainer.recipe import from_dict, load_recipe, recipe_names
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(command, arguments, catch_exceptions=False, standalone_mode=False).stdout
+
+
+def test_lists_every_recipe():
+    lines = invoke().splitlines()
+    assert lines[0].split() == ["recipe", "method", "task", "epochs", "batch", "lr"]
+    assert [line.split()[0] for line in lines[1:]] == recipe_names()
+
+
+def test_list_as_json():
+    told = {entry["recipe"]: entry for entry in json.loads(invoke("--json"))}
+    assert told["vimpac-small"]["batch"] == 1024
+    assert told["vimpac-tiny-classify"]["task"] == "classify"
+
+
+def test_shows_each_number_as_set_takes_it():
+    rows = dict(line.split(maxsplit=1) for line in invoke("show", "vimpac-small").splitlines()[1:])
+    assert rows["optim.betas"] == "0.9,0.98"
+    assert rows["train.max_steps"] == "none"
+    assert rows["model.halve_att"] == "false"
+
+
+def test_shows_what_set_makes_of_it():
+    told = json.loads(invoke("show", "vimpac-tiny", "--set", "optim.lr=0.5", "--json"))
+    assert from_dict(told).optim.lr == 0.5
+    assert from_dict(told).model == load_recipe("vimpac-tiny").model
+
+
+def test_unknown_name():
+    with pytest.raises(UsageError, match="Unknown recipe 'vimpac'"):
+        invoke("show", "vimpac")
+
+
+def test_listing_imports_no_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from click.testing import CliRunner; from vfm.cli.main import group;"
+        "assert CliRunner().invoke(group, ['recipes']).exit_code == 0;"
+        "print([m for m in ('torch', 'pyarrow', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,31 @@
+import json
+
+import pytest
+from PIL import Image
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.curves import draw_curves
+
+
+def write_run(folder, parts):
+    folder.mkdir()
+    records = [{"step": step, "lr": 0.1, **dict.fromkeys(parts, 1.0 / step)} for step in (1, 2, 3)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return folder
+
+
+def test_one_panel_per_part(tmp_path):
+    runs = {
+        "pretrained": write_run(tmp_path / "a", ["loss", "accuracy"]),
+        "scratch": write_run(tmp_path / "b", ["loss"]),
+    }
+    one = draw_curves({"b": runs["scratch"]}, tmp_path / "one.png")
+    two = draw_curves(runs, tmp_path / "two.png")
+    with Image.open(one) as small, Image.open(two) as large:
+        assert large.width == 2 * small.width
+        assert large.convert("L").getextrema() == (0, 255)
+
+
+def test_run_without_records(tmp_path):
+    with pytest.raises(UsageError, match="has logged nothing that could be drawn"):
+        draw_curves({"x": tmp_path}, tmp_path / "x.png")

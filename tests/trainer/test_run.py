@@ -1,0 +1,179 @@
+import json
+
+import pytest
+
+from vfm.shards.errors import DamageError, MachineError, UsageError
+from vfm.shards.lock import hold
+from vfm.trainer import precision
+from vfm.trainer.recipe import load_recipe, override
+from vfm.trainer.run import RunOptions, newest_checkpoint, pretrain, recipe_of
+
+TINY = (
+    "model.num_layers=1",
+    "model.dim=16",
+    "model.num_heads=2",
+    "model.nce_proj_dim=8",
+    "data.clip_len=3",
+    "train.batch_size=4",
+    "train.max_steps=4",
+    "train.checkpoint_every=2",
+)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def go(toy_dataset, tmp_path, said):
+    """Return a function that pretrains a tiny model, with settings, into a folder of this test."""
+    data = toy_dataset()
+
+    def start(*settings, data=data, fall_back=True):
+        recipe = override(load_recipe("vimpac-tiny"), [*TINY, *settings])
+        options = RunOptions(device="cpu", fall_back=fall_back, say=said.append)
+        return pretrain(recipe, data=data, out=tmp_path / "run", options=options)
+
+    return start
+
+
+def test_run_keeps_what_it_was_started_with(go, tmp_path):
+    assert go().step == 4
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert set(told) == {"recipe", "dataset", "classes", "column", "origin", "versions", "data"}
+    assert told["recipe"]["data"]["column"] == "vq.toy"
+    assert told["classes"] == ["left", "right"]
+    assert set(told["versions"]) == {"vfm", "python", "torch", "numpy"}
+    checkpoint = newest_checkpoint(tmp_path / "run", options=RunOptions(say=print))
+    assert checkpoint.step == 4
+    assert recipe_of(checkpoint).train.max_steps == 4
+
+
+def test_finished_run_says_so_and_changes_nothing(go, tmp_path, said):
+    go()
+    before = {p: p.read_bytes() for p in (tmp_path / "run" / "checkpoints").rglob("*") if p.is_file()}
+    said.clear()
+    outcome = go()
+    assert (outcome.step, outcome.record) == (4, {})
+    assert said == []
+    assert before == {p: p.read_bytes() for p in before}
+
+
+def test_settings_that_change_no_weight_may_change(go):
+    go()
+    assert go("train.log_every=1", "train.keep_checkpoints=5").step == 4
+
+
+def test_changed_recipe_is_refused_with_the_difference(go):
+    go()
+    with pytest.raises(UsageError, match=r"other settings \(optim.lr: 0.001 -> 0.5\): repeat its settings"):
+        go("optim.lr=0.5")
+
+
+def test_precision_of_another_machine_is_refused(go, monkeypatch):
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: False)
+    go()
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: True)
+    with pytest.raises(UsageError, match="train.precision: fp32 -> bf16"):
+        go()
+    assert go("train.precision=fp32").step == 4
+
+
+def test_changed_data_is_refused(go, toy_dataset):
+    go()
+    with pytest.raises(UsageError, match="the samples of the dataset, or their order"):
+        go(data=toy_dataset("more", num_samples=13))
+
+
+def test_damaged_newest_checkpoint_falls_back_aloud_and_is_made_again(go, tmp_path, said):
+    go()
+    broken = tmp_path / "run" / "checkpoints" / "step-000004" / "model.safetensors"
+    sound = broken.read_bytes()
+    broken.write_bytes(sound[:-3])
+    with pytest.raises(DamageError, match="step-000004 is damaged, model.safetensors does not match"):
+        go(fall_back=False)
+    said.clear()
+    assert go().step == 4
+    assert "Falling back to the checkpoint before it" in said[0]
+    assert said[1].startswith("Going on from step 2 of 4")
+    assert broken.read_bytes() == sound  # bitwise: resumed equals unbroken
+
+
+def test_all_checkpoints_damaged_stops(go, tmp_path):
+    go()
+    for state in (tmp_path / "run" / "checkpoints").glob("*/state.json"):
+        state.unlink()
+    with pytest.raises(DamageError, match="All 2 checkpoints in .* are damaged"):
+        go()
+
+
+def test_two_jobs_on_one_run(go, tmp_path):
+    go()
+    with hold(tmp_path / "run"), pytest.raises(MachineError, match="is being written by process"):
+        go()
+
+
+def test_folder_that_holds_something_else(go, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("")
+    with pytest.raises(UsageError, match="is not empty and holds no run: give --out a new folder"):
+        go()
+
+
+def test_out_is_a_file(go, tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UsageError, match="is a file: give --out a folder"):
+        go()
+
+
+def test_out_that_cannot_be_made(toy_dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    recipe = override(load_recipe("vimpac-tiny"), list(TINY))
+    options = RunOptions(device="cpu", say=print)
+    with pytest.raises(MachineError, match=r"run cannot be made \(Not a directory\): choose another --out"):
+        pretrain(recipe, data=toy_dataset(), out=tmp_path / "file" / "run", options=options)
+
+
+def test_empty_folder_and_a_run_killed_before_its_first_checkpoint_are_started(go, tmp_path):
+    (tmp_path / "run").mkdir()
+    assert go("train.max_steps=1").step == 1
+    for path in (tmp_path / "run" / "checkpoints").glob("*/*"):
+        path.unlink()
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.rmdir()
+    assert go("train.max_steps=2", "optim.lr=0.1").step == 2
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(UsageError, match="holds no checkpoint: make one with"):
+        newest_checkpoint(tmp_path, options=RunOptions(say=print))
+
+
+def test_no_such_split(go):
+    with pytest.raises(UsageError, match="no sample of split 'test': choose one of these: train, val"):
+        go("data.split=test")
+
+
+def test_no_such_column(go):
+    with pytest.raises(UsageError, match="no column 'hog'"):
+        go("data.column=hog")
+
+
+def test_no_dataset(go, tmp_path):
+    with pytest.raises(UsageError, match="is not a vfm dataset"):
+        go(data=tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (("train.max_steps=none", "train.epochs=1", "train.batch_size=64"), "do not fill one batch"),
+        (("model.vocab_size=7",), "model.vocab_size=7, but the data has 16"),
+    ],
+)
+def test_what_cannot_be_trained_leaves_no_folder(go, tmp_path, settings, message):
+    with pytest.raises(UsageError, match=message):
+        go(*settings)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,171 @@
+"""Checkpoints: a folder per step, hashed, complete or absent, and the newest sound one when asked.
+
+    RUN/checkpoints/step-000100/model.safetensors   parameters and buffers
+    RUN/checkpoints/step-000100/optim.safetensors   the optimizer's moments
+    RUN/checkpoints/step-000100/state.json          where the run stands, hashes of the two and of itself
+
+A folder is written under a hidden name, its files flushed, and renamed: a reader never sees half of one.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vfm.shards.atomic import sha256_file, sync_folder
+from vfm.shards.errors import DamageError
+from vfm.shards.seal import read_sealed, write_sealed
+
+MODEL, OPTIM, STATE = "model.safetensors", "optim.safetensors", "state.json"
+_NAME = re.compile(r"step-\d{6,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint on disk whose every byte was checked against its hash.
+
+    Attributes:
+        path: its folder.
+        state: the values of ``state.json``; ``step`` is the number of updates done.
+    """
+
+    path: Path
+    state: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return int(self.state["step"])
+
+    def model(self) -> dict[str, Tensor]:
+        """Return the parameters and buffers, shared ones under each of their names, as one tensor."""
+        tensors = safetensors.torch.load_file(self.path / MODEL)
+        return {**tensors, **{alias: tensors[name] for alias, name in self.state["tied"].items()}}
+
+    def optim(self) -> dict[str, Tensor]:
+        """Return the optimizer's tensors."""
+        return safetensors.torch.load_file(self.path / OPTIM)
+
+
+def save(folder: Path, *, state: dict[str, Any], model: dict[str, Tensor], optim: dict[str, Tensor]) -> Path:
+    """Write the checkpoint of step ``state["step"]`` into ``folder`` and return its path.
+
+    Raises:
+        OSError: the disk is full or refuses; nothing has appeared then.
+    """
+    path = folder / f"step-{state['step']:06d}"
+    temp = folder / f".{path.name}.tmp"
+    shutil.rmtree(temp, ignore_errors=True)
+    temp.mkdir(parents=True)
+    try:
+        distinct, tied = untie(model)
+        files = {MODEL: _write(temp / MODEL, distinct), OPTIM: _write(temp / OPTIM, optim)}
+        write_sealed(temp / STATE, {**state, "tied": tied, "files": files})
+        if path.exists():  # a damaged one of the same step, met on the way back to it
+            shutil.rmtree(path)
+        os.replace(temp, path)
+        sync_folder(folder)
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+    return path
+
+
+def prune(folder: Path, *, keep: int) -> None:
+    """Remove all checkpoints but the ``keep`` newest, and what killed runs left half-written."""
+    for path in _paths(folder)[keep:]:
+        shutil.rmtree(path)
+    for path in folder.glob(".step-*"):
+        shutil.rmtree(path)
+
+
+def newest(folder: Path, *, fall_back: bool, say: Callable[[str], None]) -> Checkpoint | None:
+    """Return the newest sound checkpoint in ``folder``, None when there are no checkpoints at all.
+
+    Damaged ones are passed over, each with one sentence to ``say``.
+
+    Raises:
+        DamageError: the newest is damaged and ``fall_back`` is off, or all are.
+    """
+    damaged: list[Path] = []
+    for path in _paths(folder):
+        try:
+            found = read(path)
+        except DamageError as error:
+            if not fall_back:
+                raise
+            damaged.append(path)
+            say(f"{error} Falling back to the checkpoint before it.")
+        else:
+            return found
+    if damaged:
+        raise DamageError(
+            f"All {len(damaged)} checkpoints in {folder} are damaged: restore one from a copy, or start anew "
+            f"with another --out."
+        )
+    return None
+
+
+def read(path: Path) -> Checkpoint:
+    """Return the checkpoint in the folder ``path`` after checking every byte of it.
+
+    Raises:
+        DamageError: a file is missing or is not as it was written.
+    """
+    try:
+        state = read_sealed(path / STATE)
+        for name, file in state["files"].items():
+            if sha256_file(path / name) != file["sha256"]:
+                raise DamageError(f"{path} is damaged, {name} does not match its sha256.")
+    except FileNotFoundError as error:
+        raise DamageError(f"{path} is damaged, {Path(error.filename).name} is missing.") from error
+    return Checkpoint(path=path, state=state)
+
+
+def untie(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Split tensors into distinct ones and second names of the same memory.
+
+    safetensors stores no memory twice. A tied weight (an embedding and its decoder) is stored under its first
+    name; its other names are returned as ``{other: first}``.
+    """
+    first: dict[tuple[object, ...], str] = {}
+    distinct: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    storages: set[tuple[object, int]] = set()
+    for name, tensor in tensors.items():
+        place = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if tensor.numel() and place in first:
+            tied[name] = first[place]
+            continue
+        first[place] = name
+        storage = (tensor.device, tensor.untyped_storage().data_ptr())
+        # Two views of one memory that are not the same tensor: the second gets memory of its own.
+        own = tensor.detach().clone() if storage in storages else tensor.detach()
+        storages.add(storage)
+        distinct[name] = own.cpu().contiguous()
+    return distinct, tied
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    try:
+        safetensors.torch.save_file(tensors, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
+
+
+def _paths(folder: Path) -> list[Path]:
+    """Return the checkpoint folders, newest first."""
+    found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.partition("-")[2]), reverse=True)

@@ -1,0 +1,48 @@
+"""Pictures of how runs went, drawn from their logs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.log import LOG_NAME, TIMING, read_records
+
+
+def draw_curves(runs: Mapping[str, Path], picture: Path) -> Path:
+    """Draw every loss and accuracy of some runs against the step, one panel each, and return the picture.
+
+    Args:
+        runs: the folders of the runs under the names they have in the legend.
+        picture: the PNG to write.
+
+    Raises:
+        UsageError: a run has logged nothing yet.
+    """
+    # Agg draws without a display; the figure is made directly, so no backend is chosen for the process.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    logs = {name: _records(run) for name, run in runs.items()}
+    parts = sorted(
+        {part for records in logs.values() for record in records for part in record if part not in TIMING},
+        key=lambda part: (part != "loss", part),
+    )
+    figure = Figure(figsize=(4.5 * len(parts), 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axis, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+        for name, records in logs.items():
+            points = [(record["step"], record[part]) for record in records if part in record]
+            if points:
+                axis.plot(*zip(*points, strict=True), label=name)
+        axis.set(title=part, xlabel="step")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(picture, dpi=120)
+    return picture
+
+
+def _records(run: Path) -> list[dict[str, float]]:
+    path = run / LOG_NAME
+    records = read_records(path) if path.exists() else []
+    if not records:
+        raise UsageError(f"{run} has logged nothing that could be drawn: train in it first.")
+    return records

@@ -1,0 +1,177 @@
+"""From a dataset to the batches of every update: one stream, the same on any number of workers and ranks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from signal import SIG_IGN, SIGINT, signal
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vfm.shards.dataset import Dataset
+from vfm.shards.errors import MachineError, VfmError
+from vfm.shards.sampler import Draw, Place, batches, rank_share, sample_rng
+from vfm.trainer.distributed import World
+from vfm.trainer.methods._base import Sampler
+from vfm.trainer.recipe import TrainConfig
+
+WORKER_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """What one forward pass reads: a micro-batch.
+
+    Attributes:
+        indices: which samples of the dataset, in order.
+        batch: the arrays of `Sampler`, stacked along a new first dimension, on the CPU.
+    """
+
+    indices: list[int]
+    batch: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What one rank reads for one update.
+
+    Attributes:
+        place: where the stream stands once the update is done.
+        sizes: samples in each of this rank's micro-batches.
+        portions: the micro-batches; each is fetched when it is asked for.
+    """
+
+    place: Place
+    sizes: list[int]
+    portions: Iterator[Portion]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Reads samples in an order that follows from the seed; prepares each with a generator of its own."""
+
+    dataset: Dataset
+    prepare: Sampler
+    config: TrainConfig
+    world: World
+
+    def updates(self, place: Place, *, num_updates: int) -> Iterator[Update]:
+        """Yield what this rank reads for each of the next ``num_updates`` updates after ``place``.
+
+        Raises:
+            DamageError: stored bytes are not what was written.
+            MachineError: a worker died or hangs.
+        """
+        plan = _Plan(stream=self, place=place, num_updates=num_updates)
+        loaded = iter(self._loader(plan))
+        for after, portions in plan.updates():
+            yield Update(
+                place=after, sizes=[len(portion) for portion in portions], portions=_fetch(loaded, portions)
+            )
+
+    def _loader(self, plan: "_Plan") -> DataLoader[Any]:
+        workers = num_workers(self.config, device=self.world.device)
+        # spawn: a fork of a process in which torch's threads run can deadlock.
+        return DataLoader(
+            _Prepared(dataset=self.dataset, prepare=self.prepare, seed=self.config.seed),  # type: ignore[arg-type]
+            batch_sampler=plan,
+            num_workers=workers,
+            collate_fn=stack,
+            pin_memory=self.world.device.type == "cuda",
+            worker_init_fn=_leave_interrupts_to_the_parent,
+            generator=torch.Generator(),  # keeps the loader from drawing from the global one
+            multiprocessing_context="spawn" if workers else None,
+            timeout=WORKER_TIMEOUT_S if workers else 0.0,
+        )
+
+
+def num_workers(config: TrainConfig, *, device: torch.device) -> int:
+    """Return how many loader processes a rank has; none on a CPU unless asked: the model needs the cores."""
+    if config.num_workers is not None:
+        return config.num_workers
+    return 4 if device.type == "cuda" else 0
+
+
+def stack(samples: Sequence[Any]) -> Any:
+    """Stack the arrays of samples by name; a fault told by a worker is passed on as it is."""
+    fault = next((sample for sample in samples if isinstance(sample, VfmError)), None)
+    if fault is not None:
+        return fault
+    return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+
+
+def step_seed(seed: int, *, step: int, rank: int) -> int:
+    """Return the seed of everything a rank draws while it does one update, such as dropout."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """The samples as a worker sees them: found by (epoch, index), prepared with their own generator."""
+
+    dataset: Dataset
+    prepare: Sampler
+    seed: int
+
+    def __getitem__(self, draw: Draw) -> dict[str, np.ndarray] | VfmError:
+        epoch, index = draw
+        rng = sample_rng(seed=self.seed, epoch=epoch, key=self.dataset.keys[index])
+        try:
+            return self.prepare(self.dataset, index, rng)
+        except VfmError as fault:
+            # Raised again in the main process: torch would wrap its sentence in a worker's traceback.
+            return fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Which samples make this rank's next micro-batches; the loader and `Stream` walk it side by side."""
+
+    stream: Stream
+    place: Place
+    num_updates: int
+
+    def updates(self) -> Iterator[tuple[Place, list[list[Draw]]]]:
+        stream = self.stream
+        num_samples, batch_size = len(stream.dataset), stream.config.batch_size
+        world = stream.world
+        for before, batch in islice(
+            batches(num_samples, place=self.place, batch_size=batch_size), self.num_updates
+        ):
+            mine = rank_share(batch, rank=world.rank, world_size=world.size)
+            size = stream.config.micro_batch_size or len(mine)
+            portions = [mine[i : i + size] for i in range(0, len(mine), size)]
+            yield before.advance(batch_size, num_samples=num_samples), portions
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for _, portions in self.updates():
+            yield from portions
+
+
+def _fetch(loaded: Iterator[Any], portions: list[list[Draw]]) -> Iterator[Portion]:
+    for portion in portions:
+        try:
+            batch = next(loaded)
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if not _tells_of_a_worker(error):
+                raise
+            raise MachineError(
+                f"A loader process failed ({str(error).splitlines()[0]}): "
+                "run the same command again to go on, with --workers 0 if it happens again."
+            ) from error
+        if isinstance(batch, VfmError):
+            raise batch
+        yield Portion(indices=[index for _, index in portion], batch=batch)
+
+
+def _tells_of_a_worker(error: Exception) -> bool:
+    # A dead worker shows as a connection that breaks or, when torch notices first, as one of these two texts.
+    told = ("DataLoader worker", "DataLoader timed out")
+    return not isinstance(error, RuntimeError) or any(text in str(error) for text in told)
+
+
+def _leave_interrupts_to_the_parent(_worker: int) -> None:
+    signal(SIGINT, SIG_IGN)

@@ -1,0 +1,123 @@
+"""One process or many: who we are under torchrun, and the few sums that all ranks need."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vfm.shards.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Where this process stands among those that train together.
+
+    Attributes:
+        rank: number of this process, 0 to ``size - 1``; rank 0 writes files and talks.
+        size: processes in all.
+        device: where this process computes.
+    """
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+
+@contextlib.contextmanager
+def join(device: str) -> Iterator[World]:
+    """Join the other ranks that torchrun started, if it did, and leave them at the end.
+
+    Args:
+        device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: CUDA was asked for and there is none.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = _choose(device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+    if size == 1:
+        yield World(device=chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(rank=dist.get_rank(), size=size, device=chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def wrap(method: nn.Module, *, world: World) -> nn.Module:
+    """Return ``method`` as the training step calls it: with several ranks, gradients are averaged over them.
+
+    On CUDA its batch norms see the whole batch; a CPU has no such kernel, there each rank normalises its own.
+    """
+    if world.size == 1:
+        return method
+    if world.device.type == "cuda":
+        method = nn.SyncBatchNorm.convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(method, device_ids=[world.device])
+    return DistributedDataParallel(method)
+
+
+def unsynced(wrapped: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which gradients stay on this rank: for all micro-batches but an update's last."""
+    if isinstance(wrapped, DistributedDataParallel):
+        return wrapped.no_sync()
+    return contextlib.nullcontext()
+
+
+def largest(values: Sequence[float], *, world: World) -> list[float]:
+    """Return the largest of each value over the ranks; every rank must call this at the same point."""
+    if world.size == 1:
+        return list(values)
+    tensor = torch.tensor(values, dtype=torch.float64, device=world.device)
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return [float(value) for value in tensor.tolist()]
+
+
+def mean(values: Tensor, *, world: World) -> Tensor:
+    """Return the mean of a tensor over the ranks; every rank must call this at the same point."""
+    if world.size > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+        values /= world.size
+    return values
+
+
+def gather(value: Any, *, world: World) -> list[Any]:
+    """Return the value of every rank, in order of rank; every rank must call this at the same point."""
+    if world.size == 1:
+        return [value]
+    gathered: list[Any] = [None] * world.size
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def from_chief(value: Any, *, world: World) -> Any:
+    """Return rank 0's value on every rank."""
+    if world.size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def _choose(device: str, *, local_rank: int) -> torch.device:
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise UsageError("There is no CUDA device that this torch can use: take --device cpu.")
+    if device == "cuda" or (device == "auto" and has_cuda):
+        return torch.device("cuda", local_rank)
+    return torch.device("cpu")

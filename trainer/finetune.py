@@ -1,0 +1,108 @@
+"""Downstream training: a task's head on a pretrained encoder, or on the same encoder from scratch."""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vfm.shards.dataset import Dataset, open_dataset
+from vfm.shards.errors import UsageError
+from vfm.shards.manifest import read_manifest
+from vfm.trainer import tasks
+from vfm.trainer.checkpoint import MODEL, Checkpoint
+from vfm.trainer.labels import with_labels
+from vfm.trainer.loop import Outcome
+from vfm.trainer.methods._base import Method
+from vfm.trainer.recipe import Recipe, load_recipe, override, recipe_names, resolve_column
+from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, recipe_of, run
+from vfm.trainer.tasks.classify import Classify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a downstream run starts from.
+
+    Attributes:
+        recipe: the encoder's recipe.
+        checkpoint: its weights; None draws new ones.
+    """
+
+    recipe: Recipe
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What tells these weights from others."""
+        if self.checkpoint is None:
+            return {}
+        return {"sha256": self.checkpoint.state["files"][MODEL]["sha256"], "step": self.checkpoint.step}
+
+
+def from_run(folder: Path, *, options: RunOptions) -> Start:
+    """Start from the newest sound checkpoint of a run."""
+    checkpoint = newest_checkpoint(folder, options=options)
+    return Start(recipe=recipe_of(checkpoint), checkpoint=checkpoint)
+
+
+def finetune_recipe(task: str, *, start: Recipe, settings: Sequence[str]) -> Recipe:
+    """Return the recipe that teaches an encoder a task: the task's numbers, the encoder's model and clips.
+
+    Of the recipes for the encoder's method and the task, the one named after the encoder's own is taken.
+
+    Raises:
+        UsageError: there is no such task, or no recipe of it for this method.
+    """
+    if task not in tasks.names():
+        raise UsageError(f"Unknown task {task!r}: choose one of {', '.join(tasks.names())}.")
+    fitting = [
+        recipe
+        for recipe in map(load_recipe, recipe_names())
+        if (recipe.method, recipe.task) == (start.method, task)
+    ]
+    if not fitting:
+        raise UsageError(f"No recipe teaches {start.method} to {task}: `vfm recipes` lists all.")
+    base = start.name.removesuffix(f"-{task}")
+    chosen = next((recipe for recipe in fitting if recipe.name == f"{base}-{task}"), fitting[0])
+    data = replace(
+        chosen.data,
+        column=start.data.column,
+        clip_len=start.data.clip_len,
+        stride=start.data.stride,
+    )
+    return override(replace(chosen, model=start.model, data=data), settings)
+
+
+def finetune(recipe: Recipe, *, start: Start, data: Path, out: Path, options: RunOptions) -> Outcome:
+    """Learn a task on the labelled samples of a dataset, or go on where an earlier call stopped.
+
+    Args:
+        recipe: of `finetune_recipe`.
+        start: where the encoder's weights come from.
+        data: the dataset's folder.
+        out: the run's folder.
+        options: device, fallback, and who listens.
+
+    Raises:
+        UsageError: no labels, no such split, or codes of another codebook than the encoder's.
+        VfmError: see `vfm.trainer.run.pretrain`.
+    """
+    recipe = resolve_column(recipe, read_manifest(data))
+    dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
+    dataset = with_labels(dataset, say=options.say)
+    if start.checkpoint is not None:
+        check_column(start.checkpoint, recipe=recipe, dataset=dataset)
+
+    def build() -> Method:
+        task = build_task(recipe, dataset)
+        if start.checkpoint is not None:
+            task.backbone.load_pretrained(start.checkpoint.model())
+        return task
+
+    return run(recipe, dataset=dataset, build=build, out=out, origin=start.origin, options=options)
+
+
+def build_task(recipe: Recipe, dataset: Dataset) -> Classify:
+    """Return the task of a recipe, its encoder's weights drawn from the seed."""
+    task: Classify = importlib.import_module(f"{tasks.__name__}.{recipe.task}").build(recipe, dataset)
+    return task

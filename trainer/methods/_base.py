@@ -1,0 +1,93 @@
+"""What the rest of the trainer may ask of a pretraining method.
+
+A method is a folder here. Its package has three functions, each given a recipe whose column is resolved and
+the dataset opened with it: `build` returns a `Method`, `build_backbone` a `Backbone`, `build_clip_reader` a
+`ClipReader`. Importing the package must not import torch; its `recipe.py` and `finetune.py` list recipes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from vfm.shards.dataset import Dataset
+
+
+class Sampler(Protocol):
+    """Reads and prepares one sample inside a loader worker: NumPy only, small and picklable."""
+
+    def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return the arrays of one sample, always under the same names and with the same shapes.
+
+        Args:
+            dataset: the joined columns.
+            index: which sample.
+            rng: the only source of chance; a function of (seed, epoch, key).
+        """
+
+
+class ClipReader(Protocol):
+    """Reads one clip of a sample as a backbone wants it; small and picklable like a `Sampler`."""
+
+    def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the arrays of one clip.
+
+        Args:
+            dataset: the joined columns.
+            index: which sample.
+            times: int64 [clip_len], the stored frames to take; -1 is a frame past the end.
+        """
+
+
+class Backbone(nn.Module, ABC):
+    """The encoder of a method: one vector per clip, for finetuning and nearest neighbours.
+
+    Attributes:
+        dim: length of that vector.
+    """
+
+    dim: int
+
+    @abstractmethod
+    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float [B, dim] for a batch of what the method's `ClipReader` returned."""
+
+    @abstractmethod
+    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+        """Take the encoder's weights from a pretraining or finetuning state, resized where shapes allow it.
+
+        Raises:
+            UsageError: the state is of another encoder.
+        """
+
+    @abstractmethod
+    def no_weight_decay(self, name: str) -> bool:
+        """Return whether the parameter of this name is kept out of weight decay in finetuning."""
+
+
+class Method(nn.Module, ABC):
+    """Model and loss of one way to pretrain; the loop calls it and knows nothing else of it.
+
+    Its state is the official state of the method: keys and shapes load strictly in both directions.
+
+    Attributes:
+        columns: names of the columns it reads.
+        prepare: makes one sample, in a loader worker.
+    """
+
+    columns: tuple[str, ...]
+    prepare: Sampler
+
+    @abstractmethod
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return scalars: `loss`, the only one with a gradient, and parts worth logging.
+
+        Args:
+            batch: what `prepare` returned, stacked along a new first dimension.
+        """
+
+    @abstractmethod
+    def no_weight_decay(self, name: str) -> bool:
+        """Return whether the parameter of this name is kept out of weight decay."""

@@ -1,0 +1,42 @@
+"""VIMPAC (Tan et al. 2021, arXiv 2106.11250): masked codes and contrast between clips.
+
+Nothing here imports torch before a model is asked for, so that listing recipes stays instant.
+"""
+
+# ruff: noqa: PLC0415
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfm.shards.dataset import Dataset
+    from vfm.trainer.methods._base import Backbone, ClipReader, Method
+    from vfm.trainer.recipe import Recipe
+
+
+def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
+    """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
+
+    Args:
+        recipe: a recipe of this method.
+        dataset: opened with the recipe's column; gives the vocabulary and the grid.
+
+    Raises:
+        UsageError: the recipe contradicts the data.
+    """
+    from vfm.trainer.methods.vimpac.pretrain import build_method
+
+    return build_method(recipe, dataset)
+
+
+def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
+    """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
+    from vfm.trainer.methods.vimpac.pretrain import build_encoder
+
+    return build_encoder(recipe, dataset)
+
+
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
+    """Return what reads the clips that `build_backbone`'s encoder takes."""
+    from vfm.trainer.methods.vimpac.sampler import read_codes
+
+    return read_codes(recipe, dataset)

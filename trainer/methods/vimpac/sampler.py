@@ -1,0 +1,108 @@
+"""From a sample's codes to what the model reads: clips, padded at the end, masked for pretraining."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vfm.shards.clips import PAD, clip_times, random_start
+from vfm.shards.dataset import Dataset
+from vfm.shards.errors import UsageError
+from vfm.trainer.methods.vimpac.mask import mask_clip
+from vfm.trainer.methods.vimpac.recipe import Objective
+from vfm.trainer.recipe import Recipe
+
+FIELD = "codes"
+
+
+def vocab_size_of(column: str, dataset: Dataset) -> int:
+    """Return how many codes the codebook of a column has.
+
+    Raises:
+        UsageError: the column holds no codes.
+    """
+    found = dataset.manifest.columns[column].options.get("vocab_size")
+    if not isinstance(found, int):
+        raise UsageError(
+            f"Column {column} holds no codes of a codebook: "
+            "make some with `vfm tokenize DATA --target vq:CODEBOOK`."
+        )
+    return found
+
+
+def grid_in(column: str, dataset: Dataset) -> tuple[int, int]:
+    """Return rows and columns of a frame's code grid, the same for every sample of a column."""
+    if len(dataset) == 0:
+        raise UsageError(f"No sample of {column} is left to learn from: choose another split.")
+    *_, rows, columns = dataset.array(0, column, FIELD).shape
+    return rows, columns
+
+
+def read_codes(recipe: Recipe, dataset: Dataset) -> "CodeReader":
+    """Return the reader of the recipe's column."""
+    return CodeReader(column=recipe.data.column, vocab_size=vocab_size_of(recipe.data.column, dataset))
+
+
+def take_frames(codes_THW: np.ndarray, times: np.ndarray | Sequence[int], *, vocab_size: int) -> np.ndarray:
+    """Return the codes at these times as int64 [L, H, W]; a time of -1 is a frame of PAD (id V + 1)."""
+    times = np.asarray(times)
+    clip: np.ndarray = codes_THW[np.maximum(times, 0)].astype(np.int64)
+    clip[times == PAD] = vocab_size + 1
+    return clip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeReader:
+    """Reads one clip of a sample, as finetuning and evaluation want it.
+
+    Attributes:
+        column: a column of codes, such as "vq.demo".
+        vocab_size: codes of its codebook.
+        view: which stored view to read.
+    """
+
+    column: str
+    vocab_size: int
+    view: int = 0
+
+    def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Return `codes`, int64 [L, H, W]."""
+        codes = dataset.array(index, self.column, FIELD)[self.view]
+        return {"codes": take_frames(codes, times, vocab_size=self.vocab_size)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainSampler:
+    """Draws two clips of a video, independently, and masks each by itself.
+
+    Attributes:
+        column: a column of codes, such as "vq.demo".
+        vocab_size: codes of its codebook.
+        clip_len: frames of a clip.
+        stride: stored frames from one frame of a clip to the next.
+        objective: what to mask.
+        view: which stored view to read.
+    """
+
+    column: str
+    vocab_size: int
+    clip_len: int
+    stride: int
+    objective: Objective
+    view: int = 0
+
+    def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return `codes` and `labels`, int64 [2, L, H, W]: ids with MASK in place, and what is behind it."""
+        stored = dataset.array(index, self.column, FIELD)[self.view]
+        clips = [self._draw(stored, rng) for _ in range(2)]
+        return {
+            "codes": np.stack([codes for codes, _ in clips]),
+            "labels": np.stack([labels for _, labels in clips]),
+        }
+
+    def _draw(self, stored_THW: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        span = {"clip_len": self.clip_len, "stride": self.stride}
+        start = random_start(len(stored_THW), **span, rng=rng)
+        times = clip_times(start, num_frames=len(stored_THW), **span)
+        codes = take_frames(stored_THW, times, vocab_size=self.vocab_size)
+        return mask_clip(codes, objective=self.objective, vocab_size=self.vocab_size, rng=rng)

@@ -1,0 +1,104 @@
+"""AdamW with decay groups, and the learning rate of every update."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.recipe import OptimConfig, TrainConfig
+
+
+def num_updates(config: TrainConfig, *, num_samples: int) -> int:
+    """Return how many updates a run has: ``max_steps``, else every full batch of all epochs together.
+
+    Epochs follow each other without a gap, so at most one batch is left over in a whole run.
+
+    Raises:
+        UsageError: all epochs together do not fill one batch.
+    """
+    if config.max_steps is not None:
+        return config.max_steps
+    total = config.epochs * num_samples // config.batch_size
+    if total == 0:
+        raise UsageError(
+            f"{config.epochs} epochs of {num_samples} samples do not fill one batch of {config.batch_size}: "
+            "lower train.batch_size or raise train.epochs."
+        )
+    return total
+
+
+def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
+    """Return the learning rate of one update, counted from 0.
+
+    It rises linearly from 0 over the warm-up, then falls to 0, which the update after the last would have:
+    on a line, on half a period of a cosine, or not at all (``constant``). The first update of a warm-up has
+    rate 0, as in the reference implementations.
+    """
+    warmup = int(config.warmup * num_updates) if config.warmup < 1 else int(config.warmup)
+    if update < warmup:
+        return config.lr * update / warmup
+    progress = (update - warmup) / max(num_updates - warmup, 1)
+    match config.schedule:
+        case "linear":
+            return config.lr * max(1.0 - progress, 0.0)
+        case "cosine":
+            return config.lr * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+        case "constant":
+            return config.lr
+
+
+def build_optimizer(
+    method: nn.Module, *, config: OptimConfig, no_weight_decay: Callable[[str], bool]
+) -> torch.optim.AdamW:
+    """Return AdamW over the parameters that learn, in two groups: with weight decay and without.
+
+    Each group holds its parameters' names (``param_names``), by which a checkpoint stores their moments.
+    Against the AdamW of the references this one decays before it steps, a difference of the order
+    lr² * weight_decay.
+    """
+    groups: dict[bool, list[tuple[str, Tensor]]] = {True: [], False: []}
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad:
+            groups[not no_weight_decay(name)].append((name, parameter))
+    settings = [
+        {"params": named, "weight_decay": config.weight_decay if decays else 0.0}
+        for decays, named in groups.items()
+        if named
+    ]
+    # The fused kernel needs every parameter on one kind of device that has it; both of ours do.
+    kinds = {parameter.device.type for named in groups.values() for _, parameter in named}
+    return torch.optim.AdamW(
+        settings, lr=config.lr, betas=config.betas, eps=config.eps, fused=kinds <= {"cpu", "cuda"}
+    )
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group the learning rate ``lr``."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's tensors as ``moment/parameter``, e.g. ``exp_avg/backbone.ln.weight``."""
+    return {
+        f"{kind}/{name}": tensor
+        for name, parameter in _named(optimizer)
+        for kind, tensor in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give the optimizer the tensors that `moments` returned; parameters without any start afresh."""
+    index = {name: i for i, (name, _) in enumerate(_named(optimizer))}
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition("/")
+        state.setdefault(index[name], {})[kind] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _named(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    for group in optimizer.param_groups:
+        yield from zip(group["param_names"], group["params"], strict=True)

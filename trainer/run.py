@@ -1,0 +1,229 @@
+"""A run's folder: taken, recognised, locked, and trained in until the recipe is done.
+
+RUN/run.json       the recipe, the dataset and the versions it was started with
+RUN/checkpoints/   see `vfm.trainer.checkpoint`
+RUN/log.jsonl      one record per log line
+RUN/tb/            the same for TensorBoard
+"""
+
+import importlib
+import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import vfm
+from vfm.shards.atomic import write_json
+from vfm.shards.dataset import Dataset, open_dataset
+from vfm.shards.errors import MachineError, UsageError, VfmError
+from vfm.shards.lock import LOCK_NAME, hold
+from vfm.shards.manifest import read_manifest
+from vfm.trainer import methods
+from vfm.trainer.checkpoint import Checkpoint, newest, read
+from vfm.trainer.distributed import World, from_chief, join
+from vfm.trainer.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
+from vfm.trainer.methods._base import Method
+from vfm.trainer.optim import num_updates
+from vfm.trainer.precision import resolve_precision
+from vfm.trainer.recipe import Recipe, differences, from_dict, resolve_column, to_dict
+
+RUN_NAME = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to run, apart from what.
+
+    Attributes:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
+        say: takes one sentence for people.
+    """
+
+    device: str = "auto"
+    fall_back: bool = True
+    say: Callable[[str], None]
+
+
+def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> Outcome:
+    """Pretrain by a recipe on a dataset, or go on where an earlier call with the same arguments stopped.
+
+    Raises:
+        UsageError: the dataset lacks what the recipe reads, or ``out`` holds something else.
+        MachineError: another job trains in ``out``, or the disk refuses.
+        DamageError: a checkpoint or a shard is not as it was written.
+        DivergenceError: a loss or gradient is not finite.
+    """
+    recipe = resolve_column(recipe, read_manifest(data))
+    dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
+
+    def build() -> Method:
+        module = importlib.import_module(f"{methods.__name__}.{recipe.method}")
+        method: Method = module.build(recipe, dataset)
+        return method
+
+    return run(recipe, dataset=dataset, build=build, out=out, origin={}, options=options)
+
+
+def run(
+    recipe: Recipe,
+    *,
+    dataset: Dataset,
+    build: Callable[[], Method],
+    out: Path,
+    origin: dict[str, Any],
+    options: RunOptions,
+) -> Outcome:
+    """Train what ``build`` makes in the folder ``out``, resuming what is there.
+
+    Args:
+        recipe: with its column resolved.
+        dataset: what to learn from.
+        build: makes the method with its first weights.
+        out: the run's folder, made when it does not exist.
+        origin: where the first weights come from; empty when they are drawn.
+        options: device, fallback, and who listens.
+    """
+    # What can be refused without touching the folder is refused first.
+    num_updates(recipe.train, num_samples=len(dataset))
+    method = build()
+    with join(options.device) as world, ExitStack() as held:
+        recipe = resolve_precision(recipe, device=world.device)
+        identity = {
+            "recipe": to_dict(recipe),
+            "dataset": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "column": dataset.manifest.columns[recipe.data.column].options,
+            "origin": origin,
+        }
+        say = options.say if world.is_chief else _silent
+        folder = _Folder(out=out, recipe=recipe, identity=identity, options=options)
+        resume = folder.open(world, held=held)
+        if resume is not None and resume.step < resume.state["num_steps"]:
+            say(f"Going on from step {resume.step} of {resume.state['num_steps']} in {out}.")
+        identity["versions"] = versions()
+        if world.is_chief:
+            write_json(out / RUN_NAME, {**identity, "data": str(dataset.data)})
+        job = Job(
+            recipe=recipe,
+            method=method,
+            dataset=dataset,
+            world=world,
+            out=out,
+            identity=identity,
+            say=say,
+        )
+        return train(job, resume=resume)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run depends on."""
+    return {
+        "vfm": vfm.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def newest_checkpoint(run_folder: Path, *, options: RunOptions) -> Checkpoint:
+    """Return the newest sound checkpoint of a run.
+
+    Raises:
+        UsageError: there is no run, or it has no checkpoint yet.
+        DamageError: see `vfm.trainer.checkpoint.newest`.
+    """
+    found = newest(run_folder / CHECKPOINTS_FOLDER, fall_back=options.fall_back, say=options.say)
+    if found is None:
+        raise UsageError(f"{run_folder} holds no checkpoint: make one with `vfm pretrain` or `vfm finetune`.")
+    return found
+
+
+def recipe_of(checkpoint: Checkpoint) -> Recipe:
+    """Return the recipe that a checkpoint was trained by."""
+    return from_dict(checkpoint.state["recipe"])
+
+
+def check_column(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a dataset whose column was made otherwise than the one that a checkpoint was trained on.
+
+    Raises:
+        UsageError: for instance the codes of another codebook, which are other words for other things.
+    """
+    name = recipe.data.column
+    learned, there = checkpoint.state["column"], dataset.manifest.columns[name].options
+    # The views may differ: what a code stands for does not depend on the crop it was seen in.
+    differing = [key for key in {**learned, **there} if key != "views" and learned.get(key) != there.get(key)]
+    if differing:
+        raise UsageError(
+            f"Column {name} of {dataset.data} differs from the one that {checkpoint.path} was trained on "
+            f"in {', '.join(sorted(differing))}: make the column with the same `--target` first."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Folder:
+    """A run's folder, about to be trained in."""
+
+    out: Path
+    recipe: Recipe
+    identity: dict[str, Any]
+    options: RunOptions
+
+    def open(self, world: World, *, held: ExitStack) -> Checkpoint | None:
+        """Lock the folder for as long as ``held`` and return the checkpoint to go on from, on every rank.
+
+        Rank 0 does both for all. What stops it stops the others too, which would wait for it otherwise.
+        """
+        path: Path | None = None
+        fault: Exception | None = None
+        if world.is_chief:
+            try:
+                held.enter_context(self._lock())
+                path = self._newest()
+            except (VfmError, OSError) as error:
+                fault = error
+        path, fault = from_chief((path, fault), world=world)
+        if fault is not None:
+            raise fault
+        return None if path is None else read(path)
+
+    def _lock(self) -> AbstractContextManager[None]:
+        if self.out.exists() and not self.out.is_dir():
+            raise UsageError(f"{self.out} is a file: give --out a folder, new or holding a run.")
+        names = {path.name for path in self.out.iterdir()} if self.out.is_dir() else set()
+        if names - {LOCK_NAME} and RUN_NAME not in names:
+            raise UsageError(f"{self.out} is not empty and holds no run: give --out a new folder.")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MachineError(
+                f"{self.out} cannot be made ({error.strerror}): choose another --out."
+            ) from error
+        return hold(self.out)
+
+    def _newest(self) -> Path | None:
+        options = self.options
+        found = newest(self.out / CHECKPOINTS_FOLDER, fall_back=options.fall_back, say=options.say)
+        if found is None:
+            return None
+        changed = differences(recipe_of(found), self.recipe)
+        if found.state["dataset"] != self.identity["dataset"]:
+            changed.append("the samples of the dataset, or their order")
+        if found.state["origin"] != self.identity["origin"]:
+            changed.append("the weights it starts from")
+        if changed:
+            raise UsageError(
+                f"{self.out} holds a run with other settings ({'; '.join(changed)}): "
+                "repeat its settings to go on with it, or choose another --out."
+            )
+        return found.path
+
+
+def _silent(_sentence: str) -> None:
+    """Say nothing: another rank talks."""

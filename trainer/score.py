@@ -1,0 +1,91 @@
+"""Class scores of samples, by a finetuned run's own head or by neighbours in feature space."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vfm.shards.dataset import Dataset
+from vfm.shards.sampler import sample_rng
+from vfm.trainer import methods
+from vfm.trainer.data import stack
+from vfm.trainer.finetune import build_task
+from vfm.trainer.knn import knn_scores
+from vfm.trainer.methods._base import Backbone, Sampler
+from vfm.trainer.recipe import Recipe
+from vfm.trainer.tasks.classify import LABEL, RandomClip, SpreadClips, merge_views
+
+_BATCH_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is evaluated: weights, and how many clips of each sample they get to see.
+
+    Attributes:
+        recipe: what the run was trained by, its column resolved for the dataset at hand.
+        state: the run's weights.
+        num_clips: clips of each sample, spread over it.
+        device: where to compute.
+    """
+
+    recipe: Recipe
+    state: Mapping[str, Tensor]
+    num_clips: int
+    device: torch.device
+
+
+def score_views(subject: Subject, dataset: Dataset) -> Tensor:
+    """Return the mean over clips of the softmax of a finetuned run's head: float32 [N, classes]."""
+    task = build_task(subject.recipe, dataset)
+    task.load_state_dict(subject.state, strict=True)
+    task.to(subject.device).eval()
+    batches = _read(dataset, task.spread(subject.num_clips), device=subject.device)
+    with torch.inference_mode():
+        return torch.cat([merge_views(task.view_logits(batch)).cpu() for batch in batches])
+
+
+def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Tensor:
+    """Return the votes of the nearest samples of a labelled bank: float32 [N, classes]."""
+    module = importlib.import_module(f"{methods.__name__}.{subject.recipe.method}")
+    backbone: Backbone = module.build_backbone(subject.recipe, dataset)
+    backbone.load_pretrained(subject.state)
+    backbone.to(subject.device).eval()
+    data = subject.recipe.data
+    clip = RandomClip(
+        reader=module.build_clip_reader(subject.recipe, dataset),
+        column=data.column,
+        clip_len=data.clip_len,
+        stride=data.stride,
+    )
+    clips = SpreadClips(random_clip=clip, num_clips=subject.num_clips)
+    query, known = (
+        torch.cat([_features(backbone, batch) for batch in _read(part, clips, device=subject.device)])
+        for part in (dataset, bank)
+    )
+    return knn_scores(
+        query,
+        bank_ND=known,
+        labels_N=torch.from_numpy(bank.class_indices),
+        num_classes=len(dataset.classes),
+    )
+
+
+def _read(dataset: Dataset, sampler: Sampler, *, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(dataset), _BATCH_SIZE):
+        indices = range(start, min(start + _BATCH_SIZE, len(dataset)))
+        # Evaluation draws nothing, but a sampler is always given a generator.
+        rngs = (sample_rng(seed=0, epoch=0, key=dataset.keys[i]) for i in indices)
+        batch = stack([sampler(dataset, i, rng) for i, rng in zip(indices, rngs, strict=True)])
+        yield {name: array.to(device) for name, array in batch.items()}
+
+
+def _features(backbone: Backbone, batch: dict[str, Tensor]) -> Tensor:
+    """Return the mean over clips of each sample's vectors, float32 [B, D] on the CPU."""
+    views = {name: array for name, array in batch.items() if name != LABEL}
+    num_samples, num_views = next(iter(views.values())).shape[:2]
+    with torch.inference_mode():
+        flat = backbone.features({name: array.flatten(0, 1) for name, array in views.items()})
+    return flat.float().view(num_samples, num_views, -1).mean(1).cpu()
