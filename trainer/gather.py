@@ -10,16 +10,16 @@ from torch import Tensor
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
-        everyone = rows.new_empty((dist.get_world_size() * rows.shape[0], *rows.shape[1:]))
-        dist.all_gather_into_tensor(everyone, rows.contiguous())
-        return everyone
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ANN401
-        (grad,) = grads
-        mine = grad.new_empty((grad.shape[0] // dist.get_world_size(), *grad.shape[1:]))
-        dist.reduce_scatter_tensor(mine, grad.contiguous(), op=dist.ReduceOp.SUM)
-        return mine
+        # A reduce-scatter would send half as much; these rows are few, and its name changes with torch.
+        total = grads[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, op=dist.ReduceOp.SUM)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def is_distributed() -> bool:
@@ -35,7 +35,7 @@ def rank() -> int:
 def gather_rows(rows: Tensor) -> Tensor:
     """Concatenate the rows of all ranks, in the order of the ranks.
 
-    Backward sums over the ranks what each of them derived for a row (reduce-scatter). The parameter gradient,
+    Backward sums over the ranks what each of them derived for a row. The parameter gradient,
     once DDP has averaged it, then equals that of one process holding the whole batch.
 
     Args:
