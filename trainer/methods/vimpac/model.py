@@ -17,7 +17,7 @@ from vfm.trainer.methods.vimpac.layers import (
     PreNormAttention,
     Transformer,
 )
-from vfm.trainer.methods.vimpac.positions import STD, build_positions, stretch_positions
+from vfm.trainer.methods.vimpac.positions import build_positions, stretch_positions
 from vfm.trainer.methods.vimpac.recipe import ModelConfig
 
 UNDECAYED = (".bias", "LayerNorm.weight", ".ln.weight", "ln_pre.weight", "ln_post.weight")
@@ -166,18 +166,19 @@ class VimpacBackbone(Backbone):
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight as the reference does."""
-        initialise_linears(self, generator)
-        self.cls_param.data.normal_(0.0, STD, generator=generator)
-        self.positional_embedding.initialise(generator)
+        std = self.config.init_std
+        initialise_linears(self, generator, std=std)
+        self.cls_param.data.normal_(0.0, std, generator=generator)
+        self.positional_embedding.initialise(generator, std=std)
         if self.config.pre_activation:
             self._shrink_branches(generator)
 
     def _shrink_branches(self, generator: torch.Generator | None) -> None:
-        kinds = (PostNormAttention, PreNormAttention, Mlp)
+        kinds, std = (PostNormAttention, PreNormAttention, Mlp), self.config.init_std
         branches = [module for module in self.modules() if isinstance(module, kinds)]
         for branch in branches:
             last = branch.c_proj if isinstance(branch, Mlp) else branch.last_linear
-            last.weight.data.normal_(0.0, STD / math.sqrt(len(branches)), generator=generator)
+            last.weight.data.normal_(0.0, std / math.sqrt(len(branches)), generator=generator)
 
 
 def grid_of(config: ModelConfig) -> Grid:
@@ -194,10 +195,10 @@ def _known(value: int | None, name: str) -> int:
     return value
 
 
-def initialise_linears(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Draw weights of linear layers and embeddings from normal(0, 0.02) and set biases to zero."""
+def initialise_linears(module: nn.Module, generator: torch.Generator | None, *, std: float) -> None:
+    """Draw weights of linear layers and embeddings from normal(0, std) and set biases to zero."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
-            part.weight.data.normal_(0.0, STD, generator=generator)
+            part.weight.data.normal_(0.0, std, generator=generator)
         if isinstance(part, nn.Linear) and part.bias is not None:
             part.bias.data.zero_()

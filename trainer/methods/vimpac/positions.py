@@ -9,8 +9,6 @@ from torch.nn import functional
 
 from vfm.trainer.methods.vimpac.grid import Grid
 
-STD = 0.02
-
 
 class SeparatePositions(nn.Module):
     """One row per frame, per grid row and per grid column, added up ("hw_separation")."""
@@ -28,11 +26,11 @@ class SeparatePositions(nn.Module):
         grid = frames + rows + self.width_pos_embedding
         return torch.cat([self.cls_pos_embedding, grid.flatten(0, 2)])
 
-    def initialise(self, generator: torch.Generator | None) -> None:
+    def initialise(self, generator: torch.Generator | None, *, std: float) -> None:
         """Draw tables whose sum has the standard deviation of one table alone."""
-        self.cls_pos_embedding.data.normal_(0.0, STD, generator=generator)
+        self.cls_pos_embedding.data.normal_(0.0, std, generator=generator)
         for table in (self.temporal_pos_embedding, self.height_pos_embedding, self.width_pos_embedding):
-            table.data.normal_(0.0, STD / math.sqrt(3), generator=generator)
+            table.data.normal_(0.0, std / math.sqrt(3), generator=generator)
 
 
 class SpaceTimePositions(nn.Module):
@@ -49,11 +47,11 @@ class SpaceTimePositions(nn.Module):
         grid = self.temporal_pos_embedding[:, None] + self.spatial_pos_embedding
         return torch.cat([self.cls_pos_embedding, grid.flatten(0, 1)])
 
-    def initialise(self, generator: torch.Generator | None) -> None:
+    def initialise(self, generator: torch.Generator | None, *, std: float) -> None:
         """Draw tables whose sum has the standard deviation of one table alone."""
-        self.cls_pos_embedding.data.normal_(0.0, STD, generator=generator)
+        self.cls_pos_embedding.data.normal_(0.0, std, generator=generator)
         for table in (self.temporal_pos_embedding, self.spatial_pos_embedding):
-            table.data.normal_(0.0, STD / math.sqrt(2), generator=generator)
+            table.data.normal_(0.0, std / math.sqrt(2), generator=generator)
 
 
 class JointPositions(nn.Module):
@@ -67,9 +65,9 @@ class JointPositions(nn.Module):
         """Return the table [1 + L*H*W, D]: CLS first, then frames, rows, columns."""
         return self.positional_embedding
 
-    def initialise(self, generator: torch.Generator | None) -> None:
+    def initialise(self, generator: torch.Generator | None, *, std: float) -> None:
         """Draw the table."""
-        self.positional_embedding.data.normal_(0.0, STD, generator=generator)
+        self.positional_embedding.data.normal_(0.0, std, generator=generator)
 
 
 Positions = SeparatePositions | SpaceTimePositions | JointPositions

@@ -76,7 +76,7 @@ class Vimpac(Method):
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight as the reference does."""
-        initialise_linears(self, generator)
+        initialise_linears(self, generator, std=self.backbone.config.init_std)
         self.backbone.initialise(generator)
 
     def no_weight_decay(self, name: str) -> bool:

@@ -1,0 +1,82 @@
+"""``vfm fit-codebook``: frames of a dataset to a codebook of their own."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli import options, output
+
+if TYPE_CHECKING:
+    from vfm.video2token.fit import FitReport
+
+
+@click.command()
+@click.argument("data", type=options.PATH)
+@click.argument("out", type=options.PATH)
+@click.option(
+    "--crop",
+    "crop_px",
+    type=click.IntRange(min=8),
+    default=128,
+    show_default=True,
+    help="Side of the frames it is for, in pixels, a multiple of 8: one code for 8x8 of them.",
+)
+@click.option(
+    "--vocab-size",
+    type=click.IntRange(2, 65536),
+    default=1024,
+    show_default=True,
+    help="How many codes there are.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Steps of fitting; time is proportional to them.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the weights and of the frames drawn.",
+)
+@click.option(
+    "--name", help="What its column will be called, vq.NAME.  [default: the last part of OUT]", metavar="NAME"
+)
+@options.as_json()
+def command(data: Path, out: Path, name: str | None, as_json: bool, **given: Any) -> None:
+    """Fit a codebook, pixels to codes and back, to the frames of dataset DATA.
+
+    OUT gets the weights, config.json, and a picture of frames that were held out, above what their codes are
+    rebuilt to. Takes minutes on a CPU. The same command again finds the finished codebook.
+
+    \b
+    Examples:
+      vfm fit-codebook data/mine codebooks/mine
+      vfm fit-codebook data/mine codebooks/small --crop 64 --vocab-size 256 --json
+    """
+    from vfm.shards.dataset import open_dataset
+    from vfm.video2token.fit import FitOptions, fit_codebook
+
+    name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")
+    fit_options = FitOptions(name=name, **given)
+    report = fit_codebook(open_dataset(data), out, fit_options, progress=output.make_progress())
+    if as_json:
+        output.show_json({**asdict(report), "codebook": str(out), "picture": str(report.picture)})
+    output.say(_summary(report, data=data))
+
+
+def _summary(report: "FitReport", *, data: Path) -> str:
+    quality = report.quality
+    verb = f"fitted in {report.elapsed_s:.1f} s" if report.is_new else "was fitted before, nothing to do"
+    return (
+        f"codebook {report.name} {verb}: {quality.psnr_db:.2f} dB on {report.num_held_out_frames} frames "
+        f"held out, {quality.codes_used} of {report.vocab_size} codes used, "
+        f"perplexity {quality.perplexity:.0f}\n"
+        f"see {report.picture}; next: vfm tokenize {data} --target vq:{report.codebook}"
+    )

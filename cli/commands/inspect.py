@@ -1,0 +1,110 @@
+"""``vfm inspect``: look into a dataset, prove that it is sound, draw a contact sheet of it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli.main import printable
+
+if TYPE_CHECKING:
+    from vfm.shards.dataset import Dataset
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("key", required=False)
+@click.option("--verify", is_flag=True, help="Check every hash, offset and pairing, and decode every JPEG.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PNG",
+    help="Draw samples as a contact sheet, with their codes reconstructed where a vq column exists.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def command(data: Path, key: str | None, verify: bool, sheet: Path | None, as_json: bool) -> int:
+    """Show what dataset DATA holds, or one sample of it in detail.
+
+    KEY is a sample's key, an unambiguous beginning of one, or the path of its source. With --verify the exit
+    code is 3 when anything is damaged.
+
+    \b
+    Examples:
+      vfm inspect data/mine
+      vfm inspect data/mine fight/fi001.mp4
+      vfm inspect data/mine --verify
+      vfm inspect data/mine --sheet sheet.png
+      vfm inspect data/mine --json | jq .columns
+    """
+    found: dict[str, Any] = _sample(data, key) if key is not None else _summary(data)
+    lines = found.pop("lines")
+    status = 0
+    if verify:
+        found["findings"], status = _verify(data)
+        lines += ["", *_finding_lines(found["findings"])]
+    if sheet is not None:
+        from vfm.video2token.sheet import make_sheet
+
+        make_sheet(data, sheet, keys=None if key is None else [found["key"]])
+        found["sheet"] = str(sheet)
+        lines += ["", f"contact sheet: {sheet}"]
+    click.echo(json.dumps(found, indent=2) if as_json else printable("\n".join(lines)))
+    return status
+
+
+def _summary(data: Path) -> dict[str, Any]:
+    from vfm.cli.describe import summary_lines
+    from vfm.shards.summary import summarise
+
+    summary = summarise(data)
+    return {**summary.to_dict(), "lines": list(summary_lines(summary))}
+
+
+def _sample(data: Path, text: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from vfm.cli.describe import sample_lines
+    from vfm.shards.dataset import open_dataset
+    from vfm.shards.summary import summarise
+
+    summary = summarise(data)
+    columns = [column.name for column in summary.columns if column.num_shards_done == summary.num_shards]
+    dataset = open_dataset(data, columns=columns)
+    index = dataset.find(text)
+    meta = dataset.meta(index)
+    members = _members(dataset, index, columns=columns)
+    told = [{"column": column, "member": field, "holds": holds} for column, field, holds in members]
+    return {**asdict(meta), "members": told, "lines": list(sample_lines(meta, members))}
+
+
+def _members(dataset: "Dataset", index: int, *, columns: list[str]) -> list[tuple[str, str, str]]:
+    from vfm.cli.describe import size
+
+    rows = []
+    for name in columns:
+        for field in dataset.manifest.columns[name].fields:
+            holds = size(len(dataset.member(index, name, field)))
+            if field.endswith(".npy"):
+                array = dataset.array(index, name, field)
+                holds = f"{array.dtype} {list(array.shape)}, {array.min()} to {array.max()}, {holds}"
+            rows.append((name, field, holds))
+    return rows
+
+
+def _verify(data: Path) -> tuple[list[dict[str, Any]], int]:
+    from vfm.shards.errors import DamageError
+    from vfm.shards.verify import verify as find_damage
+
+    findings = [{**finding.to_dict(), "told": str(finding)} for finding in find_damage(data)]
+    is_damaged = any(finding["kind"] == "damage" for finding in findings)
+    return findings, DamageError.exit_code if is_damaged else 0
+
+
+def _finding_lines(findings: list[dict[str, Any]]) -> list[str]:
+    if not findings:
+        return ["verified: every hash, offset, pairing and JPEG is as it was written"]
+    return [
+        f"{len(findings)} findings:",
+        *(f"  {finding['kind']}  {finding['told']}" for finding in findings),
+    ]

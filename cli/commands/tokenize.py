@@ -1,0 +1,76 @@
+"""``vfm tokenize``: frames of a dataset to columns of targets."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli import options, output
+
+if TYPE_CHECKING:
+    from vfm.video2token.tokenize import ColumnResult
+
+
+@click.command()
+@click.argument("data", type=options.PATH)
+@click.option(
+    "--target",
+    "specs",
+    multiple=True,
+    required=True,
+    metavar="KIND:ARGUMENT",
+    help="What to compute, such as vq:PATH with the folder of a codebook; may be given several times.",
+)
+@click.option(
+    "--crop",
+    "crop_px",
+    type=click.IntRange(min=1),
+    metavar="PX",
+    help="Short side of the frames is resized to this and the middle square taken.  "
+    "[default: what the target was made for]",
+)
+@click.option("--name", metavar="NAME", help="Name of the column after the dot.  [default: the target's own]")
+@click.option(
+    "--batch",
+    "batch_size",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Frames computed at once; the result does not depend on it.",
+)
+@click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda.")
+@options.workers("compute, on a CPU")
+@options.as_json()
+def command(data: Path, specs: tuple[str, ...], num_workers: int, as_json: bool, **given: Any) -> None:
+    """Compute training targets of every frame of dataset DATA, once, into columns beside the frames.
+
+    Run the same command again to go on after an interruption: finished shards are kept. No other column is
+    touched.
+
+    \b
+    Examples:
+      vfm tokenize data/mine --target vq:codebooks/mine
+      vfm tokenize data/mine --target vq:codebooks/mine --crop 64 --name mine64 --json
+    """
+    from vfm.video2token.targets._base import TargetOptions
+    from vfm.video2token.tokenize import tokenize
+
+    results = tokenize(
+        data, specs, TargetOptions(**given), num_workers=num_workers, progress=output.make_progress()
+    )
+    if as_json:
+        output.show_json({"data": str(data), "columns": [asdict(result) for result in results]})
+    for result in results:
+        output.say(_summary(result))
+
+
+def _summary(result: "ColumnResult") -> str:
+    text = f"{result.column}: {result.num_samples} samples, {result.num_frames} frames, "
+    text += f"{result.size_bytes / 1e6:.1f} MB"
+    if result.num_frames_now:
+        rate = result.num_frames_now / max(result.elapsed_s, 1e-3)
+        text += f"; {result.num_frames_now} frames in {result.elapsed_s:.1f} s, {rate:.0f} a second"
+    if result.num_shards_before:
+        text += f"; {result.num_shards_before} of {result.num_shards} shards were done before"
+    return text

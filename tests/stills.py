@@ -1,0 +1,120 @@
+"""A dataset of frames made in a moment, without any video: fixtures ``stills`` and ``tiny_codebook``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vfm.shards import jpeg
+from vfm.shards.index import IndexRow
+from vfm.shards.manifest import Manifest, make_column, write_manifest
+from vfm.shards.plan import shard_name
+from vfm.shards.sample import SampleMeta
+from vfm.shards.writer import ShardWriter
+
+COLUMN = make_column("frames", kind="frames", fields=("json", "mp4", "cls"), options={}, source=None)
+CLASSES = ("down", "right")
+
+
+@pytest.fixture
+def stills(tmp_path: Path) -> Callable[..., Path]:
+    """Return `write_stills` into a folder of this test."""
+
+    def write(name: str = "data", **options: Any) -> Path:
+        return write_stills(tmp_path / name, **options)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_codebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A codebook of 16 codes that has hardly learnt anything; do not write to it."""
+    from vfm.shards.dataset import open_dataset
+    from vfm.video2token.fit import FitOptions, fit_codebook
+
+    folder = tmp_path_factory.mktemp("tiny")
+    data = write_stills(folder / "data")
+    options = FitOptions(name="tiny", crop_px=32, vocab_size=16, steps=10)
+    return fit_codebook(open_dataset(data), folder / "codebook", options).codebook
+
+
+def write_stills(
+    folder: Path,
+    *,
+    num_samples: int = 6,
+    num_frames: int = 5,
+    size: tuple[int, int] = (40, 32),
+    samples_per_shard: int = 4,
+    empty_shards: int = 0,
+) -> Path:
+    """Write samples of up to ``num_frames`` frames, a bright square that moves over a gradient."""
+    num_full = -(-num_samples // samples_per_shard)
+    for shard in range(num_full + empty_shards):
+        numbers = range(shard * samples_per_shard, min((shard + 1) * samples_per_shard, num_samples))
+        with ShardWriter(folder / "frames", shard_name(shard)) as writer:
+            for i in numbers:
+                _add(writer, i, num_frames=1 + (i + num_frames - 1) % num_frames, size=size)
+            writer.commit(column="frames", fingerprint=COLUMN.fingerprint)
+    manifest = Manifest(
+        plan_sha256="0" * 64,
+        num_sources=num_samples,
+        num_shards=num_full + empty_shards,
+        classes=CLASSES,
+        columns={"frames": COLUMN},
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+def draw_still(sample: int, time: int, *, size: tuple[int, int] = (40, 32)) -> np.ndarray:
+    """Return uint8 [H, W, 3]: the frame of a sample at a time, before JPEG."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    frame = np.stack([4 * x + 20 * sample, 3 * y, np.full_like(x, 40 * (sample % 5))], axis=2) % 200
+    at = 4 * time
+    top, left = (at, 8) if sample % 2 == 0 else (8, at)
+    frame[top : top + 8, left : left + 8] = 250
+    return frame.astype(np.uint8)
+
+
+def _add(writer: ShardWriter, i: int, *, num_frames: int, size: tuple[int, int]) -> None:
+    jpegs = [jpeg.encode(draw_still(i, time, size=size), quality=95) for time in range(num_frames)]
+    sizes = [len(data) for data in jpegs]
+    row = IndexRow(
+        num_frames=num_frames,
+        class_index=i % 2,
+        split="train" if i % 3 else "val",
+        frame_offsets=np.cumsum([0, *sizes[:-1]]).tolist(),
+        frame_sizes=sizes,
+    )
+    # Readers of frames look at the index alone, so the JPEGs need no container here.
+    members = {"json": _meta(i, row, size).to_json(), "mp4": b"".join(jpegs), "cls": str(i % 2).encode()}
+    writer.add(f"still-{i:03d}", members, row=row)
+
+
+def _meta(i: int, row: IndexRow, size: tuple[int, int]) -> SampleMeta:
+    return SampleMeta(
+        key=f"still-{i:03d}",
+        source=f"still-{i:03d}.mp4",
+        outcome="ok",
+        fps=2.0,
+        sampling="grid",
+        num_frames=row.num_frames,
+        pts_s=tuple(time / 2 for time in range(row.num_frames)),
+        width_px=size[0],
+        height_px=size[1],
+        source_width_px=size[0],
+        source_height_px=size[1],
+        source_fps=24.0,
+        source_duration_s=row.num_frames / 2,
+        codec="h264",
+        pix_fmt="yuv420p",
+        container="mp4",
+        rotation_deg=0,
+        sample_aspect_ratio="1:1",
+        color={},
+        label=CLASSES[i % 2],
+        split=row.split,
+    )

@@ -1,0 +1,85 @@
+"""What a computing process does: samples of a dataset in, the members of a target column out."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from vfm.shards import errors
+from vfm.shards.dataset import Dataset, open_dataset
+from vfm.shards.npy import to_npy
+from vfm.video2token.targets._base import Target, TargetOptions, build_target
+
+Members = list[bytes]  # of one sample, in the order of the target's fields
+
+
+def compute_members(dataset: Dataset, target: Target, indices: Sequence[int]) -> Iterator[Members]:
+    """Yield the members of each sample, computed with one thread of torch.
+
+    One, because processes scale better than threads, and because sums then come in one order.
+    """
+    with one_thread():
+        for arrays in target.rows(dataset, indices):
+            yield [to_npy(arrays[field]) for field in target.fields]
+
+
+def compute_rows(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Return the members of some samples; a handler for ``vfm.video2token.pool``.
+
+    Args:
+        task: ``data`` (folder), ``spec`` and ``options`` (fields of ``TargetOptions``) of the target,
+            ``expected`` (the target's options as the job knows them), and ``indices``: which samples.
+
+    Returns:
+        ``sizes``, for each sample the bytes of each member, and these members one after the other; or
+        ``error`` and ``message``, a fault to be told to the user.
+    """
+    try:
+        dataset, target = _opened(task["data"], task["spec"], json.dumps(task["options"]))
+        if target.options != task["expected"]:
+            raise errors.UsageError(
+                f"{task['spec']} has changed while the job ran: leave it alone and run the command again."
+            )
+        rows = list(compute_members(dataset, target, task["indices"]))
+    except errors.VfmError as error:
+        return {"error": type(error).__name__, "message": str(error)}, b""
+    sizes = [[len(member) for member in members] for members in rows]
+    return {"sizes": sizes}, b"".join(member for members in rows for member in members)
+
+
+def members_in(head: dict[str, Any], body: bytes) -> Iterator[Members]:
+    """Yield the members of each sample of a reply of ``compute_rows``.
+
+    Raises:
+        VfmError: the fault that it told.
+    """
+    if "error" in head:
+        raise getattr(errors, head["error"])(head["message"])
+    start = 0
+    for sizes in head["sizes"]:
+        members = []
+        for size in sizes:
+            members.append(body[start : start + size])
+            start += size
+        yield members
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread in the block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _opened(data: str, spec: str, options: str) -> tuple[Dataset, Target]:
+    """Open dataset and target once for all tasks of a process, which serves one job."""
+    return open_dataset(Path(data)), build_target(spec, TargetOptions(**json.loads(options)))

@@ -1,0 +1,227 @@
+"""``vfm fit-codebook``: frames of a dataset to a codebook of their own."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vfm import __version__
+from vfm.shards.atomic import write_bytes
+from vfm.shards.dataset import Dataset
+from vfm.shards.errors import UsageError
+from vfm.shards.lock import LOCK_NAME, hold
+from vfm.shards.views import centre
+from vfm.video2token.codebook import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    Codebook,
+    CodebookConfig,
+    check_side,
+    load_codebook,
+    save_codebook,
+)
+from vfm.video2token.compute import one_thread
+from vfm.video2token.draw import DrawnFrames, UInt8, draw_frames
+from vfm.video2token.judge import Quality, judge
+from vfm.video2token.learn import LearnOptions, learn
+from vfm.video2token.output import writing
+from vfm.video2token.pictures import frames_picture, to_png
+from vfm.video2token.progress import Progress, Silence
+from vfm.video2token.quantise import EmaQuantiser
+
+PICTURE_NAME = "reconstructions.png"
+_NUM_IN_PICTURE = 16
+_WINDOW_PX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions:
+    """What is fitted, and to what.
+
+    Attributes:
+        name: of the codebook; its codes become the column ``vq.NAME``.
+        crop_px: side of the frames it is for, a multiple of 8; they are fitted in the view ``centre``.
+        vocab_size: how many codes there are.
+        steps: of the optimizer.
+        seed: of the weights and of what is drawn; 0 or more.
+    """
+
+    name: str
+    crop_px: int = 128
+    vocab_size: int = 1024
+    steps: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a size that cannot be cut into codes, and numbers that mean nothing."""
+        check_side(self.crop_px)
+        if self.steps < 1 or self.seed < 0:
+            raise UsageError(
+                f"{self.steps} steps with seed {self.seed} fit nothing: use 1 step and seed 0 or more."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitReport:
+    """A fitted codebook.
+
+    Attributes:
+        codebook: its folder.
+        picture: originals above reconstructions, PNG.
+        name: its codes become the column ``vq.NAME``.
+        vocab_size: how many codes there are.
+        weights_sha256: of the safetensors file.
+        num_train_frames: frames it was fitted to.
+        num_held_out_frames: frames it was judged by.
+        quality: on the frames held out.
+        elapsed_s: wall time of this run.
+        is_new: False when an earlier run had fitted the same.
+    """
+
+    codebook: Path
+    picture: Path
+    name: str
+    vocab_size: int
+    weights_sha256: str
+    num_train_frames: int
+    num_held_out_frames: int
+    quality: Quality
+    elapsed_s: float
+    is_new: bool
+
+
+def fit_codebook(
+    dataset: Dataset, out: Path, options: FitOptions, *, progress: Progress | None = None
+) -> FitReport:
+    """Fit a codebook to the frames of ``dataset`` and save it in ``out``, or find that it is there already.
+
+    The codebook follows from dataset, options, build of torch and kind of CPU.
+
+    Args:
+        dataset: opened with its frames.
+        out: folder of the codebook; made when it does not exist.
+        options: what is fitted.
+        progress: hears how it comes along.
+
+    Raises:
+        UsageError: ``out`` holds another codebook or something else, or the dataset has too few frames.
+        MachineError: the disk is full or read-only, or another job writes there.
+        DamageError: a frame, or the codebook in ``out``, is not as it was written.
+    """
+    begun_s = time.monotonic()
+    asked = {**asdict(options), "dataset": dataset.fingerprint}
+    _make_folder(out)
+    with hold(out):
+        codebook = _there_already(out, asked=asked)
+        is_new = codebook is None
+        if codebook is None:
+            frames = draw_frames(dataset, view=centre(options.crop_px), seed=options.seed)
+            codebook = _fit(frames, options, progress=progress or Silence())
+            rebuilt, quality = rate(codebook, frames.held_out)
+            codebook.facts = {**_facts(frames, quality), "asked": asked}
+            with writing(out):
+                write_bytes(out / PICTURE_NAME, _picture(frames.held_out, rebuilt))
+                save_codebook(codebook, out)
+    return _report(codebook, out, elapsed_s=time.monotonic() - begun_s, is_new=is_new)
+
+
+def rate(codebook: Codebook, frames: UInt8) -> tuple[UInt8, Quality]:
+    """Return what the codes of frames are rebuilt to, uint8 [N, H, W, 3], and what they are worth."""
+    codes = codebook.encode(torch.from_numpy(frames))
+    rebuilt = codebook.decode(codes).numpy()
+    return rebuilt, judge(frames, rebuilt, codes.numpy())
+
+
+def _fit(frames: DrawnFrames, options: FitOptions, *, progress: Progress) -> Codebook:
+    generator = torch.Generator().manual_seed(options.seed)
+    config = CodebookConfig(name=options.name, vocab_size=options.vocab_size)
+    codebook = Codebook(config)
+    codebook.network.initialise(generator)
+    quantise = EmaQuantiser(vocab_size=config.vocab_size, code_dim=config.code_dim, generator=generator)
+    how = LearnOptions(steps=options.steps, window_px=min(_WINDOW_PX, options.crop_px))
+    progress.start(options.steps, "steps")
+    try:
+        # With one thread sums come in one order, so the codebook is the same whatever the number of cores.
+        # Two are 1.5 times as fast on an idle machine and 50 times as slow on a busy one: measured.
+        with one_thread():
+            learn(
+                codebook.network,
+                quantise,
+                frames.train,
+                how,
+                seed=options.seed,
+                on_step=lambda _: progress.advance(ok=1),
+            )
+    finally:
+        progress.finish()
+    codebook.table.copy_(quantise.table)
+    return codebook.requires_grad_(False).eval()
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            names = {path.name for path in out.iterdir()}
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{out} is or lies in a file, not a folder: choose another output.") from None
+    ours = {CONFIG_NAME, WEIGHTS_NAME, PICTURE_NAME, LOCK_NAME}
+    strange = sorted(name for name in names - ours if not name.startswith("."))
+    if strange:
+        raise UsageError(
+            f"{out} holds {strange[0]} and is no codebook: choose an output that is empty or new."
+        )
+
+
+def _there_already(out: Path, *, asked: dict[str, Any]) -> Codebook | None:
+    if not (out / CONFIG_NAME).exists():
+        return None
+    codebook = load_codebook(out)
+    there = codebook.facts.get("asked", {})
+    differences = [
+        f"{name} {_short(there.get(name))} there, {_short(value)} asked"
+        for name, value in asked.items()
+        if there.get(name) != value
+    ]
+    if differences:
+        raise UsageError(
+            f"{out} holds another codebook ({'; '.join(differences)}): choose another output, or delete it."
+        )
+    return codebook
+
+
+def _short(value: object) -> str:
+    return value[:12] if isinstance(value, str) else str(value)
+
+
+def _facts(frames: DrawnFrames, quality: Quality) -> dict[str, Any]:
+    """Return what ``config.json`` tells about the making; no times, so that the file is repeatable."""
+    return {
+        "num_train_frames": len(frames.train),
+        "num_held_out_frames": len(frames.held_out),
+        "quality": asdict(quality),
+        "made_with": {"vfm": __version__, "torch": str(torch.__version__)},
+    }
+
+
+def _picture(frames: UInt8, rebuilt: UInt8) -> bytes:
+    return to_png(frames_picture(frames[:_NUM_IN_PICTURE], rebuilt[:_NUM_IN_PICTURE]))
+
+
+def _report(codebook: Codebook, out: Path, *, elapsed_s: float, is_new: bool) -> FitReport:
+    facts = codebook.facts
+    assert codebook.weights_sha256 is not None, "saved or loaded"
+    return FitReport(
+        codebook=out,
+        picture=out / PICTURE_NAME,
+        name=codebook.name,
+        vocab_size=codebook.vocab_size,
+        weights_sha256=codebook.weights_sha256,
+        num_train_frames=facts["num_train_frames"],
+        num_held_out_frames=facts["num_held_out_frames"],
+        quality=Quality(**facts["quality"]),
+        elapsed_s=round(elapsed_s, 3),
+        is_new=is_new,
+    )

@@ -1,0 +1,311 @@
+"""Makes a small labelled video set: photographs that ship inside scikit-image, moved by a camera.
+
+The label is the camera's motion and nothing else. Place, angle and zoom are drawn so that a frame taken at a
+random time looks the same in all classes: only the order of frames tells the class.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from vfm.shards.atomic import write_bytes
+from vfm.shards.errors import MachineError, UsageError
+from vfm.video2token.progress import Progress, Silence
+
+MOTIONS = (
+    "pan-down",
+    "pan-left",
+    "pan-right",
+    "pan-up",
+    "rotate-left",
+    "rotate-right",
+    "zoom-in",
+    "zoom-out",
+)
+SEEN_PHOTOS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "coins.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "page.png",
+    "retina.jpg",
+)
+HELD_OUT_PHOTOS = ("chelsea.png", "coffee.png", "grass.png", "motorcycle_left.png")
+FRAMES_PER_PHOTO = 2.5  # the photograph is so many frames wide at zoom 1
+PAN_PER_S = 0.125  # frame widths: 3 px of a 48-px frame between two frames at 2 fps, less than a cell of 8 px
+TURN_PER_S = 0.22  # radians: the middle of the frame's border moves as fast as a pan does
+LOG_ZOOM_PER_S = 0.15  # natural logarithm of the magnification
+LOG_ZOOM_SPREAD = 0.15  # halfway through a video, to both sides
+SPEED_JITTER = 0.1  # relative, uniform to both sides
+BRIGHTNESS_JITTER = 0.1  # relative, uniform to both sides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovingPhotosOptions:
+    """How many videos to make and what each is like.
+
+    Attributes:
+        num_pretrain: videos without a label.
+        num_train: labelled videos of the same photographs.
+        num_val: labelled videos of photographs that appear nowhere else.
+        seed: two sets with the same options and seed are the same.
+        size_px: width and height; even, as H.264 asks.
+        fps: frames per second.
+        duration_s: length of every video.
+    """
+
+    num_pretrain: int = 640
+    num_train: int = 640
+    num_val: int = 320
+    seed: int = 0
+    size_px: int = 48
+    fps: int = 8
+    duration_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and lengths that no video can have."""
+        if self.size_px < 16 or self.size_px % 2:
+            raise UsageError(
+                f"A moving photo must be an even number of pixels wide, at least 16: {self.size_px}."
+            )
+        if self.fps < 1 or self.num_frames < 1:
+            raise UsageError(
+                f"A moving photo needs at least one frame, got {self.duration_s} s at {self.fps} fps."
+            )
+
+    @property
+    def num_frames(self) -> int:
+        """Frames per video."""
+        return round(self.duration_s * self.fps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One video before it is drawn: which photograph, where the camera stands halfway, and how it moves.
+
+    Attributes:
+        split: "pretrain", "train" or "val".
+        photo: file name in scikit-image's data folder.
+        motion: one of ``MOTIONS``, the class.
+        place: centre of the view in periods of the mirrored photograph, (x, y), each in [0, 1).
+        angle_rad: of the camera, in [0, 2 pi).
+        log_zoom: natural logarithm of the magnification.
+        speed: factor on the motion's nominal speed.
+        brightness: factor on the pixels.
+    """
+
+    split: str
+    photo: str
+    motion: str
+    place: tuple[float, float]
+    angle_rad: float
+    log_zoom: float
+    speed: float
+    brightness: float
+
+
+def list_shots(options: MovingPhotosOptions) -> list[Shot]:
+    """Return all shots; classes and photographs take turns, the rest is drawn from (seed, split, number)."""
+    counts = {"pretrain": options.num_pretrain, "train": options.num_train, "val": options.num_val}
+    return [
+        _draw_shot(options, split, number, np.random.default_rng([options.seed, which, number]))
+        for which, (split, count) in enumerate(counts.items())
+        for number in range(count)
+    ]
+
+
+def _draw_shot(options: MovingPhotosOptions, split: str, number: int, rng: np.random.Generator) -> Shot:
+    photos = HELD_OUT_PHOTOS if split == "val" else SEEN_PHOTOS
+    motion = MOTIONS[number % len(MOTIONS)]
+    log_zoom = rng.uniform(-LOG_ZOOM_SPREAD, LOG_ZOOM_SPREAD)
+    speed = rng.uniform(1 - SPEED_JITTER, 1 + SPEED_JITTER)
+    # A video that does not zoom stands where one that does would be at a random time.
+    elsewhen = rng.uniform(-0.5, 0.5) * options.duration_s * LOG_ZOOM_PER_S * speed
+    return Shot(
+        split=split,
+        photo=photos[(number // len(MOTIONS)) % len(photos)],
+        motion=motion,
+        place=(rng.random(), rng.random()),
+        angle_rad=rng.uniform(0, 2 * math.pi),
+        log_zoom=log_zoom if motion.startswith("zoom") else log_zoom + elsewhen,
+        speed=speed,
+        brightness=rng.uniform(1 - BRIGHTNESS_JITTER, 1 + BRIGHTNESS_JITTER),
+    )
+
+
+def draw(shot: Shot, canvas: Image.Image, options: MovingPhotosOptions) -> Iterator[np.ndarray]:
+    """Yield the frames of a shot.
+
+    Args:
+        shot: what to draw.
+        canvas: its photograph, from ``load_canvas``.
+        options: size, rate and length.
+
+    Yields:
+        uint8 [size_px, size_px, 3], RGB.
+    """
+    half_px = options.size_px / 2
+    period_px, margin_px = _period_px(options), _margin_px(options)
+    for tick in range(options.num_frames):
+        since_middle_s = (tick - (options.num_frames - 1) / 2) / options.fps
+        x, y, angle, step = _camera_at(shot, since_middle_s, options.size_px / period_px)
+        cos, sin = math.cos(angle) * step, math.sin(angle) * step
+        left = (x % 1) * period_px + margin_px - half_px * cos + half_px * sin
+        top = (y % 1) * period_px + margin_px - half_px * sin - half_px * cos
+        frame = canvas.transform(
+            (options.size_px, options.size_px),
+            Image.Transform.AFFINE,
+            (cos, -sin, left, sin, cos, top),
+            resample=Image.Resampling.BILINEAR,
+        )
+        yield np.clip(np.asarray(frame) * shot.brightness, 0, 255).astype(np.uint8)
+
+
+def _camera_at(shot: Shot, since_middle_s: float, frame_periods: float) -> tuple[float, float, float, float]:
+    """Return x and y in periods, the angle in radians, and canvas pixels per frame pixel."""
+    moved = since_middle_s * shot.speed
+    x, y = shot.place
+    angle, log_zoom = shot.angle_rad, shot.log_zoom
+    kind, _, way = shot.motion.partition("-")
+    sign = 1 if way in ("right", "down", "in") else -1
+    if kind == "zoom":
+        log_zoom += sign * moved * LOG_ZOOM_PER_S
+    elif kind == "rotate":
+        angle += sign * moved * TURN_PER_S
+    step = math.exp(-log_zoom)
+    if kind == "pan":
+        # Along the frame's own axes, and by the same part of the frame at every zoom.
+        reach = sign * moved * PAN_PER_S * frame_periods * step
+        ahead = angle if way in ("left", "right") else angle + math.pi / 2
+        x, y = x + reach * math.cos(ahead), y + reach * math.sin(ahead)
+    return x, y, angle, step
+
+
+def load_canvas(name: str, options: MovingPhotosOptions) -> Image.Image:
+    """Return what the camera moves over: the middle square of a photograph beside its mirror images.
+
+    One period is two photographs wide and high; the margin around it is what a camera at its border sees.
+
+    Raises:
+        MachineError: the installed scikit-image does not hold the photograph.
+    """
+    path = resources.files("skimage") / "data" / name
+    try:
+        image = Image.open(io.BytesIO(path.read_bytes())).convert("RGB")
+    except FileNotFoundError as error:
+        raise MachineError(
+            f"The photograph {name} is not in the installed scikit-image: `pip install scikit-image` again."
+        ) from error
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    photo_px, margin_px = _period_px(options) // 2, _margin_px(options)
+    box = (left, top, left + side, top + side)
+    photo = np.asarray(image.resize((photo_px, photo_px), Image.Resampling.LANCZOS, box=box))
+    sides = (margin_px, photo_px + margin_px)
+    return Image.fromarray(np.pad(photo, (sides, sides, (0, 0)), mode="symmetric"))
+
+
+def _period_px(options: MovingPhotosOptions) -> int:
+    return 2 * round(options.size_px * FRAMES_PER_PHOTO)
+
+
+def _margin_px(options: MovingPhotosOptions) -> int:
+    """Return half the diagonal of a frame at the smallest magnification there is."""
+    smallest = LOG_ZOOM_SPREAD + options.duration_s / 2 * LOG_ZOOM_PER_S * (1 + SPEED_JITTER)
+    return math.ceil(options.size_px / math.sqrt(2) * math.exp(smallest)) + 2
+
+
+def encode_h264(frames: Iterable[np.ndarray], *, fps: int) -> bytes:
+    """Return an mp4 of uint8 frames [H, W, 3] RGB, H.264 with B-frames, the same bytes every time."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream: av.VideoStream | None = None
+        for frame in frames:
+            if stream is None:
+                stream = _add_h264(container, frame.shape, fps=fps)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        assert stream is not None, "a video has frames"
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _add_h264(container: av.container.OutputContainer, shape: Sequence[int], *, fps: int) -> av.VideoStream:
+    # x264's macroblock tree is not the same from run to run with the SIMD code of some CPUs: tried.
+    same_bytes = {"x264-params": "mbtree=0:cpu-independent=1"}
+    stream = container.add_stream(
+        "libx264", rate=fps, options={"preset": "veryfast", "crf": "18", **same_bytes}
+    )
+    stream.height, stream.width = shape[:2]
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.thread_count = 1  # how x264 shares out a frame changes its bytes
+    return stream
+
+
+def make_moving_photos(
+    out: Path, options: MovingPhotosOptions, *, num_workers: int = 1, progress: Progress | None = None
+) -> Path:
+    """Write ``videos/MOTION/NAME.mp4`` and then ``labels.csv`` (path, label, split) into the folder ``out``.
+
+    Videos of split pretrain lie in ``videos/unlabelled`` and have no label. What a run that was stopped has
+    made is kept.
+
+    Args:
+        out: made when it does not exist.
+        options: what to make.
+        num_workers: threads; drawing and encoding leave Python alone most of the time.
+        progress: hears how it comes along.
+
+    Returns:
+        The list, to be given to ``vfm extract``.
+
+    Raises:
+        MachineError: scikit-image lacks a photograph.
+    """
+    told = progress or Silence()
+    shots = list_shots(options)
+    canvases = {photo: load_canvas(photo, options) for photo in {shot.photo for shot in shots}}
+    paths = [_path_of(shot, number) for number, shot in enumerate(shots)]
+    for folder in {path.parent for path in paths}:
+        (out / folder).mkdir(parents=True, exist_ok=True)
+
+    def make(shot: Shot, path: Path) -> None:
+        if not (out / path).exists():
+            frames = draw(shot, canvases[shot.photo], options)
+            write_bytes(out / path, encode_h264(frames, fps=options.fps))
+
+    told.start(len(shots), "videos")
+    try:
+        with ThreadPoolExecutor(num_workers) as pool:
+            for _ in pool.map(make, shots, paths):
+                told.advance(ok=1, num_frames=options.num_frames)
+    finally:
+        told.finish()
+    labels = out / "labels.csv"
+    write_bytes(labels, _list_of(shots, paths))
+    return labels
+
+
+def _path_of(shot: Shot, number: int) -> Path:
+    folder = "unlabelled" if shot.split == "pretrain" else shot.motion
+    return Path("videos", folder, f"{number:05d}-{Path(shot.photo).stem}.mp4")
+
+
+def _list_of(shots: Sequence[Shot], paths: Sequence[Path]) -> bytes:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("path", "label", "split"))
+    for shot, path in zip(shots, paths, strict=True):
+        rows.writerow((path.as_posix(), "" if shot.split == "pretrain" else shot.motion, shot.split))
+    return text.getvalue().encode()

@@ -1,0 +1,75 @@
+"""What a target column was made from, and the refusal to mix it with something else."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vfm.shards.errors import UsageError
+from vfm.shards.manifest import FRAMES, Column, Manifest, ShardReport, make_column, read_report
+from vfm.video2token.targets._base import Target
+
+_NUM_NAMED = 3  # how many of many differences a sentence names
+
+
+def target_column(target: Target, manifest: Manifest) -> Column:
+    """Return the column that ``target`` makes of a dataset's frames."""
+    return make_column(
+        target.name,
+        kind=target.kind,
+        fields=target.fields,
+        options=target.options,
+        source=manifest.columns[FRAMES].fingerprint,
+    )
+
+
+def refuse_other(folder: Path, column: Column, *, manifest: Manifest, frames: Sequence[ShardReport]) -> None:
+    """See that all shards in ``folder`` are of ``column``; an empty folder is of any.
+
+    Args:
+        folder: the column's.
+        column: what is asked for.
+        manifest: of the dataset.
+        frames: reports of the frames' shards.
+
+    Raises:
+        UsageError: they were made with other options or from other frames; names what differs.
+    """
+    if not any(folder.glob("*.json")):
+        return
+    there = manifest.columns.get(column.name)
+    differences = _differences(there, column) or list(_stale_shards(folder, frames))
+    if differences:
+        more = len(differences) - _NUM_NAMED
+        named = "; ".join(differences[:_NUM_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        raise UsageError(
+            f"{folder} holds another column ({named}): choose another --name, or delete that folder and run "
+            "the command again."
+        )
+
+
+def _differences(there: Column | None, asked: Column) -> list[str]:
+    if there is None:
+        return ["its shards are of no column in the manifest"]
+    if there.fingerprint == asked.fingerprint:
+        return []
+    if there.source != asked.source:
+        return ["it was computed from other frames"]
+    told = [
+        f"{name} {_short(there.options.get(name))} there, {_short(value)} asked"
+        for name, value in asked.options.items()
+        if there.options.get(name) != value
+    ]
+    return told or ["it was made by another version of vfm"]
+
+
+def _stale_shards(folder: Path, frames: Sequence[ShardReport]) -> Iterator[str]:
+    for source in frames:
+        report = read_report(folder, source.shard)
+        if report is not None and report.frames_sha256 != source.sha256:
+            yield f"shard {source.shard} was computed from other frames"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):  # of views
+        return " and ".join(f"crop {view['crop_px']} px" for view in value)
+    return str(value)[:12]

@@ -1,0 +1,195 @@
+"""What every kind of target is: the contract, and what the targets computed from frames share.
+
+A kind is a file in this folder with a function ``build(argument, options) -> Target``; a spec on the command
+line, ``kind:argument``, names the file and hands the rest of the text to it.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vfm.shards.dataset import Dataset
+from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.views import View, apply_view
+from vfm.video2token.targets import names
+
+UInt8 = npt.NDArray[np.uint8]
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOptions:
+    """What every kind of target may be told.
+
+    Attributes:
+        name: of the column, after the kind and a dot; None for the target's own.
+        crop_px: side of the frames it is computed from, in the view ``centre``; None for the target's own.
+        batch_size: frames it is given at once; the result does not depend on it.
+        device: such as ``cpu`` or ``cuda``.
+    """
+
+    name: str | None = None
+    crop_px: int | None = None
+    batch_size: int = 64
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Refuse a batch of none."""
+        if self.batch_size < 1:
+            raise UsageError(f"A batch cannot hold {self.batch_size} frames: use 1 or more.")
+
+
+class Target(ABC):
+    """Computes one column of a dataset.
+
+    Attributes:
+        name: of the column, such as ``vq.mine``.
+        kind: of the column, the name of the file that builds it.
+        fields: members of each sample, in order, such as ``("codes.npy",)``.
+        options: JSON values; everything that a byte of the column follows from beside the frames.
+    """
+
+    name: str
+    kind: str
+    fields: tuple[str, ...]
+    options: dict[str, Any]
+
+    @abstractmethod
+    def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
+        """Yield the arrays of each sample, by field, in the order of ``indices``.
+
+        A sample's arrays depend on that sample alone.
+        """
+
+    def keep(self, folder: Path) -> None:  # noqa: B027 (most kinds need nothing)
+        """Put into the column's folder what is needed to understand it later; nothing by default."""
+
+
+class FrameTarget(Target):
+    """A target computed frame by frame: frames of many samples fill one batch.
+
+    Attributes:
+        views: what of a frame is looked at, all of one size; axis V of every array.
+        batch_size: frames that ``compute`` is given at once.
+    """
+
+    views: tuple[View, ...]
+    batch_size: int
+
+    @abstractmethod
+    def compute(self, frames: UInt8) -> Arrays:
+        """Return an array [N, ...] for each field, row i a function of frame i alone.
+
+        Args:
+            frames: uint8 [N, S, S, 3], RGB, as a view shows them.
+        """
+
+    def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
+        """Yield arrays [V, T, ...] of each sample; no more than a batch of frames is in memory.
+
+        Raises:
+            DamageError: a frame is not as it was written, or a value is not finite.
+        """
+        assert len({view.crop_px for view in self.views}) == 1, "views of one size"
+        lengths = [len(self.views) * int(dataset.num_frames[index]) for index in indices]
+        squares = (
+            square for index in indices for square in _squares(dataset, index, self.views, self.batch_size)
+        )
+        computed = (self.compute(np.stack(batch)) for batch in _batches(squares, self.batch_size))
+        for index, arrays in zip(indices, regroup(computed, lengths), strict=True):
+            _refuse_non_finite(arrays, target=self.name, key=dataset.keys[index])
+            yield {
+                field: array.reshape(len(self.views), -1, *array.shape[1:]) for field, array in arrays.items()
+            }
+
+
+def build_target(spec: str, options: TargetOptions) -> Target:
+    """Return the target that a spec names.
+
+    Args:
+        spec: ``kind`` or ``kind:argument``, such as ``vq:codebooks/mine``.
+        options: what every kind may be told.
+
+    Raises:
+        UsageError: no such kind, or the kind cannot make anything of the argument.
+    """
+    kind, _, argument = spec.partition(":")
+    if kind not in names():
+        raise UsageError(f"Target {spec!r} is of no known kind: use one of {', '.join(names())}.")
+    module = importlib.import_module(f"vfm.video2token.targets.{kind}")
+    target: Target = module.build(argument, options)
+    return target
+
+
+def check_device(name: str) -> str:
+    """Return the name of a device that computes here.
+
+    Raises:
+        UsageError: torch knows none of that name, or it does not answer.
+    """
+    import torch
+
+    try:
+        torch.ones(1, device=name).add(1).item()
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UsageError(
+            f"Device {name} cannot be used ({reason}): use cpu, or a GPU that torch sees."
+        ) from error
+    return name
+
+
+def regroup(chunks: Iterator[Mapping[str, npt.NDArray[Any]]], lengths: Sequence[int]) -> Iterator[Arrays]:
+    """Yield arrays of these lengths, cut from the endless row that the chunks make up.
+
+    Args:
+        chunks: arrays by field, all of one length in a chunk.
+        lengths: 1 or more each.
+    """
+    held: Arrays = {}
+    for length in lengths:
+        pieces = [held] if held else []
+        while sum(_length(piece) for piece in pieces) < length:
+            pieces.append(dict(next(chunks)))
+        joined = {field: np.concatenate([piece[field] for piece in pieces]) for field in pieces[0]}
+        held = {field: array[length:] for field, array in joined.items()}
+        yield {field: array[:length] for field, array in joined.items()}
+
+
+def _length(arrays: Mapping[str, npt.NDArray[Any]]) -> int:
+    return len(next(iter(arrays.values())))
+
+
+def _squares(dataset: Dataset, index: int, views: Sequence[View], batch_size: int) -> Iterator[UInt8]:
+    """Yield what each view shows of each frame of a sample, view after view; frames are read in batches."""
+    num_frames = int(dataset.num_frames[index])
+    for view in views:
+        for start in range(0, num_frames, batch_size):
+            times = range(start, min(start + batch_size, num_frames))
+            yield from apply_view(np.stack(dataset.frames(index, times)), view)
+
+
+def _batches(squares: Iterator[UInt8], batch_size: int) -> Iterator[list[UInt8]]:
+    batch: list[UInt8] = []
+    for square in squares:
+        batch.append(square)
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _refuse_non_finite(arrays: Arrays, *, target: str, key: str) -> None:
+    for field, array in arrays.items():
+        if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
+            raise DamageError(
+                f"{target} of {key} holds NaN or infinity in {field}, so nothing of it was stored: "
+                "check the weights it was computed with."
+            )
