@@ -102,7 +102,9 @@ def test_only_the_loss_has_a_gradient(dataset):
     method = build(recipe(), dataset)
     found = method(batch_of(method, dataset))
     assert [name for name, value in found.items() if value.requires_grad] == ["loss"]
-    torch.testing.assert_close(found["loss"].detach(), found["mlm_loss"] + found["nce_loss"])
+    weights = method.objective
+    total = weights.mlm_weight * found["mlm_loss"] + weights.nce_weight * found["nce_loss"]
+    torch.testing.assert_close(found["loss"].detach(), total)
 
 
 def test_weights_of_the_losses(dataset):
