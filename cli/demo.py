@@ -35,9 +35,9 @@ class DemoOptions:
     num_pretrain: int = 640
     num_train: int = 640
     num_val: int = 320
-    codebook_steps: int = 400
-    pretrain_steps: int = 600
-    finetune_steps: int = 300
+    codebook_steps: int = 600
+    pretrain_steps: int = 1200
+    finetune_steps: int = 600
     num_workers: int = 1
 
 
@@ -96,7 +96,9 @@ def run_demo(out: Path, options: DemoOptions, *, group: click.Group) -> DemoRepo
 def stages(out: Path, options: DemoOptions) -> Iterator[Stage]:
     """Yield the stages in order."""
     data, codebook, runs = str(out / "data"), str(out / "codebook"), out / "runs"
-    seed = ("--set", f"train.seed={options.seed}")
+    # One thread: the same weights on any number of cores, and no collapse on a machine that is not idle.
+    threads = ("--threads", "1")
+    how = (*threads, "--set", f"train.seed={options.seed}")
     workers = ("--workers", str(options.num_workers))
     finetuned, scratch, pretrained = (str(runs / name) for name in ("finetuned", "scratch", "pretrained"))
     size_px = _photos(options).size_px
@@ -113,18 +115,18 @@ def stages(out: Path, options: DemoOptions) -> Iterator[Stage]:
     yield Stage(name="tokenize", arguments=("tokenize", data, "--target", f"vq:{codebook}", *workers))
     steps = ("--steps", str(options.pretrain_steps))
     yield Stage(
-        name="pretrain", arguments=("pretrain", "vimpac-tiny", data, "--out", pretrained, *steps, *seed)
+        name="pretrain", arguments=("pretrain", "vimpac-tiny", data, "--out", pretrained, *steps, *how)
     )
     steps = ("--steps", str(options.finetune_steps))
     yield Stage(
         name="finetune pretrained",
-        arguments=("finetune", "classify", data, "--init", pretrained, "--out", finetuned, *steps, *seed),
+        arguments=("finetune", "classify", data, "--init", pretrained, "--out", finetuned, *steps, *how),
     )
     yield Stage(
         name="finetune from scratch",
-        arguments=("finetune", "classify", data, "--recipe", "vimpac-tiny", "--out", scratch, *steps, *seed),
+        arguments=("finetune", "classify", data, "--recipe", "vimpac-tiny", "--out", scratch, *steps, *how),
     )
-    yield Stage(name="evaluate", arguments=("evaluate", finetuned, scratch, data))
+    yield Stage(name="evaluate", arguments=("evaluate", finetuned, scratch, data, *threads))
     sheet = str(out / "sheet.png")
     yield Stage(name="inspect", arguments=("inspect", data, "--verify", "--sheet", sheet))
     yield Stage(name="draw curves", work=lambda: _draw_curves(out))

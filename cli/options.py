@@ -25,6 +25,17 @@ def workers(what: str) -> Decorator:
     )
 
 
+def threads() -> Decorator:
+    """Return ``--threads``."""
+    return click.option(
+        "--threads",
+        "num_threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Threads that compute, on a CPU; torch decides unless given.",
+    )
+
+
 def as_json() -> Decorator:
     """Return ``--json``."""
     return click.option(

@@ -52,6 +52,7 @@ _OPTIONS = (
     click.option(
         "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
     ),
+    options.threads(),
     options.as_json(),
 )
 
@@ -79,7 +80,12 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
     from vfm.trainer.run import RunOptions
 
     say = output.say if _is_chief() else _silent
-    return RunOptions(device=given["device"], fall_back=not given["no_fallback"], say=say)
+    return RunOptions(
+        device=given["device"],
+        num_threads=given["num_threads"],
+        fall_back=not given["no_fallback"],
+        say=say,
+    )
 
 
 def finish(outcome: "Outcome", *, out: Path, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from vfm.trainer.labels import majority_rate, sample_list_sha256, with_labels
 from vfm.trainer.recipe import resolve_column
 from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, recipe_of
 from vfm.trainer.score import Subject, score_neighbours, score_views
+from vfm.trainer.threads import cpu_threads
 
 Protocol = Literal["multiview", "knn"]
 BANK_SPLIT = "train"
@@ -98,7 +99,7 @@ def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions
     every = open_dataset(data, columns=(recipe.data.column,), select_split=how.split)
     dataset = with_labels(every, say=options.say)
     check_column(checkpoint, recipe=recipe, dataset=dataset)
-    with join(options.device) as world:
+    with cpu_threads(options.num_threads), join(options.device) as world:
         subject = Subject(
             recipe=recipe, state=checkpoint.model(), num_clips=how.num_clips, device=world.device
         )

@@ -31,6 +31,7 @@ from vfm.trainer.methods._base import Method
 from vfm.trainer.optim import num_updates
 from vfm.trainer.precision import resolve_precision
 from vfm.trainer.recipe import Recipe, differences, from_dict, resolve_column, to_dict
+from vfm.trainer.threads import cpu_threads
 
 RUN_NAME = "run.json"
 
@@ -41,11 +42,13 @@ class RunOptions:
 
     Attributes:
         device: ``auto``, ``cpu`` or ``cuda``.
+        num_threads: of torch on a CPU; None leaves it its own choice.
         fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
         say: takes one sentence for people.
     """
 
     device: str = "auto"
+    num_threads: int | None = None
     fall_back: bool = True
     say: Callable[[str], None]
 
@@ -92,7 +95,7 @@ def run(
     # What can be refused without touching the folder is refused first.
     num_updates(recipe.train, num_samples=len(dataset))
     method = build()
-    with join(options.device) as world, ExitStack() as held:
+    with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
         recipe = resolve_precision(recipe, device=world.device)
         identity = {
             "recipe": to_dict(recipe),

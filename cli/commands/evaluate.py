@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
 )
+@options.threads()
 @options.as_json()
 def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
     """Evaluate RUNS on labelled samples of the dataset DATA.
@@ -60,7 +61,12 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
         runs,
         data=data,
         how=EvaluateOptions(protocol=given["protocol"], num_clips=given["num_clips"], split=given["split"]),
-        options=RunOptions(device=given["device"], fall_back=not given["no_fallback"], say=output.say),
+        options=RunOptions(
+            device=given["device"],
+            num_threads=given["num_threads"],
+            fall_back=not given["no_fallback"],
+            say=output.say,
+        ),
     )
     if given["as_json"]:
         output.show_json([_without_predictions(result) for result in results])

@@ -67,7 +67,7 @@ def test_settings_that_change_no_weight_may_change(go):
 
 def test_changed_recipe_is_refused_with_the_difference(go):
     go()
-    with pytest.raises(UsageError, match=r"other settings \(optim.lr: 0.001 -> 0.5\): repeat its settings"):
+    with pytest.raises(UsageError, match=r"other settings \(optim.lr: 0.002 -> 0.5\): repeat its settings"):
         go("optim.lr=0.5")
 
 
