@@ -1,6 +1,7 @@
 """The whole main job on videos made here, through the very commands that a user types."""
 
 import json
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -152,7 +153,8 @@ def closing_lines(out: Path, report: DemoReport) -> Iterator[str]:
     accuracies += [("most frequent class", 100 * first["majority_rate"])]
     yield output.table((f"model, on {first['num_samples']} held-out videos", "accuracy %"), accuracies)
     yield ""
-    yield _verdict(*(result["accuracy"] for result in found.values()))
+    pretrained, scratch = (result["accuracy"] for result in found.values())
+    yield _verdict(pretrained, scratch, num_samples=first["num_samples"])
     yield ""
     pictures = {
         "samples, and their codes rebuilt": out / "sheet.png",
@@ -168,11 +170,15 @@ def closing_lines(out: Path, report: DemoReport) -> Iterator[str]:
 _COMPARED = {"pretrained, then finetuned": "finetuned", "the same from scratch": "scratch"}
 
 
-def _verdict(pretrained: float, scratch: float) -> str:
+def _verdict(pretrained: float, scratch: float, *, num_samples: int) -> str:
+    """Say whether pretraining helped, by more than twice the standard error of the difference."""
     gain = 100 * (pretrained - scratch)
-    if gain <= 0:
-        return f"Pretraining did not help here: {abs(gain):.1f} points worse than from scratch."
-    return f"Pretraining helped: {gain:.1f} points better than the same model from scratch."
+    variance = (pretrained * (1 - pretrained) + scratch * (1 - scratch)) / num_samples
+    error = 100 * math.sqrt(variance)
+    told = f"{abs(gain):.1f} points {'better' if gain >= 0 else 'worse'} than the same model from scratch"
+    if abs(gain) <= 2 * error:
+        return f"No clear difference: {told}, with a standard error of {error:.1f}."
+    return f"Pretraining {'helped' if gain > 0 else 'did not help here'}: {told}."
 
 
 def _evaluation(run: Path) -> dict[str, Any]:
