@@ -222,7 +222,7 @@ class _Folder:
             changed.append("the weights it starts from")
         if changed:
             raise UsageError(
-                f"{self.out} holds a run with other settings ({'; '.join(changed)}): "
+                f"{self.out} holds a run with other settings ({_first(changed)}): "
                 "repeat its settings to go on with it, or choose another --out."
             )
         return found.path
@@ -230,3 +230,8 @@ class _Folder:
 
 def _silent(_sentence: str) -> None:
     """Say nothing: another rank talks."""
+
+
+def _first(changed: list[str], *, limit: int = 4) -> str:
+    more = f"; and {len(changed) - limit} more" if len(changed) > limit else ""
+    return "; ".join(changed[:limit]) + more
