@@ -6,6 +6,8 @@ from pathlib import Path
 from vfm.shards.errors import UsageError
 from vfm.trainer.log import LOG_NAME, TIMING, read_records
 
+MAX_COLUMNS = 3
+
 
 def draw_curves(runs: Mapping[str, Path], picture: Path) -> Path:
     """Draw every loss and accuracy of some runs against the step, one panel each, and return the picture.
@@ -26,16 +28,22 @@ def draw_curves(runs: Mapping[str, Path], picture: Path) -> Path:
         {part for records in logs.values() for record in records for part in record if part not in TIMING},
         key=lambda part: (part != "loss", part),
     )
-    figure = Figure(figsize=(4.5 * len(parts), 3.5), layout="constrained")
+    num_columns = min(len(parts), MAX_COLUMNS)
+    num_rows = -(-len(parts) // num_columns)
+    figure = Figure(figsize=(4.5 * num_columns, 3.5 * num_rows), layout="constrained")
     FigureCanvasAgg(figure)
-    for axis, part in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
-        for name, records in logs.items():
+    panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
+    for axis, part in zip(panels, parts, strict=False):
+        for number, (name, records) in enumerate(logs.items()):
             points = [(record["step"], record[part]) for record in records if part in record]
             if points:
-                axis.plot(*zip(*points, strict=True), label=name)
+                # One colour per run in all panels, also where some runs have nothing to show.
+                axis.plot(*zip(*points, strict=True), label=name, color=f"C{number}")
         axis.set(title=part, xlabel="step")
         axis.grid(alpha=0.3)
         axis.legend()
+    for axis in panels:
+        axis.set_axis_off()  # what is left of the last row
     figure.savefig(picture, dpi=120)
     return picture
 

@@ -28,7 +28,7 @@ def tiny_classify() -> Recipe:
         recipe,
         name="vimpac-tiny-classify",
         model=tiny().model,
-        optim=replace(recipe.optim, lr=2e-3),
+        optim=replace(recipe.optim, lr=1e-3),
         train=TrainConfig(epochs=30, batch_size=32),
     )
 
