@@ -187,8 +187,9 @@ def test_workers_die_with_their_parent(run: Callable[..., list[Reply]]) -> None:
         orphans = psutil.Process(parent.pid).children()
         assert len(orphans) == 2
         parent.kill()
-    _, alive = psutil.wait_procs(orphans, timeout=2)
-    assert alive == []
+    _, left = psutil.wait_procs(orphans, timeout=2)
+    # A process that ended may wait a while for the system to take note.
+    assert [orphan for orphan in left if orphan.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_time_the_job_was_stopped_does_not_count(
