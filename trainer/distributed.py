@@ -1,7 +1,10 @@
 """One process or many: who we are under torchrun, and the few sums that all ranks need."""
 
 import contextlib
+import gc
+import importlib
 import os
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,11 +54,19 @@ def join(device: str) -> Iterator[World]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+    # DistributedDataParallel imports this module, which would keep a process group that it finds for ever.
+    importlib.import_module("torch._dynamo")
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield World(rank=dist.get_rank(), size=size, device=chosen)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
+        # Nothing may keep the group: a thread of gloo's that frees a tensor while Python exits aborts the
+        # process (pytorch/pytorch#179291).
         dist.destroy_process_group()
+        gc.collect()
 
 
 def wrap(method: nn.Module, *, world: World) -> nn.Module:

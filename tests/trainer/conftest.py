@@ -1,5 +1,7 @@
 """A method small enough to train in milliseconds, with everything a checkpoint must carry."""
 
+import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,3 +124,22 @@ class Toy:
 def toy(toy_dataset: Callable[..., Path], tmp_path: Path) -> Toy:
     """Return a maker of toy jobs, on a dataset of 12 samples."""
     return Toy(data=toy_dataset(), root=tmp_path, said=[])
+
+
+@pytest.fixture(scope="session")
+def rank_environments() -> Callable[[int], list[dict[str, str]]]:
+    """Return a function that gives each of ``size`` processes the environment that torchrun would."""
+
+    def environments(size: int) -> list[dict[str, str]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        shared = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "WORLD_SIZE": str(size),
+            "OMP_NUM_THREADS": "1",
+        }
+        return [{**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(size)]
+
+    return environments

@@ -1,6 +1,4 @@
 import json
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -73,35 +71,46 @@ def go(name, bad_rank, steps):
     options = RunOptions(device="cpu", say=lambda text: None)
     return run(recipe, dataset=dataset, build=build, out=out / name, origin={}, options=options)
 
+def threads():
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
 told = {"seen": seen}
 try:
     outcome = go("sound", 1 if len(sys.argv) > 4 else -1, steps)
     told |= {"step": outcome.step, "signal": outcome.signal}
 except VfmError as error:
     told["error"] = str(error)
+    told["threads_in_except"] = threads()
+told["threads"] = threads()
 (out / f"rank{rank}.json").write_text(json.dumps(told))
 """
 
 
-def launch(data, out, *arguments, size):
-    """Run the script in ``size`` processes and return what each of them told."""
+@pytest.fixture(scope="session")
+def launch(rank_environments):
+    """Return a function that runs the script in ``size`` processes and returns what each of them told."""
+
+    def run(data, out, *arguments, size):
+        return _launch(data, out, arguments, environments=rank_environments(size))
+
+    return run
+
+
+def _launch(data, out, arguments, *, environments):
     out.mkdir(exist_ok=True)
     (out / "script.py").write_text(SCRIPT)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
             [sys.executable, str(out / "script.py"), str(data), str(out), *map(str, arguments)],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)},
+            env=environment,
             stderr=subprocess.PIPE,
         )
-        for rank in range(size)
+        for environment in environments
     ]
     complaints = [_wait(process) for process in ranks]
     assert not any(process.returncode for process in ranks), "\n".join(complaints)
-    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(size)]
+    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(len(ranks))]
 
 
 def _wait(process: subprocess.Popen[bytes]) -> str:
@@ -122,7 +131,7 @@ def last(out: Path):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, write_toy_dataset):
+def runs(tmp_path_factory, write_toy_dataset, launch):
     """Return the folder of the same run on one rank and on two, and what they told."""
     root = tmp_path_factory.mktemp("ranks")
     data = write_toy_dataset(root / "data")
@@ -147,16 +156,21 @@ def test_two_ranks_learn_what_one_does(runs):
         torch.testing.assert_close(tensor, two.model()[name], rtol=1e-4, atol=1e-5)
 
 
-def test_nan_on_one_rank_stops_all_and_names_its_samples(runs, tmp_path):
+def test_nan_on_one_rank_stops_all_and_names_its_samples(runs, launch, tmp_path):
     root, _, _ = runs
     pair = launch(root / "data", tmp_path, 99, "poison", size=2)
     assert pair[0]["error"] == pair[1]["error"]
     assert "The loss of step 2 is not finite" in pair[0]["error"]
     # Third micro-batch of rank 1: the first of its two samples in the second update.
     assert f"with samples {pair[1]['seen'][2]}: nothing" in pair[0]["error"]
+    assert [(rank["threads_in_except"], rank["threads"]) for rank in pair] == [([], []), ([], [])]
 
 
-def test_signal_to_one_rank_stops_both_and_one_rank_goes_on(runs, tmp_path):
+def test_no_thread_of_the_group_outlives_it(runs):
+    assert [rank["threads"] for rank in runs[2]] == [[], []]
+
+
+def test_signal_to_one_rank_stops_both_and_one_rank_goes_on(runs, launch, tmp_path):
     root, alone, _ = runs
     pair = launch(root / "data", tmp_path, 3, size=2)
     assert [(rank["step"], rank["signal"]) for rank in pair] == [(3, 15), (3, 15)]
@@ -186,7 +200,7 @@ def test_device(monkeypatch):
         pass
 
 
-def test_what_stops_the_first_rank_is_told_by_all(runs, tmp_path):
+def test_what_stops_the_first_rank_is_told_by_all(runs, launch, tmp_path):
     root, _, _ = runs
     (tmp_path / "sound").write_text("")
     pair = launch(root / "data", tmp_path, 99, size=2)

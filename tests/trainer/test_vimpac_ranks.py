@@ -14,33 +14,36 @@ from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective
 from vfm.trainer.methods.vimpac.sampler import PretrainSampler
 
 NCE = Path(__file__).parents[1] / "golden" / "vimpac_nce_a.safetensors"
-# The ranks meet through a file, which needs no network port; each writes down what it computed.
+# What every rank runs; each writes down what it computed.
 RANK = """
-import runpy, sys, torch, torch.distributed as dist
+import runpy, sys, torch
 from safetensors.torch import load_file, save_file
-from torch.nn.parallel import DistributedDataParallel
+from vfm.trainer.distributed import join, wrap
 from vfm.trainer.methods.vimpac.loss import nce_loss
 
-test, fixture, temperature, folder, rank = sys.argv[1:]
-rank = int(rank)
+test, fixture, temperature, folder = sys.argv[1:]
 torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 
-first, second = load_file(fixture)["input/hidden"].chunk(2)
-half = slice(rank * len(first) // 2, (rank + 1) * len(first) // 2)
-hidden = torch.cat([first[half], second[half]]).requires_grad_()
-loss = nce_loss(hidden, temperature=float(temperature))
-loss.backward()
+def contrast(rank):
+    first, second = load_file(fixture)["input/hidden"].chunk(2)
+    half = slice(rank * len(first) // 2, (rank + 1) * len(first) // 2)
+    hidden = torch.cat([first[half], second[half]]).requires_grad_()
+    loss = nce_loss(hidden, temperature=float(temperature))
+    loss.backward()
+    return {"nce_loss": loss.detach(), "nce_grad": hidden.grad}
 
-make = runpy.run_path(test)
-method, batch = make["build"](), make["batch"]()
-wrapped = DistributedDataParallel(method)
-losses = wrapped({name: array[2 * rank : 2 * rank + 2] for name, array in batch.items()})
-losses["loss"].backward()
-found = {f"grad/{name}": parameter.grad for name, parameter in method.named_parameters()}
-found |= {"nce_loss": loss.detach(), "nce_grad": hidden.grad, "loss": losses["loss"].detach()}
-save_file(found, f"{folder}/rank{rank}.safetensors")
-dist.destroy_process_group()
+def step(world):
+    make = runpy.run_path(test)
+    method, batch = make["build"](), make["batch"]()
+    start = 2 * world.rank
+    wrapped = wrap(method, world=world)
+    losses = wrapped({name: array[start : start + 2] for name, array in batch.items()})
+    losses["loss"].backward()
+    found = {f"grad/{name}": parameter.grad for name, parameter in method.named_parameters()}
+    return found | {"loss": losses["loss"].detach()}
+
+with join("cpu") as world:
+    save_file(contrast(world.rank) | step(world), f"{folder}/rank{world.rank}.safetensors")
 """
 
 
@@ -73,12 +76,12 @@ def batch() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def ranks(tmp_path_factory, rank_environments):
     """Return what each of two ranks computed."""
     folder = tmp_path_factory.mktemp("ranks")
     temperature = json.loads(NCE.with_suffix(".json").read_text())["config"]["temperature"]
     arguments = [sys.executable, "-c", RANK, __file__, NCE, str(temperature), folder]
-    running = [subprocess.Popen([*arguments, str(rank)]) for rank in range(2)]
+    running = [subprocess.Popen(arguments, env=environment) for environment in rank_environments(2)]
     assert [process.wait(timeout=120) for process in running] == [0, 0]
     return [load_file(folder / f"rank{rank}.safetensors") for rank in range(2)]
 
