@@ -55,8 +55,8 @@ def sample_lines(meta: SampleMeta, members: Iterable[tuple[str, str, str]]) -> I
     facts = {
         "source": meta.source,
         "outcome": meta.outcome,
-        "label": meta.label,
-        "caption": meta.caption,
+        "labels": ", ".join(meta.labels) or None,
+        "captions": " / ".join(meta.captions) or None,
         "split": meta.split,
         "frames": f"{meta.num_frames} of {meta.width_px}×{meta.height_px} px, {_rule(meta)}",
         "times": _times(meta.pts_s),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +24,52 @@ class Source:
     Attributes:
         key: the sample's name (``vfm.shards.keys``).
         identity: stable name relative to the source's root, POSIX style; what ``SampleMeta.source`` records.
-        path: where the bytes are on this machine, absolute; not part of the plan's hash.
-        label: class name, None when unknown.
-        caption: text, None when unknown.
+        path: the file on this machine that holds the bytes, absolute; not part of the plan's hash.
+        labels: class names, empty when unknown; the first is the class of a single-label task.
+        captions: texts, empty when unknown.
         split: such as ``train``, None when unknown.
-        size_bytes: size of the file, -1 when it is missing.
-        mtime_ns: time of its last change, nanoseconds; not part of the plan's hash.
+        start_s: begin of an annotated segment, seconds from the video's first frame; None for its begin.
+        end_s: its end, None for the video's end.
+        size_bytes: size of the video, -1 when it is missing.
+        mtime_ns: time of the file's last change, nanoseconds; not part of the plan's hash.
+        offset: where in the file the video begins, for a member of a tar; None when it is the whole file.
     """
 
     key: str
     identity: str
     path: str
-    label: str | None
-    caption: str | None
-    split: str | None
+    labels: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    split: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
     size_bytes: int
     mtime_ns: int
+    offset: int | None = None
+
+    @property
+    def label(self) -> str | None:
+        """The first label, which is the class; None when unknown."""
+        return self.labels[0] if self.labels else None
 
 
 # What the plan's hash covers: a moved or touched folder of the same videos keeps its plan.
-_HASHED = ("key", "identity", "label", "caption", "split", "size_bytes")
-_TEXTS = ("key", "identity", "path", "label", "caption", "split")
+_HASHED = ("key", "identity", "labels", "captions", "split", "start_s", "end_s", "size_bytes")
+_TYPES = {
+    "key": pa.string(),
+    "identity": pa.string(),
+    "path": pa.string(),
+    "labels": pa.list_(pa.string()),
+    "captions": pa.list_(pa.string()),
+    "split": pa.string(),
+    "start_s": pa.float64(),
+    "end_s": pa.float64(),
+    "size_bytes": pa.int64(),
+    "mtime_ns": pa.int64(),
+    "offset": pa.int64(),
+}
+_TEXTS = ("key", "identity", "path", "split")
+_TEXT_LISTS = ("labels", "captions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +94,17 @@ class Plan:
     @property
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, sorted; a class index is a position in here."""
-        return tuple(sorted({source.label for source in self.sources if source.label is not None}))
+        return tuple(sorted({label for source in self.sources for label in source.labels}))
 
     @property
     def has_labels(self) -> bool:
         """Whether any source has a label; then every sample gets a ``.cls`` member."""
-        return any(source.label is not None for source in self.sources)
+        return any(source.labels for source in self.sources)
 
     @property
     def has_captions(self) -> bool:
         """Whether any source has a caption; then every sample gets a ``.txt`` member."""
-        return any(source.caption is not None for source in self.sources)
+        return any(source.captions for source in self.sources)
 
     @property
     def sha256(self) -> str:
@@ -121,13 +146,10 @@ def shard_name(index: int) -> str:
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write the plan as one Parquet table, atomically; columns as in ``Source``, plus ``shard``."""
-    columns: dict[str, Any] = {field.name: [] for field in fields(Source)}
-    for source in plan.sources:
-        for name, value in asdict(source).items():
-            columns[name].append(_to_text(value) if name in _TEXTS else value)
-    arrays: dict[str, Any] = {name: pa.array(columns[name], pa.string()) for name in _TEXTS}
-    arrays["size_bytes"] = pa.array(columns["size_bytes"], pa.int64())
-    arrays["mtime_ns"] = pa.array(columns["mtime_ns"], pa.int64())
+    rows = [_encoded(source) for source in plan.sources]
+    arrays: dict[str, Any] = {
+        name: pa.array([row[name] for row in rows], dtype) for name, dtype in _TYPES.items()
+    }
     num_sources = len(plan.sources)
     arrays["shard"] = pa.array([i // plan.samples_per_shard for i in range(num_sources)], pa.int32())
     arrays["samples_per_shard"] = pa.array([plan.samples_per_shard] * num_sources, pa.int32())
@@ -142,13 +164,21 @@ def read_plan(path: Path) -> Plan:
         FileNotFoundError: there is none.
     """
     columns = read_table(path).to_pydict()
-    samples_per_shard = columns.pop("samples_per_shard")[0]
-    del columns["shard"]
-    for name in _TEXTS:
-        columns[name] = [_from_text(text) for text in columns[name]]
-    rows = zip(*columns.values(), strict=True)
-    sources = tuple(Source(**dict(zip(columns, row, strict=True))) for row in rows)
+    samples_per_shard = columns["samples_per_shard"][0]
+    rows = zip(*(columns[name] for name in _TYPES), strict=True)
+    sources = tuple(Source(**_decoded(dict(zip(_TYPES, row, strict=True)))) for row in rows)
     return Plan(sources=sources, samples_per_shard=samples_per_shard)
+
+
+def _encoded(source: Source) -> dict[str, Any]:
+    row = {name: getattr(source, name) for name in _TYPES}
+    row |= {name: _to_text(row[name]) for name in _TEXTS}
+    return row | {name: [_to_text(text) for text in row[name]] for name in _TEXT_LISTS}
+
+
+def _decoded(row: dict[str, Any]) -> dict[str, Any]:
+    row |= {name: _from_text(row[name]) for name in _TEXTS}
+    return row | {name: tuple(map(_from_text, row[name])) for name in _TEXT_LISTS}
 
 
 def _to_text(text: str | None) -> str | None:

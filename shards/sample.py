@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 from vfm.shards.atomic import canonical_json, parse_json
 from vfm.shards.errors import DamageError
 
+_TUPLES = ("pts_s", "labels", "captions", "flags", "damage")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleMeta:
@@ -31,9 +33,14 @@ class SampleMeta:
         rotation_deg: clockwise rotation that was applied: 0, 90, 180 or 270.
         sample_aspect_ratio: of the source, such as ``1:1``.
         color: of the source: ``space``, ``range``, ``primaries``, ``transfer``.
-        label: class name, None when unknown.
-        caption: text, None when unknown.
+        labels: class names, empty when unknown; the first is the class of a single-label task.
+        captions: texts, empty when unknown.
         split: such as ``train``, None when unknown.
+        start_s: begin of the annotated segment that the sample is, seconds from the video's first frame;
+            None for the video's begin.
+        end_s: its end, None for the video's end.
+        flags: what is special about the source, sorted: see the dataset format's reference.
+        decoding: ``selective`` when only the frames that were wanted were decoded, or why it was all of them.
         num_decode_errors: how many errors the decoder met and passed over.
         damage: one sentence for each kind of damage; empty for ``ok``.
     """
@@ -57,9 +64,13 @@ class SampleMeta:
     rotation_deg: int
     sample_aspect_ratio: str
     color: dict[str, str]
-    label: str | None = None
-    caption: str | None = None
+    labels: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
     split: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    flags: tuple[str, ...] = ()
+    decoding: str = ""
     num_decode_errors: int = 0
     damage: tuple[str, ...] = ()
 
@@ -69,6 +80,11 @@ class SampleMeta:
             raise ValueError(f"{self.key}: {self.num_frames} frames but {len(self.pts_s)} times")
         if self.outcome not in {"ok", "partial"}:
             raise ValueError(f"{self.key}: outcome {self.outcome!r} is neither ok nor partial")
+
+    @property
+    def label(self) -> str | None:
+        """The first label, which is the class; None when unknown."""
+        return self.labels[0] if self.labels else None
 
     def to_json(self) -> bytes:
         """Return canonical JSON, the same bytes for the same sample."""
@@ -83,7 +99,7 @@ class SampleMeta:
         """
         value = parse_json(data, name="A sample's .json member")
         try:
-            return cls(**{**value, "pts_s": tuple(value["pts_s"]), "damage": tuple(value["damage"])})
+            return cls(**{**value, **{name: tuple(value[name]) for name in _TUPLES}})
         except (TypeError, KeyError, ValueError) as error:
             raise DamageError(
                 f"A sample's .json member is damaged ({error}): run `vfm inspect DATA --verify`."

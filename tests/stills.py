@@ -115,6 +115,6 @@ def _meta(i: int, row: IndexRow, size: tuple[int, int]) -> SampleMeta:
         rotation_deg=0,
         sample_aspect_ratio="1:1",
         color={},
-        label=CLASSES[i % 2],
+        labels=(CLASSES[i % 2],),
         split=row.split,
     )

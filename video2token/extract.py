@@ -216,7 +216,7 @@ class _Job:
         if self._plan.has_labels:
             members["cls"] = str(class_index).encode()
         if self._plan.has_captions:
-            members["txt"] = (source.caption or "").encode()
+            members["txt"] = next(iter(source.captions), "").encode()
         row = IndexRow(
             num_frames=meta.num_frames,
             class_index=class_index,

@@ -108,9 +108,13 @@ def _plan_differences(there: Plan, asked: Plan) -> list[str]:
 
 
 def _changes(old: Source, new: Source) -> list[str]:
-    names = ("size_bytes", "label", "split", "caption", "key")
+    names = ("size_bytes", "labels", "split", "captions", "key", "start_s", "end_s")
     return [
-        f"{name} of {new.identity} was {getattr(old, name)!r} and is {getattr(new, name)!r}"
+        f"{name} of {new.identity} {_told(getattr(old, name))} there, {_told(getattr(new, name))} asked"
         for name in names
         if getattr(old, name) != getattr(new, name)
     ]
+
+
+def _told(value: object) -> str:
+    return ", ".join(map(repr, value)) or "none" if isinstance(value, tuple) else repr(value)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SHARED = (
     "pts_s", "width_px", "height_px", "source_width_px", "source_height_px", "source_fps",
     "source_duration_s", "codec", "pix_fmt", "container", "rotation_deg", "sample_aspect_ratio", "color",
-    "num_decode_errors", "damage",
+    "num_decode_errors", "flags", "decoding", "damage",
 )  # fmt: skip
 
 
@@ -29,9 +29,11 @@ def task_of(source: "Source", options: ExtractOptions) -> dict[str, Any]:
         "known": {
             "key": source.key,
             "source": source.identity,
-            "label": source.label,
-            "caption": source.caption,
+            "labels": source.labels,
+            "captions": source.captions,
             "split": source.split,
+            "start_s": source.start_s,
+            "end_s": source.end_s,
         },
     }
 

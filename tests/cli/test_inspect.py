@@ -60,7 +60,7 @@ def test_one_sample_in_detail(data: Path, text: str) -> None:
     assert lines[0].startswith("a-000-")
     told = lines[1 : lines.index("")]
     facts = {line.split()[0]: line.split(maxsplit=1)[1] for line in told}
-    assert facts["label"] == "dog"
+    assert facts["labels"] == "dog"
     assert facts["frames"] == "4 of 64×48 px, grid of 5 fps"
     assert facts["times"] == "0.000, 0.200, 0.400, 0.600 s"
     assert "64×48 px, 25 fps, 0.80 s, h264 yuv420p" in facts["video"]

@@ -24,8 +24,7 @@ def make_source(name: str, **changes: object) -> Source:
         key=name,
         identity=f"videos/{name}.mp4",
         path=f"/somewhere/videos/{name}.mp4",
-        label="run" if name.endswith(("1", "3")) else "walk",
-        caption=None,
+        labels=("run",) if name.endswith(("1", "3")) else ("walk",),
         split="train" if name < "v5" else "val",
         size_bytes=1000,
         mtime_ns=5,
@@ -62,8 +61,8 @@ def make_meta(source: Source, *, num_frames: int) -> SampleMeta:
         rotation_deg=0,
         sample_aspect_ratio="1:1",
         color={"space": "bt709"},
-        label=source.label,
-        caption=source.caption,
+        labels=source.labels,
+        captions=source.captions,
         split=source.split,
     )
 

@@ -37,14 +37,14 @@ def test_shards_hold_every_source_once(sources: list[Source]) -> None:
 
 
 def test_classes_are_sorted_labels(sources: list[Source]) -> None:
-    plan = build_plan([*sources, replace(sources[0], key="x", label=None)], samples_per_shard=4)
+    plan = build_plan([*sources, replace(sources[0], key="x", labels=())], samples_per_shard=4)
     assert plan.classes == ("run", "walk")
     assert plan.has_labels
     assert not plan.has_captions
 
 
 def test_labels_and_captions_can_be_missing(sources: list[Source]) -> None:
-    plan = build_plan([replace(s, label=None, caption="a dog") for s in sources], samples_per_shard=4)
+    plan = build_plan([replace(s, labels=(), captions=("a dog",)) for s in sources], samples_per_shard=4)
     assert (plan.classes, plan.has_labels, plan.has_captions) == ((), False, True)
 
 
@@ -54,8 +54,8 @@ def test_labels_and_captions_can_be_missing(sources: list[Source]) -> None:
         ({"path": "/elsewhere/v0.mp4"}, True),
         ({"mtime_ns": 7}, True),
         ({"size_bytes": 7}, False),
-        ({"label": "fly"}, False),
-        ({"caption": "x"}, False),
+        ({"labels": ("fly",)}, False),
+        ({"captions": ("x",)}, False),
         ({"split": "test"}, False),
         ({"identity": "other/v0.mp4"}, False),
         ({"key": "v00"}, False),
@@ -86,7 +86,8 @@ def test_names_that_are_no_utf8_survive(source: MakeSource, tmp_path: Path) -> N
     strange = [os.fsdecode(b"/v/caf\xe9.mp4"), '"quoted".mp4', "日本\n.mp4", "\\udce9.mp4", '"\udce9']
     plan = Plan(
         sources=tuple(
-            source(f"k{i}", path=name, identity=name, label=name) for i, name in enumerate(strange)
+            source(f"k{i}", path=name, identity=name, labels=(name, "x"), captions=(name,))
+            for i, name in enumerate(strange)
         ),
         samples_per_shard=2,
     )

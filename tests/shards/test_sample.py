@@ -14,7 +14,7 @@ MakeMeta = Callable[..., SampleMeta]
 
 @pytest.fixture
 def sample(meta: MakeMeta, source: Callable[..., Source]) -> SampleMeta:
-    return replace(meta(source("v1"), num_frames=3), caption="über", damage=("One frame is grey.",))
+    return replace(meta(source("v1"), num_frames=3), captions=("über",), damage=("One frame is grey.",))
 
 
 def test_round_trip(sample: SampleMeta) -> None:
@@ -25,7 +25,7 @@ def test_round_trip(sample: SampleMeta) -> None:
 def test_json_is_canonical(sample: SampleMeta) -> None:
     data = sample.to_json()
     assert data.startswith(
-        b'{"caption":"\xc3\xbcber","codec":"h264","color":{"space":"bt709"},"container":"mov",'
+        b'{"captions":["\xc3\xbcber"],"codec":"h264","color":{"space":"bt709"},"container":"mov",'
     )
     assert data.endswith(b'"width_px":32}\n')
 

@@ -38,7 +38,7 @@ def test_a_sound_sample(sample: SampleMeta, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"key": "v2"}, {"label": "walk"}, {"split": None}, {"num_frames": 2, "pts_s": (0.0, 1.0)}]
+    "change", [{"key": "v2"}, {"labels": ("walk",)}, {"split": None}, {"num_frames": 2, "pts_s": (0.0, 1.0)}]
 )
 def test_metadata_that_is_not_the_indexs(sample: SampleMeta, tmp_path: Path, change: dict[str, Any]) -> None:
     row = IndexRow(num_frames=1, class_index=0, split="train")

@@ -10,8 +10,10 @@ from media import BLUE, RED, draw, number_in
 from vfm.shards import jpeg
 from vfm.shards.errors import UsageError
 from vfm.video2token import decoders
+from vfm.video2token.container import raise_memory_error
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.picture import scale
 from vfm.video2token.sniff import FileFacts
 
 Film = Callable[..., Path]
@@ -113,7 +115,7 @@ def test_colour_matrix_and_range_are_followed(space: int) -> None:
         for plane, value in zip(frame.planes, (120, 100, 150), strict=True):
             plane.update(bytes([value]) * plane.buffer_size)
         frame.colorspace, frame.color_range = space, value_range
-        scaled = pyav.scale(frame, (32, 32), scaler=av.video.reformatter.VideoReformatter())
+        scaled = scale(frame, (32, 32), scaler=av.video.reformatter.VideoReformatter())
         np.testing.assert_allclose(scaled[16, 16], rgb_of(120, 100, 150, weights, value_range == 2), atol=1.1)
 
 
@@ -197,9 +199,9 @@ def test_want_of_memory_is_told_from_damage(log: list[str], is_memory: bool) -> 
     entries = [(16, "h264", message) for message in log]
     if is_memory:
         with pytest.raises(MemoryError):
-            pyav._raise_memory_error(entries)
+            raise_memory_error(entries)
     else:
-        pyav._raise_memory_error(entries)
+        raise_memory_error(entries)
 
 
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.ts", "cut.avi"])

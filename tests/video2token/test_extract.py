@@ -239,7 +239,7 @@ def test_other_labels_are_refused_by_name(films: Film, tmp_path: Path) -> None:
     (root / "l.csv").write_text("path,label\na/000.mp4,x\nb/001.mp4,y\n")
     run(root / "l.csv", tmp_path / "data")
     (root / "l.csv").write_text("path,label\na/000.mp4,x\nb/001.mp4,x\n")
-    with pytest.raises(UsageError, match=r"label of b/001\.mp4 was 'y' and is 'x'"):
+    with pytest.raises(UsageError, match=r"labels of b/001\.mp4 'y' there, 'x' asked"):
         run(root / "l.csv", tmp_path / "data")
 
 

@@ -47,7 +47,7 @@ def test_source_knows_its_file(tmp_path: Path) -> None:
     assert source.size_bytes == 7
     assert source.mtime_ns == (tmp_path / "a" / "b.mp4").stat().st_mtime_ns
     assert source.key.startswith("a-b-")
-    assert (source.label, source.caption, source.split) == (None, None, None)
+    assert (source.labels, source.captions, source.split) == ((), (), None)
 
 
 def test_a_file_is_a_source_whatever_its_name(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_list_gives_labels_splits_captions_and_keys_in_any_order(tmp_path: Path)
     lines = '\ufeffsplit,key,path,caption,label\ntrain,first,v/a.mp4,"A, b",run\n,,./v//b.mp4,,\n\n'
     first, second = list_sources([write_list(tmp_path / "list.csv", lines)], missing="error")
     assert (first.identity, first.key, first.split) == ("v/a.mp4", "first", "train")
-    assert (first.caption, first.label) == ("A, b", "run")
-    assert (second.identity, second.split, second.caption, second.label) == ("v/b.mp4", None, None, None)
+    assert (first.captions, first.labels) == (("A, b",), ("run",))
+    assert (second.identity, second.split, second.captions, second.labels) == ("v/b.mp4", None, (), ())
     assert second.key.startswith("v-b-")
 
 

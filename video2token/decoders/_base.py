@@ -97,6 +97,8 @@ class DecodedVideo:
     sample_aspect_ratio: str
     color: dict[str, str]
     num_decode_errors: int
+    flags: tuple[str, ...]
+    decoding: str
     damage: tuple[str, ...]
 
 

@@ -1,51 +1,29 @@
 """Decodes with PyAV, which brings FFmpeg's libraries in its wheel: the default decoder."""
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
-from av.stream import Discard, Disposition
-from av.video.reformatter import Interpolation, VideoReformatter
-from av.video.stream import VideoStream
 
-from vfm.video2token.color import describe_color
+from vfm.video2token.container import Log, choose_stream, listening, open_video, raise_memory_error
 from vfm.video2token.decoders._base import (
     MAX_SOURCE_PIXELS,
-    MAX_STORED_PIXELS,
     DecodedVideo,
     DecoderRejected,
     ExtractOptions,
     JpegSink,
 )
-from vfm.video2token.geometry import Orientation, orientation_of, stored_size
+from vfm.video2token.picture import Look
 from vfm.video2token.sampling import GridSampler, Shown, TooManyFramesError
-from vfm.video2token.sniff import FileFacts, look_at
+from vfm.video2token.sniff import look_at
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-# The list of formats is what keeps a playlist from opening other files; the list of protocols alone does not.
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,"
-    "h264,hevc,m4v,obu,ivf,mxf,dv,rm,yuv4mpegpipe"
-)
 _MAX_DISORDER = 8  # frames; a time further back is no disorder but a clock that starts anew
 _MAX_READ_FAILURES = 16  # in a row; a demuxer that fails at one packet often finds the next
-# Bicubic and exact: the same bytes on every processor.
-_SCALING = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-)
-_NO_MEMORY = re.compile(
-    r"get_buffer\(\) failed|Cannot allocate memory|alloc\w* (buffer )?(memory )?fail", re.IGNORECASE
-)
-_NO_PICTURE = re.compile(r"invalid|exceeds|Picture size", re.IGNORECASE)  # a size no memory would do for
-_Log = list[tuple[int, str, str]]
 
 
 def decode(path: str, options: ExtractOptions, *, size_bytes: int = -1) -> DecodedVideo:
@@ -65,9 +43,9 @@ def decode(path: str, options: ExtractOptions, *, size_bytes: int = -1) -> Decod
         DecoderRejected: with the reason.
     """
     facts = look_at(path, size_bytes=size_bytes)
-    with _listening() as log:
+    with listening() as log:
         try:
-            with _open(path, facts=facts, log=log) as container:
+            with open_video(path, facts=facts, log=log) as container:
                 return _Decoding(container, options=options, log=log).run()
         except MemoryError:
             limit = options.memory_bytes >> 20
@@ -79,58 +57,14 @@ def version() -> dict[str, str]:
     return {"pyav": av.__version__, "ffmpeg": str(av.ffmpeg_version_info)}
 
 
-@contextmanager
-def _listening() -> Iterator[_Log]:
-    """Collect what libav reports as errors: it conceals most damage and says so only in its log."""
-    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)
-    try:
-        with av.logging.Capture() as log:
-            yield log
-    finally:
-        av.logging.set_level(level)
-        av.logging.set_skip_repeated(skips)
-
-
-def _open(path: str, *, facts: FileFacts, log: _Log) -> "InputContainer":
-    options = {
-        "protocol_whitelist": "file",
-        "format_whitelist": _FORMATS,
-        "max_pixels": str(MAX_SOURCE_PIXELS),
-    }
-    try:
-        # "file:" keeps names such as "concat:x" or "http:x" from being read as protocols.
-        return av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
-    except av.FFmpegError:
-        if facts.is_cut:
-            raise DecoderRejected(
-                "truncated", "The file ends before its index does: the download was cut."
-            ) from None
-        if facts.is_known:
-            told = f" ({log[-1][2].strip()})" if log else ""
-            raise DecoderRejected("bad_container", f"The container cannot be read{told}.") from None
-        raise DecoderRejected("not_video", "It is no video in a format that vfm reads.") from None
-
-
-def _raise_memory_error(log: _Log) -> None:
-    """Raise MemoryError when libav said that it got no memory, which it passes on as damaged data.
-
-    Otherwise the frames of a sample would depend on how much memory the machine gave.
-    """
-    told = " ".join(message for _, _, message in log)
-    if _NO_MEMORY.search(told) and not _NO_PICTURE.search(told):
-        raise MemoryError
-
-
 class _Decoding:
     """One pass over one video."""
 
-    def __init__(self, container: "InputContainer", *, options: ExtractOptions, log: _Log) -> None:
+    def __init__(self, container: "InputContainer", *, options: ExtractOptions, log: Log) -> None:
         self._container = container
         self._options = options
         self._log = log
-        self._stream, self._time_base = _choose_stream(container)
+        self._stream, self._time_base = choose_stream(container)
         self._sink = JpegSink(quality=options.quality)
         self._pts_s: list[float] = []
         self._damage: list[str] = []
@@ -147,7 +81,7 @@ class _Decoding:
         look = None
         try:
             for frame, pts in self._timed_frames():
-                look = look or _Look(frame, stream=self._stream, size_px=self._options.size_px)
+                look = look or Look(frame, stream=self._stream, size_px=self._options.size_px)
                 self._keep(sampler.push(frame, pts=pts, duration=frame.duration or 0), look=look)
             if look is not None:
                 self._keep(sampler.finish(), look=look)
@@ -159,7 +93,7 @@ class _Decoding:
         duration_s = float((sampler.end_pts - sampler.first_pts) * self._time_base)
         return self._result(look, duration_s=duration_s)
 
-    def _keep(self, ticks: "list[Shown[VideoFrame]]", *, look: "_Look") -> None:
+    def _keep(self, ticks: "list[Shown[VideoFrame]]", *, look: "Look") -> None:
         for index, shown in enumerate(ticks):
             if index == 0:
                 self._sink.add(look.upright_rgb(shown.frame))
@@ -219,7 +153,7 @@ class _Decoding:
             raise
         except (av.FFmpegError, ValueError):
             is_damaged = True
-        _raise_memory_error(self._log)
+        raise_memory_error(self._log)
         self._num_errors += is_damaged or any(frame.is_corrupt for frame in frames)
         self._log.clear()
         return frames
@@ -252,7 +186,7 @@ class _Decoding:
         if promised > self._num_packets:
             self._damage.append(f"The container promises {promised} packets and has {self._num_packets}.")
 
-    def _result(self, look: "_Look", *, duration_s: float) -> DecodedVideo:
+    def _result(self, look: "Look", *, duration_s: float) -> DecodedVideo:
         context = self._stream.codec_context
         rate = self._stream.average_rate
         return DecodedVideo(
@@ -272,70 +206,7 @@ class _Decoding:
             sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
             color=look.color,
             num_decode_errors=self._num_errors,
+            flags=(),
+            decoding="full",
             damage=tuple(self._damage),
         )
-
-
-class _Look:
-    """How the frames of one video are to be seen, fixed by its first frame."""
-
-    def __init__(self, frame: "VideoFrame", *, stream: "VideoStream", size_px: int) -> None:
-        self.source_width_px, self.source_height_px = frame.width, frame.height
-        self.pix_fmt = frame.format.name
-        self.orientation = _orientation(frame)
-        self.aspect = stream.sample_aspect_ratio or Fraction(1)
-        self.color = describe_color(
-            space=int(frame.colorspace),
-            # yuvj formats are full range by their name, whatever the flag says
-            value_range=2 if self.pix_fmt.startswith("yuvj") else int(frame.color_range),
-            primaries=int(frame.color_primaries),
-            transfer=int(frame.color_trc),
-        )
-        self.width_px, self.height_px = stored_size(
-            frame.width,
-            frame.height,
-            aspect=self.aspect,
-            transpose=self.orientation.transpose,
-            size_px=size_px,
-        )
-        if self.width_px * self.height_px > MAX_STORED_PIXELS:
-            raise DecoderRejected(
-                "too_large", f"Its frames would be stored as {self.width_px} x {self.height_px} pixels."
-            )
-        self._scaler = VideoReformatter()
-
-    def upright_rgb(self, frame: "VideoFrame") -> np.ndarray:
-        """Return uint8 [H,W,3] at the stored size, also where the stream changes its size on the way."""
-        width, height = self.width_px, self.height_px
-        if self.orientation.transpose:
-            width, height = height, width
-        return self.orientation.upright(scale(frame, (width, height), scaler=self._scaler))
-
-
-def scale(frame: "VideoFrame", size: tuple[int, int], *, scaler: VideoReformatter) -> np.ndarray:
-    """Return uint8 [H,W,3] RGB of ``size`` (width, height), in one step from the decoded picture."""
-    width, height = size
-    return scaler.reformat(
-        frame, width, height, format="rgb24", interpolation=_SCALING, threads=1
-    ).to_ndarray()
-
-
-def _orientation(frame: "VideoFrame") -> Orientation:
-    # Its declared type knows names only, while asking by name raises for what PyAV has no name for.
-    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
-    return orientation_of(None if matrix is None else bytes(matrix))
-
-
-def _choose_stream(container: "InputContainer") -> "tuple[VideoStream, Fraction]":
-    """Return the stream to decode and its time base; all other streams are not even read."""
-    stream = container.streams.best("video")
-    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
-        raise DecoderRejected("no_video", "The file has no video stream.")
-    if stream.codec_context is None:
-        raise DecoderRejected("unsupported", "Its video codec is not one that PyAV decodes.")
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all
-    stream.codec_context.thread_count = 1  # the job runs one process per core
-    stream.codec_context.options = {"max_pixels": str(MAX_SOURCE_PIXELS)}
-    return stream, stream.time_base or Fraction(1, 90_000)
