@@ -8,9 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vfm.shards.errors import UsageError
+from vfm.shards.dataset import open_dataset
+from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.views import apply_view, centre
 from vfm.video2token.dalle.model import DalleConfig, DalleDecoder, DalleEncoder, map_pixels, unmap_pixels
+from vfm.video2token.dalle.tokenizer import load_dalle
 from vfm.video2token.dalle.weights import load_decoder, load_encoder, read_weights
+from vfm.video2token.kept import load_kept
+from vfm.video2token.sheet import make_sheet
+from vfm.video2token.targets._base import TargetOptions, build_target
+from vfm.video2token.tokenize import tokenize
 
 TINY = DalleConfig(hidden=4, num_blocks=1, vocab_size=7, first=3)
 
@@ -143,3 +150,58 @@ def test_wrong_and_damaged_files_are_told(saved, tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(UsageError, match=r"x\.safetensors holds no weights"):
         load_decoder(tmp_path / "x.safetensors")
+
+
+def test_codes_of_a_dataset_are_those_of_the_encoder(saved, stills):
+    data = stills()
+    (result,) = tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=saved))
+    assert result.column == "vq.dalle"
+    dataset = open_dataset(data, columns=("frames", "vq.dalle"))
+    options = dataset.manifest.columns["vq.dalle"].options
+    assert (options["vocab_size"], options["stride"], options["dtype"]) == (7, 8, "uint8")
+    encoder, digest = load_encoder(saved / "encoder.safetensors")
+    assert options["weights_sha256"] == digest
+    frames = apply_view(np.stack(dataset.frames(1, range(int(dataset.num_frames[1])))), centre(32))
+    logits = encoder(map_pixels(torch.from_numpy(frames).permute(0, 3, 1, 2) / 255))
+    assert np.array_equal(dataset.array(1, "vq.dalle", "codes")[0], logits.argmax(1).numpy())
+
+
+def test_a_column_keeps_the_decoder_and_can_be_looked_at(saved, stills, tmp_path):
+    data = stills()
+    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=saved))
+    codes = torch.randint(0, 7, (3, 2, 4), generator=torch.Generator().manual_seed(0))
+    kept = load_kept(data / "vq.dalle" / "codebook")
+    full = load_dalle(saved)
+    assert (kept.weights_sha256, kept.vocab_size) == (full.weights_sha256, full.vocab_size)
+    rebuilt = kept.decode(codes).int()
+    assert rebuilt.shape == (3, 16, 32, 3)
+    # It is kept in half precision.
+    assert (rebuilt - full.decode(codes).int()).abs().max() <= 1
+    make_sheet(data, tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    with pytest.raises(UsageError, match="encoding takes DALL-E's encoder"):
+        kept.encode(torch.zeros(1, 8, 8, 3, dtype=torch.uint8))
+    path = data / "vq.dalle" / "codebook" / "decoder.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DamageError, match=r"decoder\.safetensors is damaged .*SHA-256"):
+        load_kept(data / "vq.dalle" / "codebook")
+
+
+def test_without_a_decoder_codes_are_made_and_not_looked_at(saved, stills, tmp_path):
+    (saved / "decoder.safetensors").unlink()
+    data = stills()
+    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=saved))
+    with pytest.raises(UsageError, match=r"keeps no decoder of DALL-E: make the column with decoder\.pkl"):
+        make_sheet(data, tmp_path / "sheet.png")
+
+
+def test_weights_that_are_not_there_are_told(saved, tmp_path):
+    with pytest.raises(UsageError, match="needs DALL-E's weights: give --weights the folder of encoder.pkl"):
+        build_target("vq:dalle", TargetOptions())
+    with pytest.raises(UsageError, match=r"holds no encoder\.pkl or encoder\.safetensors: put there"):
+        build_target("vq:dalle", TargetOptions(weights=tmp_path / "nothing"))
+    with pytest.raises(UsageError, match="has its weights in its folder: leave --weights away"):
+        build_target("vq:some/folder", TargetOptions(weights=saved))
+    save_file(make(DalleDecoder(replace(TINY, vocab_size=9))).state_dict(), saved / "decoder.safetensors")
+    with pytest.raises(UsageError, match=r"has 9 codes and .*encoder\.safetensors 7: take both from one"):
+        build_target("vq:dalle", TargetOptions(weights=saved))
