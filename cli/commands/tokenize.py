@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--weights",
-    type=options.PATH,
+    metavar="PATH",
     help="Folder of the network's weights, for vq:dalle: encoder.pkl, and decoder.pkl to look at codes.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda.")

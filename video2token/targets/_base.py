@@ -25,7 +25,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
-    """What every kind of target may be told.
+    """What every kind of target may be told: plain values, which cross to other processes as JSON.
 
     Attributes:
         name: of the column, after the kind and a dot; None for the target's own.
@@ -39,7 +39,7 @@ class TargetOptions:
     crop_px: int | None = None
     batch_size: int = 64
     device: str = "cpu"
-    weights: Path | None = None
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a batch of none."""

@@ -38,7 +38,7 @@ def build(argument: str, options: TargetOptions) -> "VqTarget":
     return VqTarget(tokenizer, name=name, views=(centre(crop_px),), batch_size=options.batch_size)
 
 
-def _load(argument: str, *, weights: Path | None) -> Tokenizer:
+def _load(argument: str, *, weights: str | None) -> Tokenizer:
     if argument == DALLE:
         if weights is None:
             raise UsageError(
@@ -46,7 +46,7 @@ def _load(argument: str, *, weights: Path | None) -> Tokenizer:
                 "(https://cdn.openai.com/dall-e/encoder.pkl), or write vq:./dalle for a codebook in a folder "
                 "of that name."
             )
-        return load_dalle(weights)
+        return load_dalle(Path(weights))
     if weights is not None:
         raise UsageError(f"Target vq:{argument} has its weights in its folder: leave --weights away.")
     if not argument:
