@@ -65,6 +65,10 @@ class MaskedPixels(nn.Module):
         )
 
     def forward(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
+        """Return what `paint` does."""
+        return self.paint(clips, is_hidden)
+
+    def paint(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
         """Return the pixels of the hidden tubelets, float [B, N_hidden, 3 · tubelet · patch²].
 
         Args:
