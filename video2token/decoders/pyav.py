@@ -206,7 +206,7 @@ class _Decoding:
             sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
             color=look.color,
             num_decode_errors=self._num_errors,
-            flags=(),
+            flags=look.flags,
             decoding="full",
             damage=tuple(self._damage),
         )
