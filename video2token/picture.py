@@ -77,7 +77,8 @@ class Look:
         size = (self.width_px, self.height_px)
         if self.orientation.transpose:
             size = size[::-1]
-        if coding.is_plain(self._codec):
+        # Alpha flattened in 16 bits is not yet at 8-bit levels, whatever the format it came from.
+        if coding.is_plain(self._codec) and frame.format.name != "rgb48le":
             return scale(frame, size, scaler=self._scaler)
         rgb = scale(frame, size, scaler=self._scaler, is_deep=True)
         black, white = coding.deep_levels(self._codec)
@@ -93,7 +94,7 @@ def _orientation(frame: "VideoFrame") -> Orientation:
 
 
 def _aspect(stream: "VideoStream") -> Fraction:
-    """Return the shape of the pixels: what the container says, else what the coded stream says, else square."""
+    """Return the shape of the pixels: what the container says, else the coded stream, else square."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if not 1 <= aspect * MAX_ASPECT <= MAX_ASPECT**2:
         raise DecoderRejected(
@@ -116,13 +117,13 @@ def _color(frame: "VideoFrame") -> dict[str, str]:
 
 def _coding(frame: "VideoFrame") -> Coding:
     """Return how a frame's numbers are meant, and leave it marked with a matrix that swscale knows."""
-    pix_fmt, color = frame.format, _color(frame)
-    matrix = (
-        0 if pix_fmt.is_rgb else matrix_to_use(int(frame.colorspace), primaries=int(frame.color_primaries))
-    )
+    pix_fmt, color, space = frame.format, _color(frame), int(frame.colorspace)
+    matrix = 0 if pix_fmt.is_rgb else matrix_to_use(space, primaries=int(frame.color_primaries))
     if matrix is None:
         raise DecoderRejected(
-            "unsupported", f"Its colours are coded as {color['space']}, which is not converted."
+            "unsupported",
+            f"Its colours are coded by matrix {space} of H.273 ({color['space']}), which vfm cannot convert: "
+            "convert the video to BT.709.",
         )
     if matrix != frame.colorspace:
         frame.colorspace = matrix

@@ -110,8 +110,9 @@ def _gamma_table() -> tuple[np.ndarray, np.ndarray]:
 def _hlg_display(scene: np.ndarray) -> np.ndarray:
     """Return light of the display in cd/m2 (BT.2100 table 5, OOTF) of light of the scene in [0, 1]."""
     luminance = 0.2627 * scene[..., 0] + 0.6780 * scene[..., 1] + 0.0593 * scene[..., 2]
-    factor: np.ndarray = np.interp(luminance, *_gamma_table())[..., None]
-    return factor * scene
+    factor: np.ndarray = np.interp(luminance, *_gamma_table())
+    light: np.ndarray = factor[..., None] * scene
+    return light
 
 
 def _to_bt709(light: np.ndarray, primaries: str) -> np.ndarray:
