@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
 
 from vfm.video2token.color import full_white
 from vfm.video2token.scaling import SCALING
@@ -12,8 +13,32 @@ if TYPE_CHECKING:
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
     from av.video.reformatter import VideoReformatter
+    from av.video.stream import VideoStream
 
 _BAND_ROWS = 256  # flattened at a time, for the memory that takes
+# FFmpeg's own decoders of VP8 and VP9 drop the alpha that WebM keeps beside the pictures; these do not.
+_DECODERS_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+def announces_alpha(stream: "VideoStream") -> bool:
+    """Return whether a WebM file says that its pictures have transparent parts, in whatever letters."""
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+
+
+def decoder_of(stream: "VideoStream") -> VideoCodecContext:
+    """Return what decodes a stream with its alpha: its own decoder, but libvpx for WebM that announces alpha.
+
+    Where libav was built without libvpx, that is the stream's own decoder too, and the alpha is dropped.
+    """
+    context = stream.codec_context
+    name = _DECODERS_WITH_ALPHA.get(context.codec.canonical_name) if announces_alpha(stream) else None
+    if name not in av.codecs_available:
+        return context
+    with_alpha = av.CodecContext.create(name, "r")
+    assert isinstance(with_alpha, VideoCodecContext)
+    with_alpha.extradata, with_alpha.options = context.extradata, context.options
+    with_alpha.thread_count = 1  # the job runs one process per core
+    return with_alpha
 
 
 def has_alpha(pix_fmt: "VideoFormat") -> bool:

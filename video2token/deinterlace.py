@@ -9,14 +9,19 @@ from av.filter import Graph
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+_MIN_SIDE_PX = 8  # yadif looks three pixels around, in planes of half the size
+
 
 def deinterlace(frame: "VideoFrame") -> "VideoFrame":
     """Return a woven picture with its second field's rows drawn anew, at the size and format it has.
 
     By libavfilter's yadif, which gets this one picture and no neighbours: rows that fit between the first
     field's stay, so that what stands still keeps all its detail, and combs are filled along edges. Frames
-    need not be decoded for their neighbours' sake, and the result does not depend on which were.
+    need not be decoded for their neighbours' sake, and the result does not depend on which were. Pictures
+    of a few pixels are left as they are.
     """
+    if min(frame.width, frame.height) < _MIN_SIDE_PX:
+        return frame
     graph = Graph()
     graph.threads = 1  # the job runs one process per core
     source = graph.add_buffer(

@@ -7,7 +7,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 
-from vfm.video2token.alpha import flatten, has_alpha
+from vfm.video2token.alpha import announces_alpha, flatten, has_alpha
 from vfm.video2token.color import Coding, describe_color, matrix_to_use, spread
 from vfm.video2token.decoders._base import MAX_STORED_PIXELS, DecoderRejected
 from vfm.video2token.deinterlace import deinterlace
@@ -50,7 +50,7 @@ class Look:
         self._codec = stream.codec_context.codec.canonical_name
         self._scaler = VideoReformatter()
         self._flags = {"mirrored"} if self.orientation.mirrored else set()
-        if stream.metadata.get("alpha_mode") == "1":  # of WebM; the decoder may drop what it announces
+        if announces_alpha(stream):
             self._flags.add("alpha")
 
     @property

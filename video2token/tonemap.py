@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-PEAK_NITS = 1000.0  # of the mastering display; brighter light is cut
+PEAK_NITS = 1000.0  # of the mastering display; more of a primary than it could show is cut
 WHITE_NITS = 203.0  # of SDR
 _NUM_CODES = 1 << 16
 _STEP = 16  # between the knots of tables that are interpolated, in 16-bit codes
@@ -89,7 +89,9 @@ def to_sdr(codes: np.ndarray, *, transfer: str, primaries: str, white: int = _NU
 def _light_table(transfer: str, white: int) -> np.ndarray:
     """Return the light of each 16-bit code: cd/m2 of the display for PQ, in [0, 1] of the scene for HLG."""
     signal = np.minimum(np.arange(_NUM_CODES) / white, 1)
-    return _frozen(hlg_to_scene(signal) if transfer == "arib-std-b67" else pq_to_nits(signal))
+    if transfer == "arib-std-b67":
+        return _frozen(hlg_to_scene(signal))
+    return _frozen(np.minimum(pq_to_nits(signal), PEAK_NITS))
 
 
 @cache
