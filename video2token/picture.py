@@ -3,6 +3,7 @@
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
@@ -59,7 +60,19 @@ class Look:
         return tuple(sorted(self._flags))
 
     def upright_rgb(self, frame: "VideoFrame") -> np.ndarray:
-        """Return uint8 [H,W,3] at the stored size, also where the stream changes its size on the way."""
+        """Return uint8 [H,W,3] at the stored size, also where the stream changes its size on the way.
+
+        Raises:
+            DecoderRejected: when the frame's colours cannot be converted.
+        """
+        try:
+            return self._upright(frame)
+        except av.FFmpegError:
+            raise DecoderRejected(
+                "unsupported", f"Its pictures ({frame.format.name}) cannot be converted to RGB."
+            ) from None
+
+    def _upright(self, frame: "VideoFrame") -> np.ndarray:
         if (frame.width, frame.height) != (self.source_width_px, self.source_height_px):
             self._flags.add("size_change")
         coding = _coding(frame)

@@ -113,6 +113,13 @@ def test_matrices_that_cannot_be_converted_are_refused(space: int) -> None:
     assert caught.value.reason == "unsupported"
 
 
+def test_what_swscale_cannot_convert_is_refused() -> None:
+    frame = frame_of(color_range=3)  # no range at all
+    with pytest.raises(DecoderRejected, match=r"Its pictures \(yuv420p\) cannot be converted") as caught:
+        Look(frame, stream=stream_of(), size_px=48).upright_rgb(frame)
+    assert caught.value.reason == "unsupported"
+
+
 @pytest.mark.parametrize(("codec", "darkest"), [("h264", 0), ("hevc", 0), ("ffv1", 16), ("rawvideo", 16)])
 def test_grey_of_unstated_range_is_limited_where_the_codec_says_so(codec: str, darkest: int) -> None:
     frame = av.VideoFrame(32, 32, "gray")
