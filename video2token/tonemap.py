@@ -53,7 +53,7 @@ def hlg_to_scene(signal: np.ndarray) -> np.ndarray:
 def eetf(nits: np.ndarray) -> np.ndarray:
     """Return light of at most ``WHITE_NITS`` for light of up to ``PEAK_NITS`` (BT.2390 section 5.4.1).
 
-    Black is 0 on both sides. Below the knee, which lies at 92 cd/m2, light stays as it is.
+    Black is 0 on both sides. Below the knee, which lies at 88 cd/m2, light stays as it is.
     """
     peak = nits_to_pq(np.array(PEAK_NITS))
     target = nits_to_pq(np.array(WHITE_NITS)) / peak  # maxLum

@@ -132,7 +132,10 @@ def wanted(case: Case, numbers: np.ndarray) -> np.ndarray:
 
 def encode(path: Path, case: Case, numbers: np.ndarray) -> None:
     """Write one frame of flat patches, losslessly."""
-    frame = draw_patches(case.pix_fmt, numbers)
+    write_frame(path, draw_patches(case.pix_fmt, numbers), case)
+
+
+def write_frame(path: Path, frame: av.VideoFrame, case: Case) -> None:
     frame.pts, frame.time_base = 0, Fraction(1, 25)
     with av.open(str(path), "w") as container:
         options = {"qp": "0"} if case.codec.startswith("libx264") else {}
@@ -161,3 +164,28 @@ def draw_patches(pix_fmt: str, numbers: np.ndarray) -> av.VideoFrame:
         padded[:, : rows.shape[1]] = rows
         plane.update(padded.tobytes())
     return frame
+
+
+def test_chroma_is_taken_from_where_h264_has_it(tmp_path: Path) -> None:
+    """H.264 figure 6-1: beside the left luma sample across, between two down."""
+    num_luma, num_chroma = 128, 64
+    ramp = 64 + 2 * np.arange(num_chroma)
+    frame = av.VideoFrame(num_luma, num_luma, "yuvj420p")
+    planes = (
+        np.full((num_luma, num_luma), 128),
+        np.tile(ramp[:, None], num_chroma),
+        np.tile(ramp, (num_chroma, 1)),
+    )
+    for plane, numbers in zip(frame.planes, planes, strict=True):
+        padded = np.zeros((plane.height, plane.line_size), np.uint8)
+        padded[:, : numbers.shape[1]] = numbers
+        plane.update(padded.tobytes())
+    write_frame(tmp_path / "a.mp4", frame, Case("libx264", "mp4", "yuvj420p", 5, 2, EXACT))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        decoded = next(container.decode(stream))
+        stored = Look(decoded, stream=stream, size_px=num_luma).upright_rgb(decoded).astype(float)
+    cr, cb = 128 + (stored[..., 0] - 128) / 1.402, 128 + (stored[..., 2] - 128) / 1.772  # BT.601, full
+    inner = np.arange(32, 96)
+    assert np.mean(inner - (cr[64, inner] - 64)) == pytest.approx(0.0, abs=0.05)
+    assert np.mean(inner - (cb[inner, 64] - 64)) == pytest.approx(0.5, abs=0.05)
