@@ -148,6 +148,18 @@ def test_hdr_is_tone_mapped_and_flagged(transfer: int, name: str, value_range: i
     assert (stored[0].max(), stored[-1].min()) == (0, 255)
 
 
+def test_transparent_hdr_is_flattened_and_then_tone_mapped() -> None:
+    opaque, plain = (frame_of(name, color_trc=16, colorspace=9) for name in ("yuva444p10le", "yuv444p10le"))
+    look = Look(opaque, stream=stream_of(), size_px=48)
+    with_alpha, without = look.upright_rgb(opaque).astype(int), look.upright_rgb(plain).astype(int)
+    assert look.flags == ("hdr",)
+    # flattened at its own size and scaled after: two roundings of 16 bits
+    assert np.abs(with_alpha - without).max() <= 1
+    opaque.planes[3].update(bytes(opaque.planes[3].buffer_size))
+    assert look.upright_rgb(opaque).max() == 0
+    assert look.flags == ("alpha", "hdr")
+
+
 def test_all_flags_are_sorted_and_come_with_the_frames() -> None:
     look = Look(frame_of(), stream=stream_of(metadata={"ALPHA_MODE": "1"}), size_px=48)
     assert look.flags == ("alpha",)
