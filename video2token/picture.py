@@ -67,6 +67,8 @@ class Look:
         """
         try:
             return self._upright(frame)
+        except MemoryError:
+            raise
         except av.FFmpegError:
             raise DecoderRejected(
                 "unsupported", f"Its pictures ({frame.format.name}) cannot be converted to RGB."
