@@ -4,8 +4,8 @@
 
 Takes six pairs of neighbouring frames of each progressive video (from frames 60 to 63 and 120 to 123),
 scales them to each height, weaves each pair, and compares what a way makes of it with the first of the two,
-both at the stored size: mean and least PSNR in dB, and the median of the milliseconds that a picture of the last
-height takes.
+both at the stored size: mean and least PSNR in dB, and the median of the milliseconds that a picture of the
+last height takes.
 """
 
 import argparse
