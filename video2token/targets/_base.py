@@ -5,6 +5,7 @@ line, ``kind:argument``, names the file and hands the rest of the text to it.
 """
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from vfm.video2token.targets import names
 
 UInt8 = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[Any]]
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +34,14 @@ class TargetOptions:
         crop_px: side of the frames it is computed from, in the view ``centre``; None for the target's own.
         batch_size: frames it is given at once; the result does not depend on it.
         device: such as ``cpu`` or ``cuda``.
+        store: how values are kept, such as ``uint8`` or ``fp16``; None for the target's own.
     """
 
     name: str | None = None
     crop_px: int | None = None
     batch_size: int = 64
     device: str = "cpu"
+    store: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a batch of none."""
@@ -125,6 +129,17 @@ def build_target(spec: str, options: TargetOptions) -> Target:
     module = importlib.import_module(f"vfm.video2token.targets.{kind}")
     target: Target = module.build(argument, options)
     return target
+
+
+def check_name(name: str) -> str:
+    """Return what a column is called after the dot.
+
+    Raises:
+        UsageError: no column can be called so.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"A column cannot be called {name!r}: use letters, digits, - and _ (--name).")
+    return name
 
 
 def check_device(name: str) -> str:

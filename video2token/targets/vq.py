@@ -21,11 +21,16 @@ def build(argument: str, options: TargetOptions) -> "VqTarget":
     """Return the target of the codebook in the folder ``argument``.
 
     Raises:
-        UsageError: no codebook there, the crop is no multiple of its stride, or no such device.
+        UsageError: no codebook there, the crop is no multiple of its stride, no such device, or a storage
+            is asked for.
         DamageError: the codebook is not as it was written.
     """
     if not argument:
         raise UsageError("Target vq needs the folder of a codebook: write vq:PATH.")
+    if options.store is not None:
+        raise UsageError(
+            f"Codes cannot be stored as {options.store!r}: they take the smallest type, leave --store out."
+        )
     codebook = load_codebook(Path(argument))
     name = codebook.name if options.name is None else check_name(options.name)
     fitted_px = codebook.facts.get("asked", {}).get("crop_px", _DEFAULT_CROP_PX)
