@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vfm.shards.errors import UsageError
 
 Float32 = npt.NDArray[np.float32]
-MAX_BINS = 36  # up to here float32 puts every gradient of uint8 pixels into its true bin: see tests
+MAX_BINS = 24  # up to here float32 puts every gradient of uint8 pixels into its true bin: see tests
 MAX_CELL_PX = 256  # up to here the sum of a cell's float32 magnitudes fits a float64 without rounding
 NORM_FLOOR = 1e-12  # a flat cell is divided by this and stays zero
 
