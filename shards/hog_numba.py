@@ -40,7 +40,8 @@ def hog_of_frames(frames: UInt8, definition: HogDefinition) -> Float32:
     side = definition.cells_per_side
     shape = (num_frames, rows, columns, num_channels, definition.num_bins, side, side)
     tokens = np.empty(shape, np.float32)
-    weights = np.repeat(definition.weights(height_px, width_px), num_channels, axis=1)
+    # The rows of one window, as wide as the frame: further down they are the same again.
+    weights = np.repeat(definition.weights(definition.window_px, width_px), num_channels, axis=1)
     _fill(
         frames,
         tokens,
@@ -89,8 +90,8 @@ def _fill(  # noqa: PLR0913, PLR0917 (compiled code takes plain numbers, not a d
                 _differences(up, rows[frame, y], down, smoothing, num_channels, smooth, across)
                 _gradients(smooth, across, smoothing, num_channels, is_from_vertical, sine, cosine)
                 _polar(sine, cosine, thresholds, firsts, magnitudes, places)
-                if weights.size:
-                    magnitudes *= weights[y]
+                if len(weights):
+                    magnitudes *= weights[y % len(weights)]
                 for place in range(cell_columns * cell_px * num_channels):
                     sums[places[place]] += magnitudes[place]
             _write(sums, tokens[frame, cell_row // side], cell_row % side, cell_px, epsilon_squared)
