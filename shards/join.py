@@ -143,5 +143,6 @@ def _redo(data: Path, name: str) -> str:
 def _maker(name: str, *, data: Path) -> str:
     if name == FRAMES:
         return f"vfm extract VIDEOS {data}"
-    kind, dot, _ = name.partition(".")
-    return f"vfm tokenize {data} --target {kind}" + (":PATH" if dot else "")
+    kind, dot, own = name.partition(".")
+    argument = "PATH" if kind == "vq" else own
+    return f"vfm tokenize {data} --target {kind}" + (f":{argument}" if dot else "")

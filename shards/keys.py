@@ -1,4 +1,4 @@
-"""Keys: the short, safe, unique names of samples."""
+"""Names that are safe everywhere: the keys of samples, and what columns are called after the dot."""
 
 import hashlib
 import re
@@ -8,6 +8,7 @@ from vfm.shards.errors import UsageError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _MAX_SLUG = 80
 
 
@@ -41,3 +42,14 @@ def check_key(key: str) -> str:
             "use 1 to 120 letters, digits, _ and -, not starting with - or __."
         )
     return key
+
+
+def check_name(name: str) -> str:
+    """Return what a column is called after the dot.
+
+    Raises:
+        UsageError: no column can be called so.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"A column cannot be called {name!r}: use letters, digits, - and _ (--name).")
+    return name

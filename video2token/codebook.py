@@ -1,6 +1,5 @@
 """A codebook: frames to codes and back, one code for 8x8 pixels; saved as safetensors and JSON."""
 
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from vfm.shards.atomic import sha256, write_bytes
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.keys import check_name
 from vfm.shards.seal import read_sealed, write_sealed
 from vfm.video2token.autoencoder import STRIDE, Autoencoder, to_frames, to_pixels
 from vfm.video2token.tokenizer import Tokenizer
@@ -22,7 +22,6 @@ FORMAT = "vfm-codebook"
 FORMAT_VERSION = 1
 MAX_VOCAB_SIZE = 1 << 16  # codes are stored in two bytes at most
 _DEFAULT_CROP_PX = 128
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +47,6 @@ class CodebookConfig:
         check_name(self.name)
         if not 2 <= self.vocab_size <= MAX_VOCAB_SIZE:
             raise UsageError(f"A codebook cannot have {self.vocab_size} codes: use 2 to {MAX_VOCAB_SIZE}.")
-
-
-def check_name(name: str) -> str:
-    """Return the name of a codebook, or raise a UsageError when no column can be called so."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"A codebook cannot be called {name!r}: use letters, digits, - and _ (--name).")
-    return name
 
 
 class Codebook(Tokenizer):

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     "specs",
     multiple=True,
     required=True,
-    metavar="KIND:ARGUMENT",
-    help="What to compute, such as vq:PATH with the folder of a codebook; may be given several times.",
+    metavar="KIND[:ARGUMENT]",
+    help="What to compute: hog, hog:mmselfsup, hog:skimage, or vq:PATH with the folder of a codebook; "
+    "may be given several times.",
 )
 @click.option(
     "--crop",
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     "[default: what the target was made for]",
 )
 @click.option("--name", metavar="NAME", help="Name of the column after the dot.  [default: the target's own]")
+@click.option(
+    "--store",
+    metavar="TYPE",
+    help="How values are kept, for targets that leave the choice: hog takes uint8 or fp16.  "
+    "[default: the target's own]",
+)
 @click.option(
     "--batch",
     "batch_size",
@@ -56,6 +63,7 @@ def command(data: Path, specs: tuple[str, ...], num_workers: int, as_json: bool,
     \b
     Examples:
       vfm tokenize data/mine --target vq:codebooks/mine
+      vfm tokenize data/mine --target hog --store fp16
       vfm tokenize data/mine --target vq:codebooks/mine --crop 64 --name mine64 --json
       vfm tokenize data/mine --target vq:dalle --weights weights/dalle
     """

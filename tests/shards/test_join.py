@@ -36,6 +36,8 @@ def test_a_missing_column_names_the_command_and_the_columns_there_are(make_datas
         open_dataset(data, columns=("vq.other",))
     with pytest.raises(UsageError, match="--target hog`"):
         open_dataset(data, columns=("hog",))
+    with pytest.raises(UsageError, match="--target hog:skimage`"):
+        open_dataset(data, columns=("hog.skimage",))
 
 
 def test_frames_that_were_never_begun_name_extract(make_dataset: MakeDataset) -> None:

@@ -44,16 +44,16 @@ def arrays_of(target: Target, data: Path, indices: Sequence[int]) -> list[np.nda
 
 @pytest.mark.parametrize("name", targets.names())
 def test_every_kind_can_be_built(name: str, tiny_codebook: Path, tiny_vocabulary: Path) -> None:
-    arguments = {"vq": str(tiny_codebook), "text": str(tiny_vocabulary)}
+    arguments = {"hog": "skimage", "vq": str(tiny_codebook), "text": str(tiny_vocabulary)}
     target = build_target(f"{name}:{arguments[name]}", TargetOptions())
     assert target.kind == name
     assert target.name.startswith(name)
     assert all(field.endswith(".npy") for field in target.fields)
 
 
-@pytest.mark.parametrize("spec", ["", "hog", "vqq:x", "_base:x", "VQ:x", "../vq:x"])
+@pytest.mark.parametrize("spec", ["", "hogg", "vqq:x", "_base:x", "VQ:x", "../vq:x"])
 def test_an_unknown_kind_is_refused(spec: str) -> None:
-    with pytest.raises(UsageError, match="is of no known kind: use one of text, vq"):
+    with pytest.raises(UsageError, match="is of no known kind: use one of hog, text, vq"):
         build_target(spec, TargetOptions())
 
 
@@ -143,6 +143,8 @@ def test_vq_refuses_what_it_cannot_use(tiny_codebook: Path) -> None:
         build_target("vq", TargetOptions())
     with pytest.raises(UsageError, match="60 px cannot be cut into codes of 8 px: use 56"):
         build_target(f"vq:{tiny_codebook}", TargetOptions(crop_px=60))
+    with pytest.raises(UsageError, match="Codes cannot be stored as 'fp16': .*, leave --store out"):
+        build_target(f"vq:{tiny_codebook}", TargetOptions(store="fp16"))
     with pytest.raises(UsageError, match="letters, digits, - and _"):
         build_target(f"vq:{tiny_codebook}", TargetOptions(name="a.b"))
     with pytest.raises(UsageError, match="is no codebook"):

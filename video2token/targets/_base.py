@@ -33,6 +33,7 @@ class TargetOptions:
         batch_size: frames it is given at once; the result does not depend on it.
         device: such as ``cpu`` or ``cuda``.
         weights: file or folder of a network's weights, for kinds that do not bring their own.
+        store: how values are kept, such as ``uint8`` or ``fp16``; None for the target's own.
     """
 
     name: str | None = None
@@ -40,6 +41,7 @@ class TargetOptions:
     batch_size: int = 64
     device: str = "cpu"
     weights: str | None = None
+    store: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a batch of none."""

@@ -9,7 +9,7 @@ import numpy as np
 from vfm.shards.atomic import sha256
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
-from vfm.video2token.codebook import check_name
+from vfm.shards.keys import check_name
 from vfm.video2token.targets._base import Arrays, Target, TargetOptions
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import torch
 
 from vfm.shards.atomic import clean_stale
 from vfm.shards.errors import UsageError
+from vfm.shards.keys import check_name
 from vfm.shards.views import View, centre
-from vfm.video2token.codebook import check_name, load_codebook
+from vfm.video2token.codebook import load_codebook
 from vfm.video2token.dalle.tokenizer import load_dalle
 from vfm.video2token.targets._base import Arrays, FrameTarget, TargetOptions, UInt8, check_device
 from vfm.video2token.tokenizer import Tokenizer, check_side
@@ -27,9 +28,14 @@ def build(argument: str, options: TargetOptions) -> "VqTarget":
         options: what every kind may be told.
 
     Raises:
-        UsageError: no tokenizer there, the crop is no multiple of its stride, or no such device.
+        UsageError: no tokenizer there, the crop is no multiple of its stride, no such device, or a storage
+            is asked for.
         DamageError: the codebook is not as it was written.
     """
+    if options.store is not None:
+        raise UsageError(
+            f"Codes cannot be stored as {options.store!r}: they take the smallest type, leave --store out."
+        )
     tokenizer = _load(argument, weights=options.weights)
     name = tokenizer.name if options.name is None else check_name(options.name)
     crop_px = tokenizer.default_crop_px if options.crop_px is None else options.crop_px

@@ -1,0 +1,162 @@
+"""Compares HOG computed in several ways, and reading stored HOG with computing it on line.
+
+    python benchmarks/hog.py [--rounds 15] [--compile]
+
+One thread. Ways take turns, medians count. Frames are windows of 224 px of scikit-image's photographs.
+
+First table, ms per frame of 224x224x3; every way but scikit-image's own is checked to give the same bits:
+
+skimage        skimage.feature.hog on each channel, the definition ``skimage``.
+numba          ``vfm.shards.hog.hog``, what vfm uses on a CPU; per definition.
+numpy, torch   ``hog_of_arrays``, what vfm uses on a GPU, here on the CPU; MaskFeat's definition.
+compiled       the same through torch.compile, only with --compile: it takes a while.
+
+Second table, ms per clip of 16 frames, of which MaskFeat predicts every second one, for a loader that has the
+clip's pixels in memory anyway:
+
+on line        HOG of the 8 frames.
+uint8, fp16    read the sample's stored HOG of 20 frames (from the page cache), check its CRC-32 as the
+               reader does, take the 8 frames and make float32 of them.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numba
+import numpy as np
+import skimage
+import torch
+from skimage import data as photos
+from skimage.feature import hog as hog_of_skimage
+
+from vfm.shards.hog import hog
+from vfm.shards.hog_arrays import hog_of_arrays
+from vfm.shards.hog_definition import DEFINITIONS, MASKFEAT, SKIMAGE
+from vfm.shards.hog_store import from_stored, to_stored
+from vfm.shards.npy import from_npy, to_npy
+
+_SIDE_PX = 224
+_NUM_FRAMES = 20
+_CLIP = slice(0, 16, 2)
+Way = Callable[[], object]
+
+
+def main() -> None:
+    """Let the ways take turns and print the medians."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--compile", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    frames = make_frames()
+    print(f"Python {sys.version.split()[0]}, numpy {np.__version__}, numba {numba.__version__}, ", end="")
+    print(f"torch {torch.__version__}, scikit-image {skimage.__version__}, {platform.machine()}")
+    times = take_turns(ways_to_compute(frames, with_compile=args.compile), args.rounds)
+    print("\nms per frame       median    skimage / this")
+    for name, seconds in times.items():
+        print(f"{name:17}{1e3 * seconds:8.2f}{times['skimage'] / seconds:18.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        times = take_turns(ways_to_get_a_clip(frames, Path(folder)), args.rounds)
+    print("\nms per clip        median    on line / this")
+    for name, seconds in times.items():
+        print(f"{name:17}{1e3 * seconds:8.2f}{times['on line'] / seconds:18.1f}")
+    print(f"Faster on this machine: {min(times, key=times.__getitem__)}.")
+
+
+def make_frames() -> np.ndarray:
+    """Return uint8 [T, S, S, 3], windows of photographs."""
+    pictures = [photos.astronaut(), photos.coffee(), photos.chelsea(), photos.rocket()]
+    frames = []
+    for number in range(_NUM_FRAMES):
+        picture = pictures[number % len(pictures)]
+        top, left = (np.array(picture.shape[:2]) - _SIDE_PX) * number // _NUM_FRAMES
+        frames.append(picture[top : top + _SIDE_PX, left : left + _SIDE_PX])
+    return np.stack(frames)
+
+
+def ways_to_compute(frames: np.ndarray, *, with_compile: bool) -> dict[str, Way]:
+    """Return ways to compute one frame, the next one in each call, after a check that they agree."""
+    turn = iter(range(10**9))
+    tensors = torch.from_numpy(frames)
+
+    def frame() -> slice:
+        start = next(turn) % len(frames)
+        return slice(start, start + 1)
+
+    ways: dict[str, Way] = {"skimage": lambda: by_skimage(frames[frame()][0])}
+    for definition in DEFINITIONS:
+        ways[f"numba {definition.name}"] = lambda definition=definition: hog(frames[frame()], definition)
+        assert np.array_equal(hog(frames, definition), hog_of_arrays(frames, definition, np))
+        assert np.array_equal(hog(frames, definition), hog_of_arrays(tensors, definition, torch).numpy())
+    ways["numpy"] = lambda: hog_of_arrays(frames[frame()], MASKFEAT, np)
+    ways["torch"] = lambda: hog_of_arrays(tensors[frame()], MASKFEAT, torch)
+    if with_compile:
+        compiled = torch.compile(lambda pixels: hog_of_arrays(pixels, MASKFEAT, torch), dynamic=False)
+        assert np.array_equal(compiled(tensors[:1]).numpy(), hog(frames[:1]))
+        ways["compiled"] = lambda: compiled(tensors[frame()])
+    ours = hog(frames[:1], SKIMAGE).reshape(14, 14, 3, 9, 2, 2)[:, :, :, :, 0, 0]
+    theirs = np.stack(by_skimage(frames[0]), axis=2)[::2, ::2, :, 0, 0]
+    assert np.abs(ours - theirs).max() < 2e-7
+    return ways
+
+
+def by_skimage(frame: np.ndarray) -> list[np.ndarray]:
+    """Return scikit-image's HOG of each channel."""
+    return [
+        hog_of_skimage(
+            np.ascontiguousarray(frame[:, :, channel]),
+            orientations=9,
+            pixels_per_cell=(8, 8),
+            cells_per_block=(1, 1),
+            block_norm="L2",
+            feature_vector=False,
+        )
+        for channel in range(3)
+    ]
+
+
+def ways_to_get_a_clip(frames: np.ndarray, folder: Path) -> dict[str, Way]:
+    """Return ways to have float32 HOG of the frames of a clip."""
+    ways: dict[str, Way] = {"on line": lambda: hog(frames[_CLIP])}
+    for store in ("uint8", "fp16"):
+        member = to_npy(to_stored(hog(frames), store)[None])
+        path = folder / store
+        path.write_bytes(member)
+        ways[f"{store}, {len(member) / 1e6:.2f} MB"] = partial(read, path, zlib.crc32(member))
+    return ways
+
+
+def read(path: Path, crc: int) -> np.ndarray:
+    """Return float32 HOG of the frames of a clip out of a stored member."""
+    member = path.read_bytes()
+    assert zlib.crc32(member) == crc
+    return from_stored(from_npy(member, name=path.name)[0, _CLIP])
+
+
+def take_turns(ways: dict[str, Way], num_rounds: int) -> dict[str, float]:
+    """Return the median seconds of each way; the first two rounds warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(num_rounds + 2):
+        for name, way in ways.items():
+            begun_s = time.perf_counter()
+            way()
+            if turn > 1:
+                seconds[name].append(time.perf_counter() - begun_s)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""``hog``, ``hog:mmselfsup``, ``hog:skimage``: histograms of oriented gradients, the target of MaskFeat."""
+
+from dataclasses import asdict
+from typing import Any
+
+from vfm.shards.errors import UsageError
+from vfm.shards.hog import hog
+from vfm.shards.hog_definition import MASKFEAT, HogDefinition, find_definition
+from vfm.shards.hog_store import SCALES, to_stored
+from vfm.shards.keys import check_name
+from vfm.shards.views import View, centre
+from vfm.video2token.targets._base import (
+    Arrays,
+    FrameTarget,
+    TargetOptions,
+    UInt8,
+    check_device,
+)
+
+FIELD = "hog.npy"
+_DEFAULT_CROP_PX = 224
+_DEFAULT_STORE = "uint8"
+
+
+def build(argument: str, options: TargetOptions) -> "HogTarget":
+    """Return the target of the definition that ``argument`` names; MaskFeat's for no name.
+
+    Raises:
+        UsageError: no such definition or storage, the crop is not made of whole tokens, or no such device.
+    """
+    definition = find_definition(argument) if argument else MASKFEAT
+    own = None if definition == MASKFEAT else definition.name
+    name = own if options.name is None else check_name(options.name)
+    crop_px = _DEFAULT_CROP_PX if options.crop_px is None else options.crop_px
+    _check_side(crop_px, definition)
+    store = _DEFAULT_STORE if options.store is None else options.store
+    if store not in SCALES:
+        raise UsageError(f"HOG cannot be stored as {store!r}: use one of {', '.join(SCALES)}.")
+    return HogTarget(
+        definition,
+        name="hog" if name is None else f"hog.{name}",
+        views=(centre(crop_px),),
+        store=store,
+        batch_size=options.batch_size,
+        device=check_device(options.device),
+    )
+
+
+class HogTarget(FrameTarget):
+    """HOG of every frame, [V, T, h, w, F]: compiled for a CPU, torch operations elsewhere; equal values."""
+
+    def __init__(  # noqa: PLR0913 (keyword-only)
+        self,
+        definition: HogDefinition,
+        *,
+        name: str,
+        views: tuple[View, ...],
+        store: str,
+        batch_size: int,
+        device: str,
+    ) -> None:
+        self.name = name
+        self.kind = "hog"
+        self.fields = (FIELD,)
+        self.views = views
+        self.batch_size = batch_size
+        self._definition = definition
+        self._store = store
+        self._device = device
+        facts = asdict(definition)
+        self.options: dict[str, Any] = {
+            "definition": facts.pop("name"),
+            **facts,
+            "store": store,
+            "scale": SCALES[store],
+            "views": [view.to_dict() for view in views],
+        }
+
+    def compute(self, frames: UInt8) -> Arrays:
+        """Return ``hog.npy`` [N, S / token_px, S / token_px, F], uint8 or float16."""
+        if self._device == "cpu":
+            return {FIELD: to_stored(hog(frames, self._definition), self._store)}
+        import torch
+
+        from vfm.shards.hog_arrays import hog_of_arrays
+
+        tokens = hog_of_arrays(torch.from_numpy(frames).to(self._device), self._definition, torch)
+        return {FIELD: to_stored(tokens.cpu().numpy(), self._store)}
+
+
+def _check_side(crop_px: int, definition: HogDefinition) -> None:
+    token_px = definition.token_px
+    if crop_px % token_px:
+        nearest_px = max(round(crop_px / token_px), 1) * token_px
+        raise UsageError(
+            f"Frames of {crop_px} px cannot be cut into tokens of {token_px} px: use {nearest_px}, "
+            "or another multiple."
+        )
