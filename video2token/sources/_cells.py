@@ -2,7 +2,6 @@
 
 import math
 import os.path
-from pathlib import Path
 
 from vfm.shards.errors import UsageError
 from vfm.shards.keys import check_key
@@ -11,7 +10,7 @@ from vfm.video2token.sources._base import is_remote, refuse_remote
 SEPARATOR = "|"  # between several labels or captions in one cell of text
 
 
-def locate(named: str | None, *, root: Path, where: str) -> tuple[str, str]:
+def locate(named: str | None, *, root: str, where: str) -> tuple[str, str]:
     """Return the absolute path of a file that a list names, and its name relative to the root.
 
     No sample may record where a disk is mounted, so a path outside the root gets ``..`` in its name.
@@ -20,8 +19,10 @@ def locate(named: str | None, *, root: Path, where: str) -> tuple[str, str]:
         raise UsageError(f"{where} has no usable path: name a video there, or delete it.")
     if is_remote(named):
         refuse_remote(where)
-    file = os.path.normpath(os.path.join(root, named))  # noqa: PTH118 (a Path costs ten times as much)
-    return file, os.path.relpath(file, root)
+    name = os.path.normpath(named)
+    file = os.path.normpath(os.path.join(root, name))  # noqa: PTH118 (a Path costs ten times as much)
+    is_plain = not name.startswith(("/", ".."))
+    return file, name if is_plain else os.path.relpath(file, root)
 
 
 def text_of(value: object, *, where: str, column: str) -> str | None:

@@ -32,9 +32,10 @@ def entries(path: Path, rows: Iterable[Row], *, options: ListOptions) -> Iterato
     Raises:
         UsageError: a column or cell that cannot be understood.
     """
-    lookup = Lookup(options.root_of(path))
+    root = options.root_of(path)
+    lookup = Lookup(root)
     for row in rows:
-        yield _entry(row, cells=_plain(row, options=options), root=options.root_of(path), lookup=lookup)
+        yield _entry(row, cells=_plain(row, options=options), root=str(root), lookup=lookup)
 
 
 def _plain(row: Row, *, options: ListOptions) -> dict[str, object]:
@@ -50,7 +51,7 @@ def _plain(row: Row, *, options: ListOptions) -> dict[str, object]:
     return cells
 
 
-def _entry(row: Row, *, cells: dict[str, object], root: Path, lookup: Lookup) -> Entry:
+def _entry(row: Row, *, cells: dict[str, object], root: str, lookup: Lookup) -> Entry:
     youtube_id, label, split = (
         text_of(cells.get(name), where=row.where, column=name) for name in ("youtube_id", "label", "split")
     )

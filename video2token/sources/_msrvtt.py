@@ -39,7 +39,7 @@ def entries(path: Path, value: dict[str, Any], *, options: ListOptions) -> Itera
     lookup = Lookup(root)
     for video_id, split, label, where in videos:
         found = lookup.find(video_id, folders=_FOLDERS)
-        file, name = locate(found or video_id + _SUFFIX, root=root, where=where)
+        file, name = locate(found or video_id + _SUFFIX, root=str(root), where=where)
         yield Entry(
             path=file,
             name=name,

@@ -77,12 +77,13 @@ def entries(
         yield from _kinetics.entries(path, rows, options=options)
         return
     fields = fields_of(header, where=header_at, options=options)
+    root = str(options.root_of(path))
     for row in rows:
-        yield entry_of(row, path=path, fields=fields, options=options)
+        yield entry_of(row, root=root, fields=fields)
 
 
-def entry_of(row: Row, *, path: Path, fields: Fields, options: ListOptions) -> Entry:
-    """Return the entry of one row of the list ``path``.
+def entry_of(row: Row, *, root: str, fields: Fields) -> Entry:
+    """Return the entry of one row; its path is relative to ``root``.
 
     Raises:
         UsageError: a cell that cannot be understood; the sentence says where it is.
@@ -99,5 +100,5 @@ def entry_of(row: Row, *, path: Path, fields: Fields, options: ListOptions) -> E
             read = key_of if name == "key" else text_of
             given[name] = read(value, where=row.where, column=column)
     check_segment(given["start_s"], given["end_s"], where=row.where)
-    file, name = locate(given.pop("path"), root=options.root_of(path), where=row.where)
+    file, name = locate(given.pop("path"), root=root, where=row.where)
     return Entry(path=file, name=name, where=row.where, **given)

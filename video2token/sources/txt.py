@@ -21,7 +21,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         UsageError: it is no such list; the sentence names the line.
         MachineError: it may not be read.
     """
-    root = options.root_of(path)
+    root = str(options.root_of(path))
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
@@ -33,7 +33,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         refuse_unreadable(error)
 
 
-def _entry(line: str, *, root: Path, where: str) -> Entry:
+def _entry(line: str, *, root: str, where: str) -> Entry:
     named, labels = line, list[str]()
     while (cut := named.rsplit(maxsplit=1)) and len(cut) == 2 and _is_integer(cut[1]):
         named = cut[0]
