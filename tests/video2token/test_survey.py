@@ -20,8 +20,9 @@ def test_sources_are_counted_by_label_split_and_kind(tmp_path: Path) -> None:
     assert found.first.pop(sources[0].key) == "a.mp4"
     assert set(found.first.values()) == {"a.mp4", "b.mp4", "gone.mp4"}
     assert found == Survey(
-        num_sources=4, num_shards=2, num_segments=2, num_in_tars=0, num_missing=1, num_captions=3, size_bytes=15,
-        labels={"run": 2, "sit": 1, "walk": 1}, splits={"train": 2, "": 1, "val": 1}, first=found.first,
+        num_sources=4, num_shards=2, num_segments=2, num_in_tars=0, num_missing=1, num_captions=3,
+        size_bytes=15, labels={"run": 2, "sit": 1, "walk": 1},
+        splits={"train": 2, "": 1, "val": 1}, first=found.first,
     )  # fmt: skip
 
 
