@@ -1,6 +1,7 @@
 """Several inputs, patterns and files that name inputs."""
 
 import io
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,14 @@ def test_pattern_of_lists_reads_each_of_them(tmp_path: Path) -> None:
     for name, video in (("train.csv", "v/a.mp4"), ("val.csv", "v/b.mp4")):
         (tmp_path / name).write_text(f"path\n{video}\n")
     assert identities(tmp_path / "*.csv") == ["train.csv/v/a.mp4", "val.csv/v/b.mp4"]
+
+
+def test_pipes_that_a_pattern_matches_do_not_block(tmp_path: Path) -> None:
+    names = ["a.mp4", "b.csv", "c.tar"]
+    for name in names:
+        os.mkfifo(tmp_path / name)
+    sources = list_sources([tmp_path / "*"], missing="error")
+    assert [(source.identity, source.size_bytes) for source in sources] == [(name, -1) for name in names]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def _entries(given: Input, options: ListOptions, *, read_as: Collection[str]) ->
         raise UsageError(f"There is no {path}: name a folder, a video or a list that exists.")
     if not given.is_matched and not path.is_file():
         raise UsageError(f"{path} is neither a file nor a folder: name a folder, a video or a list.")
-    if suffix[1:] in read_as:
+    if suffix[1:] in read_as and path.is_file():  # a pattern may match a pipe, which would block
         entries: Iterator[Entry] = importlib.import_module(f"{__name__}.{suffix[1:]}").read(path, options)
         return entries
     if suffix in _NO_VIDEOS:

@@ -14,7 +14,7 @@ from vfm.shards.errors import UsageError
 from vfm.video2token.sources._base import Entry, ListOptions, is_video, refuse_unreadable
 from vfm.video2token.sources._headers import Member, TarError, members
 
-_MAX_TEXT_BYTES = 1 << 20  # of a member that is read whole
+_MAX_TEXT_BYTES = 16 << 20  # of a member that is read whole; facts of a web video can be long
 
 Texts = dict[str, Any]  # labels, captions, split
 
