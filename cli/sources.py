@@ -1,5 +1,6 @@
 """Options of a command that lists sources, what they mean together, and their names in other tools."""
 
+import os.path
 import re
 from collections.abc import Callable
 from dataclasses import asdict
@@ -160,7 +161,7 @@ def show_survey(sources: "list[Source]", given: dict[str, Any]) -> None:
         output.show_json(found)
     else:
         output.show(_table(found))
-    if found["num_missing"] and given["missing"] == "error":
+    if given["missing"] == "error" and not all(os.path.lexists(source.path) for source in sources):
         output.say("note: a list that names missing files is refused without --missing quarantine.")
     output.say("nothing was written (--dry-run)")
 

@@ -93,13 +93,13 @@ def _refuse_other(data: Path, *, plan: Plan, column: Column, manifest: Manifest)
     ]
     if not differences and manifest.plan_sha256 != plan.sha256:
         differences = _plan_differences(read_plan(data / PLAN_NAME), plan)
-    has_appeared = any(" -1 there" in difference for difference in differences)
     if differences:
+        are_sizes = all(difference.startswith("size_bytes of ") for difference in differences)
+        retry = ", or take what was rejected as it is now, with --retry-failed." if are_sizes else "."
         more = len(differences) - _NUM_NAMED
         named = "; ".join(differences[:_NUM_NAMED]) + (f"; and {more} more" if more > 0 else "")
         raise UsageError(
-            f"{data} was begun differently ({named}): ask for the same again, or choose another output"
-            + (", or take the files that have appeared with --retry-failed." if has_appeared else ".")
+            f"{data} was begun differently ({named}): ask for the same again, or choose another output{retry}"
         )
 
 
