@@ -143,6 +143,7 @@ class ShardReport:
         index_sha256: of the index, None when there is none.
         frames_sha256: target columns: ``sha256`` of the frames shard it was computed from.
         rejected: the shard's sources that became no sample; frames only.
+        new_sizes_bytes: by key, sizes of the sources whose size was not that of the plan; frames only.
         elapsed_s: seconds it took to make.
         tools: versions of what made it.
     """
@@ -158,6 +159,7 @@ class ShardReport:
     num_partial: int = 0
     frames_sha256: str | None = None
     rejected: tuple[Rejection, ...] = ()
+    new_sizes_bytes: dict[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
     tools: dict[str, str] = field(default_factory=dict)
 

@@ -125,7 +125,7 @@ def build_plan(sources: Iterable[Source], *, samples_per_shard: int) -> Plan:
     """
     if samples_per_shard < 1:
         raise UsageError(f"A shard cannot hold {samples_per_shard} samples: use 1 or more.")
-    ordered = sorted(sources, key=lambda source: sha256(source.key.encode("utf-8", "surrogateescape")))
+    ordered = in_plan_order(sources)
     if not ordered:
         raise UsageError("There are no sources: name a video, a folder that holds some, or a list of them.")
     seen: dict[str, Source] = {}
@@ -137,6 +137,11 @@ def build_plan(sources: Iterable[Source], *, samples_per_shard: int) -> Plan:
                 "give each a key of its own."
             )
     return Plan(sources=tuple(ordered), samples_per_shard=samples_per_shard)
+
+
+def in_plan_order(sources: Iterable[Source]) -> list[Source]:
+    """Return the sources by the hash of their key, so that any beginning is a fair sample of them."""
+    return sorted(sources, key=lambda source: sha256(source.key.encode("utf-8", "surrogateescape")))
 
 
 def shard_name(index: int) -> str:

@@ -25,6 +25,7 @@ class ReportFields(TypedDict):
     num_partial: NotRequired[int]
     frames_sha256: NotRequired[str | None]
     rejected: NotRequired[tuple[Rejection, ...]]
+    new_sizes_bytes: NotRequired[dict[str, int]]
     elapsed_s: NotRequired[float]
     tools: NotRequired[dict[str, str]]
 

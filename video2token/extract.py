@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from vfm.video2token import output
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.progress import Progress, Silence
+from vfm.video2token.retry import KeptShard, Retry, is_retried
 from vfm.video2token.sources import list_sources
 from vfm.video2token.worker import task_of, tool_versions
 
@@ -76,13 +77,14 @@ def extract(
     )
 
 
-def extract_sources(
+def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the user)
     sources: Sequence[Source],
     data: Path,
     options: ExtractOptions,
     *,
     samples_per_shard: int = SAMPLES_PER_SHARD,
     num_workers: int = 1,
+    retry: Retry = "none",
     progress: Progress | None = None,
 ) -> ExtractResult:
     """Extract the frames of ``sources`` into the dataset ``data``, going on where an earlier run ended.
@@ -96,6 +98,8 @@ def extract_sources(
         options: how frames are taken, and what one video may cost.
         samples_per_shard: at most; what a killed job loses is the shard in hand.
         num_workers: decoding processes.
+        retry: which sources that an earlier run rejected are tried again; their shards are made anew with
+            the samples they hold, and stay as they are when nothing comes of it.
         progress: hears how it comes along.
 
     Raises:
@@ -103,13 +107,15 @@ def extract_sources(
         MachineError: the disk is full or read-only, another job writes there, workers do not start.
     """
     begun_s = time.monotonic()
-    plan = build_plan(sources, samples_per_shard=samples_per_shard)
+    asked = build_plan(sources, samples_per_shard=samples_per_shard)
     output.make_folder(data)
     with hold(data):
+        plan = output.agreed_plan(data, asked, retry=retry)
         column = frames_column(plan, options)
         tools = tool_versions(options.decoder)
         output.prepare(data, plan, column, made_with=tools)
         job = _Job(data, plan=plan, column=column, options=options, tools=tools)
+        job.take(asked.sources, retry=retry)
         reports = job.run(num_workers=num_workers, progress=progress or Silence())
         write_quarantine(data)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
@@ -144,7 +150,14 @@ class _Job:
         self._tools = tools
         self._classes = {label: index for index, label in enumerate(plan.classes)}
         self._num_in_a_row = 0
+        self._now = {source.key: source for source in plan.sources}
+        self._retry: Retry = "none"
         self.num_before = 0
+
+    def take(self, sources: Sequence[Source], *, retry: Retry) -> None:
+        """Take the sources as they are now, which the plan may have known with other sizes."""
+        self._now = {source.key: source for source in sources}
+        self._retry = retry
 
     def run(self, *, num_workers: int, progress: Progress) -> list[ShardReport]:
         """Make the missing shards and return the reports of all, in order."""
@@ -154,60 +167,103 @@ class _Job:
         done = {
             i: report for i, report in enumerate(found) if report and report.fingerprint == self._fingerprint
         }
-        pending = [index for index in range(len(names)) if index not in done]
-        self.num_before = len(done)
+        retried = {i: kept for i, report in done.items() if (kept := self._kept(report))}
+        pending = [index for index in range(len(names)) if index not in done or index in retried]
+        self.num_before = len(done) - len(retried)
         progress.start(len(self._plan.sources), "videos")
         try:
-            self._tell_before(list(done.values()), progress=progress)
+            before = [report for index, report in done.items() if index not in retried]
+            self._tell_before(before, progress=progress)
             if pending:
-                done |= dict(self._make(pending, num_workers=num_workers, progress=progress))
+                made = self._make(pending, retried=retried, num_workers=num_workers, progress=progress)
+                done |= dict(made)
         finally:
             progress.finish()
         return [done[index] for index in range(self._plan.num_shards)]
 
+    def _kept(self, report: ShardReport) -> KeptShard | None:
+        """Return what is kept of a shard with sources to try again, None for a shard without."""
+        if not any(is_retried(each, retry=self._retry) for each in report.rejected):
+            return None
+        return KeptShard(self._data / FRAMES, report=report, retry=self._retry)
+
     def _make(
-        self, pending: Sequence[int], *, num_workers: int, progress: Progress
+        self,
+        pending: Sequence[int],
+        *,
+        retried: Mapping[int, KeptShard],
+        num_workers: int,
+        progress: Progress,
     ) -> Iterator[tuple[int, ShardReport]]:
-        num_pending = sum(len(self._plan.shard(index)) for index in pending)
+        keys = [
+            source.key
+            for index in pending
+            for source in self._plan.shard(index)
+            if index not in retried or retried[index].is_open(source.key)
+        ]
         with Pool(
             _HANDLER,
-            num_workers=min(num_workers, num_pending),
+            num_workers=min(num_workers, len(keys)),
             timeout_s=self._options.timeout_s,
             memory_bytes=self._options.memory_bytes,
         ) as pool:
-            sources = (source for index in pending for source in self._plan.shard(index))
-            replies = pool.run(task_of(source, self._options) for source in sources)
+            replies = pool.run(task_of(self._now[key], self._options) for key in keys)
             for index in pending:
-                yield index, self._shard(index, replies=replies, progress=progress)
+                kept = retried.get(index)
+                yield index, self._shard(index, kept=kept, replies=replies, progress=progress)
 
-    def _shard(self, index: int, *, replies: Iterator[Reply], progress: Progress) -> ShardReport:
+    def _shard(
+        self, index: int, *, kept: KeptShard | None, replies: Iterator[Reply], progress: Progress
+    ) -> ShardReport:
         """Fill and commit one shard; an exception on the way leaves nothing of it."""
         begun_s = time.monotonic()
         rejected: list[Rejection] = []
         num_partial = 0
+        sources = self._plan.shard(index)
         with output.writing(self._data), ShardWriter(self._data / FRAMES, shard_name(index)) as writer:
-            for source, reply in zip(self._plan.shard(index), replies, strict=False):
-                if rejection := self._rejection(source, reply):
-                    rejected.append(rejection)
-                    progress.advance(rejected=1, note=self._count_in_a_row(rejection))
+            for source in sources:
+                end = self._end(writer, source, kept=kept, replies=replies)
+                if isinstance(end, Rejection):
+                    rejected.append(end)
+                    is_new = kept is None or kept.is_open(source.key)
+                    progress.advance(rejected=1, note=self._count_in_a_row(end) if is_new else "")
                     continue
-                meta = self._add(writer, source, reply)
                 self._num_in_a_row = 0
-                is_partial = meta.outcome == "partial"
+                is_partial = end.outcome == "partial"
                 num_partial += is_partial
-                progress.advance(ok=not is_partial, partial=is_partial, num_frames=meta.num_frames)
+                progress.advance(ok=not is_partial, partial=is_partial, num_frames=end.num_frames)
+            if kept is not None and tuple(rejected) == kept.report.rejected:
+                return kept.report
             report = writer.commit(
                 column=FRAMES,
                 fingerprint=self._fingerprint,
                 num_partial=num_partial,
                 rejected=tuple(rejected),
+                new_sizes_bytes=self._new_sizes(sources),
                 elapsed_s=round(time.monotonic() - begun_s, 3),
-                tools=self._tools,
+                tools=self._tools if kept is None else kept.tools(self._tools),
             )
         if rejected:
             with output.writing(self._data):
                 write_quarantine(self._data)
         return report
+
+    def _end(
+        self, writer: ShardWriter, source: Source, *, kept: KeptShard | None, replies: Iterator[Reply]
+    ) -> SampleMeta | Rejection:
+        """Return what becomes of a source, after it was added to the shard if it becomes a sample."""
+        if kept is None or kept.is_open(source.key):
+            reply = next(replies)
+            return self._rejection(source, reply) or self._add(writer, source, reply)
+        if rejection := kept.rejected.get(source.key):
+            return rejection
+        sample = kept.sample(source.key)
+        writer.add(source.key, sample.members, row=sample.row)
+        return sample.meta
+
+    def _new_sizes(self, sources: Sequence[Source]) -> dict[str, int]:
+        now = {source.key: self._now[source.key].size_bytes for source in sources}
+        return {source.key: now[source.key] for source in sources if now[source.key] != source.size_bytes}
 
     def _add(self, writer: ShardWriter, source: Source, reply: Reply) -> SampleMeta:
         meta = SampleMeta.from_json(reply.head["meta"].encode())

@@ -9,6 +9,7 @@ from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.lock import LOCK_NAME
 from vfm.shards.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_manifest, write_manifest
 from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
+from vfm.video2token.retry import Retry, with_agreed_sizes
 
 _NUM_NAMED = 3  # how many of many differences a sentence names
 
@@ -51,6 +52,13 @@ def prepare(data: Path, plan: Plan, column: Column, *, made_with: dict[str, str]
             write_manifest(data, _manifest(plan, column, made_with=made_with))
 
 
+def agreed_plan(data: Path, plan: Plan, *, retry: Retry) -> Plan:
+    """Return the plan to go by: ``plan``, with the sizes of the one in ``data`` where it may differ."""
+    if not (data / MANIFEST_NAME).exists() or read_manifest(data).plan_sha256 == plan.sha256:
+        return plan
+    return with_agreed_sizes(data, plan, retry=retry)
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError inside the block into a MachineError that says what to do."""
@@ -86,16 +94,18 @@ def _refuse_other(data: Path, *, plan: Plan, column: Column, manifest: Manifest)
     if not differences and manifest.plan_sha256 != plan.sha256:
         differences = _plan_differences(read_plan(data / PLAN_NAME), plan)
     if differences:
+        are_sizes = all(difference.startswith("size_bytes of ") for difference in differences)
+        retry = ", or take what was rejected as it is now, with --retry-failed." if are_sizes else "."
         more = len(differences) - _NUM_NAMED
         named = "; ".join(differences[:_NUM_NAMED]) + (f"; and {more} more" if more > 0 else "")
         raise UsageError(
-            f"{data} was begun differently ({named}): ask for the same again, or choose another output."
+            f"{data} was begun differently ({named}): ask for the same again, or choose another output{retry}"
         )
 
 
 def _plan_differences(there: Plan, asked: Plan) -> list[str]:
-    old = {source.identity: source for source in there.sources}
-    new = {source.identity: source for source in asked.sources}
+    old = {_segment_name(source): source for source in there.sources}
+    new = {_segment_name(source): source for source in asked.sources}
     changed = [
         change for name in sorted(old.keys() & new.keys()) for change in _changes(old[name], new[name])
     ]
@@ -107,10 +117,18 @@ def _plan_differences(there: Plan, asked: Plan) -> list[str]:
     return changed
 
 
+def _segment_name(source: Source) -> str:
+    """Return the identity, and which segment where it is one: several segments share an identity."""
+    if source.start_s is None and source.end_s is None:
+        return source.identity
+    end = "its end" if source.end_s is None else f"{source.end_s!r} s"
+    return f"{source.identity} from {source.start_s or 0.0!r} to {end}"
+
+
 def _changes(old: Source, new: Source) -> list[str]:
-    names = ("size_bytes", "labels", "split", "captions", "key", "start_s", "end_s")
+    names = ("size_bytes", "labels", "split", "captions", "key")
     return [
-        f"{name} of {new.identity} {_told(getattr(old, name))} there, {_told(getattr(new, name))} asked"
+        f"{name} of {_segment_name(new)} {_told(getattr(old, name))} there, {_told(getattr(new, name))} asked"
         for name in names
         if getattr(old, name) != getattr(new, name)
     ]

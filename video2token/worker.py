@@ -1,11 +1,13 @@
 """What a decoding process does with one video: look, decode, mux, describe."""
 
 import importlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vfm.shards.sample import SampleMeta
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.member import member_copy
 from vfm.video2token.mjpeg import mux
 from vfm.video2token.sampling import times_in_copy
 
@@ -25,6 +27,8 @@ def task_of(source: "Source", options: ExtractOptions) -> dict[str, Any]:
     return {
         "path": source.path,
         "size_bytes": source.size_bytes,
+        "mtime_ns": source.mtime_ns,
+        "offset": source.offset,
         "options": asdict(options),
         "known": {
             "key": source.key,
@@ -51,7 +55,10 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     options = ExtractOptions(**task["options"])
     decoder = importlib.import_module(f"vfm.video2token.decoders.{options.decoder}")
     try:
-        decoded: DecodedVideo = decoder.decode(task["path"], options, size_bytes=task["size_bytes"])
+        with _file(task) as path:
+            decoded: DecodedVideo = decoder.decode(
+                path, options, size_bytes=task["size_bytes"], **_segment(task["known"])
+            )
         times_s = times_in_copy(decoded.pts_s, fps=options.fps)
         video, offsets, sizes = mux(decoded.jpegs, times_s=times_s, last_s=decoded.last_s)
     except DecoderRejected as rejected:
@@ -61,6 +68,19 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         return {"reason": "memory", "message": f"Its frames take more than {limit} MiB of memory."}, b""
     meta = _describe(decoded, known=task["known"], fps=options.fps).to_json().decode()
     return {"meta": meta, "offsets": offsets, "sizes": sizes}, video
+
+
+def _file(task: dict[str, Any]) -> AbstractContextManager[str]:
+    """Return the path to decode: the source's own, or that of its copy out of a tar."""
+    if task["offset"] is None:
+        return nullcontext(task["path"])
+    names = ("offset", "size_bytes", "mtime_ns")
+    return member_copy(task["path"], **{name: task[name] for name in names})
+
+
+def _segment(known: dict[str, Any]) -> dict[str, float]:
+    """Return the ends of the segment that is wanted; none for the whole video."""
+    return {name: known[name] for name in ("start_s", "end_s") if known[name] is not None}
 
 
 def _describe(decoded: DecodedVideo, *, known: dict[str, Any], fps: float) -> SampleMeta:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli import options, output
+from vfm.cli import sources as listing
 
 if TYPE_CHECKING:
     from vfm.video2token.decoders._base import ExtractOptions
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 _AT_LEAST_1 = click.IntRange(min=1)
 
 
-@click.command()
-@click.argument("sources", nargs=-1, required=True, type=options.PATH)
-@click.argument("data", type=options.PATH)
+@click.command(context_settings={"token_normalize_func": listing.own_name})
+@click.argument("sources", nargs=-1, type=options.PATH, metavar="SOURCES...")
+@click.argument("data", required=False, type=options.PATH, metavar="DATA")
 @click.option(
     "--fps",
     type=click.FloatRange(0.001, 1000),
@@ -78,41 +79,53 @@ _AT_LEAST_1 = click.IntRange(min=1)
 )
 @click.option(
     "--allow-rejects",
-    type=click.IntRange(min=0),
-    default=0,
+    type=listing.allowance,
+    default="0",
     show_default=True,
-    help="Exit with 1 when more videos than this were rejected.",
+    metavar="N|N%",
+    help="Exit with 1 when more videos than this were rejected, a number or a share.",
 )
+@listing.source_options()
 @options.workers("decode videos")
 @options.as_json()
-def command(sources: tuple[Path, ...], data: Path, **given: Any) -> int:
+def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     """Decode videos once, into frames at regular ticks.
 
-    SOURCES are folders (searched through), videos, and CSV lists with the columns path and any of label,
-    split, caption, key. DATA is the dataset's folder. Run the same command again to go on after an
-    interruption: finished shards are kept.
+    SOURCES are folders (searched through), videos, quoted patterns, tars of videos, and lists: CSV, TSV,
+    JSONL, JSON and Parquet with the columns path and any of label, caption, start, end, split, key; lists
+    of Kinetics and MSR-VTT; text lists of lines "path label". DATA is the dataset's folder. Run the same
+    command again to go on after an interruption: finished shards are kept.
 
     \b
     Examples:
       vfm extract videos/ data/mine --fps 2
       vfm extract labels.csv data/mine --fps 2 --size 256 --workers 8
-      vfm extract cam1/ cam2/ extra.mp4 data/mine --fps 0.5 --allow-rejects 10 --json
+      vfm extract cam1/ cam2/ extra.mp4 data/mine --fps 0.5 --allow-rejects 1% --json
+      vfm extract 'shards/*.tar' data/mine --fps 2 --dry-run
+      vfm extract k400_train.csv data/k400 --root kinetics/ --fps 2 --missing quarantine
+      vfm extract videos/ data/mine --fps 2 --retry-failed
     """
     from vfm.video2token.extract import extract_sources
-    from vfm.video2token.sources import list_sources
 
+    inputs, folder = listing.places(sources, data, given)
+    found = listing.find_sources(inputs, given)
+    if given["dry_run"]:
+        listing.show_survey(found, given)
+        return 0
     result = extract_sources(
-        list_sources(sources, missing=given["missing"]),
-        data,
+        found,
+        folder,
         _extract_options(given),
         samples_per_shard=given["samples_per_shard"],
         num_workers=given["num_workers"],
+        retry=listing.retry_of(given),
         progress=output.make_progress(),
     )
     if given["as_json"]:
-        output.show_json({"data": str(data), **asdict(result)})
-    output.say(_summary(result, data=data))
-    return 1 if result.num_rejected > given["allow_rejects"] else 0
+        output.show_json({"data": str(folder), **asdict(result)})
+    output.say(_summary(result, data=folder))
+    is_fine = listing.is_within(result.num_rejected, given["allow_rejects"], num_sources=result.num_sources)
+    return 0 if is_fine else 1
 
 
 def _extract_options(given: dict[str, Any]) -> "ExtractOptions":

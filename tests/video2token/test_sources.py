@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources import VIDEO_SUFFIXES, kinds, list_sources
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -127,10 +127,22 @@ def test_listed_files_that_are_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "no column path"),
-        ("video,label\na.mp4,x\n", "unknown column 'video'.*path and any of label, split, caption, key"),
-        ("path,start\na.mp4,3\n", "unknown column 'start'"),
-        ("path,path\na.mp4,a.mp4\n", "or one twice"),
+        ("", "line 1 has no column path"),
+        ("path,lable\na.mp4,x\n", "line 1 has an unknown column 'lable'.*path and any of label or labels"),
+        ("label\nx\n", "line 1 has no column path"),
+        ("path,path\na.mp4,a.mp4\n", "line 1 has a column twice"),
+        ("path,video\na.mp4,a.mp4\n", "has both 'path' and 'video', which mean the same"),
+        ("url,label\na.mp4,x\n", "the column 'url' holds is an address, and vfm downloads nothing"),
+        ("path\nhttps://x.org/a.mp4\n", "line 2 is an address, and vfm downloads nothing"),
+        ("a.mp4,x\n", "line 1 names a video and should name the columns.*call the file .txt"),
+        ("path,start\na.mp4,soon\n", "line 2: start is 'soon': write seconds"),
+        ("path,start\na.mp4,-1\n", "line 2: start is '-1': write seconds"),
+        ("path,start\na.mp4,nan\n", "line 2: start is 'nan': write seconds"),
+        ("path,end\na.mp4,inf\n", "line 2: end is 'inf': write seconds"),
+        ("path,start,end\na.mp4,3,3\n", "line 2: the segment from 3 to 3 s has no length"),
+        ("path,end\na.mp4,0\n", "line 2: the segment from 0 to 0 s has no length"),
+        ("path,key\na.mp4,a/b\n", "line 2: Key 'a/b' cannot name a sample"),
+        ("path\na.mp4\x00b\n", "line 2 has no usable path"),
         ("path,label\na.mp4\n", "line 2 has 1 cells, its header 2"),
         ("path,label\n,x\n", "line 2 has no usable path"),
         ('path\n"a.mp4\n', "no CSV file in UTF-8"),
@@ -150,10 +162,23 @@ def test_list_that_is_not_utf8(tmp_path: Path) -> None:
         list_sources([tmp_path / "l.csv"], missing="error")
 
 
-@pytest.mark.parametrize("name", ["list.txt", "shard.tar", "list.jsonl"])
+@pytest.mark.parametrize("name", ["list.lst", "shard.tar.gz", "list.xlsx", "all.zip"])
 def test_lists_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="lists are CSV files"):
+    with pytest.raises(UsageError, match="those are csv, json, jsonl, parquet, tar, tsv, txt"):
         list_sources([touch(tmp_path, name) / name], missing="error")
+
+
+def test_kinds_are_the_files_of_the_folder() -> None:
+    assert kinds() == ["csv", "json", "jsonl", "parquet", "tar", "tsv", "txt"]
+    assert not {f".{kind}" for kind in kinds()} & VIDEO_SUFFIXES
+
+
+def test_an_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="https:/x.org/a.mp4 is an address, and vfm downloads nothing"):
+        list_sources([Path("https://x.org/a.mp4")], missing="error")
+    touch(tmp_path, "s3:/a.mp4")
+    assert identities(Path("s3:/a.mp4")) == ["a.mp4"]  # a folder of that name is here
 
 
 def test_what_is_not_there_or_holds_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,180 @@
+"""Options of a command that lists sources, what they mean together, and their names in other tools."""
+
+import os.path
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli import output
+from vfm.cli.options import PATH, Decorator
+from vfm.shards.errors import UsageError
+
+if TYPE_CHECKING:
+    from vfm.shards.plan import Source
+    from vfm.video2token.retry import Retry
+    from vfm.video2token.sources import Missing
+
+# Options of img2dataset and video2dataset that mean the same here; docs/reference/sources.md lists them.
+_ALIASES = {
+    "encode-quality": "quality",
+    "number-sample-per-shard": "samples-per-shard",
+    "processes-count": "workers",
+    "video-fps": "fps",
+}
+_NUM_NAMED = 6  # how many labels or splits are shown
+
+
+def own_name(name: str) -> str:
+    """Return our name of an option, without its dashes: underscores become dashes, and aliases are known."""
+    name = name.replace("_", "-")
+    return _ALIASES.get(name, name)
+
+
+def allowance(text: str) -> int | Fraction:
+    """Return what ``--allow-rejects`` says: an int for a number, a fraction for a share such as ``1%``.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text.strip())
+    if not found:
+        raise click.BadParameter(f"{text!r} is neither a number such as 10 nor a share such as 1%.")
+    count, percent = found.groups()
+    if count is None and Fraction(percent) > 100:
+        raise click.BadParameter(f"{text!r} is more than all.")
+    return int(count) if count is not None else Fraction(percent) / 100
+
+
+def is_within(num_rejected: int, allowed: int | Fraction, *, num_sources: int) -> bool:
+    """Return whether no more sources were rejected than is allowed."""
+    return num_rejected <= (allowed * num_sources if isinstance(allowed, Fraction) else allowed)
+
+
+def source_options() -> Decorator:
+    """Return all the options that say which sources a job has, as one decorator."""
+    decorators = (
+        click.option(
+            "--input-list",
+            type=PATH,
+            metavar="FILE",
+            help="Read more SOURCES from FILE, one on each line or between NULs; - is the standard input.",
+        ),
+        click.option(
+            "--root",
+            type=PATH,
+            metavar="FOLDER",
+            help="What paths in lists are relative to, else the list's folder.",
+        ),
+        click.option(
+            "--classes",
+            type=PATH,
+            metavar="FILE",
+            help="Names of the classes, one on each line, for lists with integers as labels.",
+        ),
+        click.option(
+            "--other-columns",
+            type=click.Choice(["error", "ignore"]),
+            default="error",
+            show_default=True,
+            help="What to do about columns of a list that mean nothing here.",
+        ),
+        click.option(
+            "--limit",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Take only the first N sources in the plan's order, a fair sample of all.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Only count what would be done; write nothing."),
+        click.option(
+            "--retry-failed", is_flag=True, help="Try again what failed for a reason that may have passed."
+        ),
+        click.option("--retry-all", is_flag=True, help="Try again every source that was rejected."),
+        click.option("--output-folder", type=PATH, hidden=True, help="DATA, as img2dataset calls it."),
+    )
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def places(sources: tuple[Path, ...], data: Path | None, given: dict[str, Any]) -> tuple[list[Path], Path]:
+    """Return the inputs and the output that the arguments and options name together.
+
+    Raises:
+        click.UsageError: one of them is missing.
+    """
+    from vfm.video2token.sources import read_input_list
+
+    inputs, folder = list(sources), given["output_folder"]
+    if folder is not None and data is not None:
+        inputs.append(data)  # the last argument is one of the sources then
+    folder = folder or data
+    if given["input_list"] is not None:
+        inputs += read_input_list(given["input_list"])
+    if folder is None or not inputs:
+        raise click.UsageError(
+            "Missing argument 'SOURCES... DATA': name videos, and the folder of the dataset."
+        )
+    return inputs, folder
+
+
+def find_sources(inputs: list[Path], given: dict[str, Any]) -> "list[Source]":
+    """Return the sources that the options choose of what the inputs hold."""
+    from vfm.shards.plan import in_plan_order
+    from vfm.video2token.sources import ListOptions, list_sources, read_classes
+
+    options = ListOptions(
+        root=given["root"],
+        classes=read_classes(given["classes"]) if given["classes"] else (),
+        other_columns=given["other_columns"],
+    )
+    missing: Missing = "quarantine" if given["dry_run"] else given["missing"]
+    sources = list_sources(inputs, missing=missing, options=options)
+    return in_plan_order(sources)[: given["limit"]] if given["limit"] else sources
+
+
+def retry_of(given: dict[str, Any]) -> "Retry":
+    """Return which rejected sources are tried again.
+
+    Raises:
+        UsageError: two answers to that.
+    """
+    if given["retry_failed"] and given["retry_all"]:
+        raise UsageError("--retry-all tries again all that --retry-failed does: use one of them.")
+    return "all" if given["retry_all"] else "failed" if given["retry_failed"] else "none"
+
+
+def show_survey(sources: "list[Source]", given: dict[str, Any]) -> None:
+    """Print what a job would do with its sources."""
+    from vfm.video2token.survey import survey
+
+    found = asdict(survey(sources, samples_per_shard=given["samples_per_shard"]))
+    if given["as_json"]:
+        output.show_json(found)
+    else:
+        output.show(_table(found))
+    if given["missing"] == "error" and not all(os.path.lexists(source.path) for source in sources):
+        output.say("note: a list that names missing files is refused without --missing quarantine.")
+    output.say("nothing was written (--dry-run)")
+
+
+def _table(found: dict[str, Any]) -> str:
+    rows = [(name.removeprefix("num_"), found[name]) for name in found if name.startswith("num_")]
+    rows.append(("bytes", found["size_bytes"]))
+    lines = [f"{name:<10}{value}" for name, value in rows]
+    lines += [f"{name:<10}{_named(found[name])}" for name in ("labels", "splits") if found[name]]
+    return "\n".join(lines + [f"first     {key}  {identity}" for key, identity in found["first"].items()])
+
+
+def _named(counts: dict[str, int]) -> str:
+    names = [f"{name or '(none)'} {count}" for name, count in list(counts.items())[:_NUM_NAMED]]
+    more = len(counts) - _NUM_NAMED
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,175 @@
+"""The options of ``vfm extract`` that say which sources there are."""
+
+import json
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from vfm.cli.commands.extract import command
+from vfm.cli.sources import allowance, is_within, own_name
+from vfm.shards.dataset import open_dataset
+from vfm.shards.errors import UsageError
+from vfm.shards.plan import read_plan
+
+Film = Callable[..., Path]
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "sources.md"
+
+
+def invoke(*arguments: object, **options: object) -> Result:
+    given = [*map(str, arguments), "--fps", "5", "--size", "48", "--workers", "1"]
+    return CliRunner().invoke(command, given, catch_exceptions=False, standalone_mode=False, **options)  # type: ignore[arg-type]
+
+
+def result_of(*arguments: object, **options: object) -> dict[str, object]:
+    done = invoke(*arguments, "--json", **options)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
+    root = films(3)
+    rows = "a/000.mp4,run,train\nb/001.mp4,run,val\na/002.mp4,\x1b[31m,\ngone.mp4,sit,val\n"
+    (root / "l.csv").write_text("path,label,split\n" + rows)
+    before = sorted(tmp_path.rglob("*"))
+    done = invoke(root / "l.csv", tmp_path / "data", "--dry-run", "--samples-per-shard", "3")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert done.return_value == 0
+    lines = done.stdout.splitlines()
+    assert lines[:5] == ["sources   4", "shards    2", "segments  0", "in_tars   0", "missing   1"]
+    assert lines[7:9] == [r"labels    run 2, \x1b[31m 1, sit 1", "splits    val 2, (none) 1, train 1"]
+    assert [re.sub("-[0-9a-f]{8}  ", " ", line) for line in sorted(lines[9:])] == [
+        "first     a-000 a/000.mp4", "first     a-002 a/002.mp4", "first     b-001 b/001.mp4",
+        "first     gone gone.mp4",
+    ]  # fmt: skip
+    assert done.stderr.splitlines() == [
+        "note: a list that names missing files is refused without --missing quarantine.",
+        "nothing was written (--dry-run)",
+    ]
+    found = result_of(root / "l.csv", tmp_path / "data", "--dry-run", "--missing", "quarantine")
+    assert (found["num_sources"], found["num_missing"], found["labels"]) == (
+        4,
+        1,
+        {"run": 2, "\x1b[31m": 1, "sit": 1},
+    )
+
+
+def test_limit_takes_the_beginning_of_the_plan(films: Film, tmp_path: Path) -> None:
+    root = films(6)
+    whole = result_of(root, tmp_path / "whole", "--dry-run", "--limit", "6")
+    for num in (2, 4):
+        assert result_of(root, tmp_path / f"{num}", "--limit", num)["num_sources"] == num
+        keys = [source.key for source in read_plan(tmp_path / f"{num}" / "plan.parquet").sources]
+        assert keys == list(whole["first"])[:num]  # type: ignore[call-overload]
+        assert list(open_dataset(tmp_path / f"{num}").keys) == keys
+    assert result_of(root, tmp_path / "2", "--limit", 2)["num_shards_before"] == 1
+    with pytest.raises(UsageError, match="4 sources asked for are not there.*choose another output"):
+        invoke(root, tmp_path / "2")
+
+
+def test_input_list_adds_to_the_arguments(
+    films: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = films(4)
+    monkeypatch.chdir(root)
+    (tmp_path / "list").write_text("a/000.mp4\nb/001.mp4\n")
+    found = result_of("a/002.mp4", tmp_path / "data", "--input-list", tmp_path / "list", "--dry-run")
+    assert sorted(found["first"].values()) == ["000.mp4", "001.mp4", "002.mp4"]  # type: ignore[attr-defined]
+    found = result_of(tmp_path / "data", "--input-list", "-", "--dry-run", input=b"a/000.mp4\0a/002.mp4\0")
+    assert found["num_sources"] == 2
+    with pytest.raises(click.UsageError, match=r"Missing argument 'SOURCES\.\.\. DATA'"):
+        invoke(tmp_path / "data")
+    with pytest.raises(click.UsageError, match=r"Missing argument 'SOURCES\.\.\. DATA'"):
+        invoke("--input-list", tmp_path / "list")
+
+
+def test_root_classes_and_other_columns_reach_the_lists(films: Film, tmp_path: Path) -> None:
+    root = films(2)
+    (tmp_path / "names").write_text("walk\nrun\n")
+    (tmp_path / "l.jsonl").write_text('{"path": "a/000.mp4", "label": 1, "fps": 25}\n')
+    options = ("--root", root, "--classes", tmp_path / "names", "--dry-run")
+    found = result_of(tmp_path / "l.jsonl", tmp_path / "data", *options, "--other-columns", "ignore")
+    assert (found["labels"], found["num_missing"]) == ({"run": 1}, 0)
+    with pytest.raises(UsageError, match=r"l\.jsonl line 1 has an unknown column 'fps'"):
+        invoke(tmp_path / "l.jsonl", tmp_path / "data", *options)
+
+
+def test_what_has_come_back_is_tried_again(films: Film, tmp_path: Path) -> None:
+    root = films(2)
+    (root / "l.csv").write_text("path\na/000.mp4\nb/001.mp4\n")
+    (root / "a" / "000.mp4").rename(tmp_path / "away.mp4")
+    arguments = (root / "l.csv", tmp_path / "data", "--missing", "quarantine")
+    assert invoke(*arguments).return_value == 1
+    (tmp_path / "away.mp4").rename(root / "a" / "000.mp4")
+    assert invoke(*arguments, "--retry-failed").return_value == 0
+    assert invoke(*arguments).return_value == 0
+    with pytest.raises(UsageError, match="--retry-all tries again all that --retry-failed does"):
+        invoke(*arguments, "--retry-failed", "--retry-all")
+
+
+def test_rejects_may_be_allowed_as_a_share(films: Film, tmp_path: Path) -> None:
+    root = films(3)
+    (root / "bad.mp4").write_bytes(b"")
+    assert invoke(root, tmp_path / "data", "--allow-rejects", "24.9%").return_value == 1
+    assert invoke(root, tmp_path / "data", "--allow-rejects", "25%").return_value == 0
+    assert invoke(root, tmp_path / "data", "--allow-rejects", "1").return_value == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"), [("0", 0), (" 12 ", 12), ("1%", Fraction(1, 100)), ("0.5%", Fraction(1, 200))]
+)
+def test_allowance_is_exact(text: str, allowed: int | Fraction) -> None:
+    assert allowance(text) == allowed
+    assert type(allowance(text)) is type(allowed)
+    assert is_within(1, Fraction(1, 100), num_sources=100)
+    assert not is_within(2, Fraction(1, 100), num_sources=199)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "101%", "1e3", "many", "%"])
+def test_allowance_that_is_none(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        allowance(text)
+
+
+def test_names_of_other_tools_mean_ours(films: Film, tmp_path: Path) -> None:
+    root = films(3)
+    names = [
+        "--video_fps",
+        "5",
+        "--processes_count=1",
+        "--number_sample_per_shard",
+        "2",
+        "--encode_quality",
+        "70",
+    ]
+    given = [str(root), "--output_folder", str(tmp_path / "data"), *names, "--size", "48"]
+    done = CliRunner().invoke(command, given, catch_exceptions=False, standalone_mode=False)
+    assert done.return_value == 0
+    ours = [str(root), str(tmp_path / "data"), "--fps", "5", "--samples_per_shard", "2", "--quality", "70"]
+    done = CliRunner().invoke(command, [*ours, "--size", "48", "--json"], standalone_mode=False)
+    assert json.loads(done.stdout)["num_shards_before"] == 2
+    told = CliRunner().invoke(command, ["--help"]).output
+    assert "encode" not in told
+    assert "output-folder" not in told
+
+
+@pytest.mark.parametrize("name", ["url_list", "image_size", "video_size", "resize_mode", "thread_count"])
+def test_names_that_mean_something_else_are_no_aliases(name: str) -> None:
+    assert own_name(name) == name.replace("_", "-")
+    assert f"`--{name}`" in DOCS.read_text()
+
+
+def test_aliases_are_documented() -> None:
+    text = DOCS.read_text()
+    for name in (
+        "video_fps",
+        "processes_count",
+        "number_sample_per_shard",
+        "encode_quality",
+        "output_folder",
+    ):
+        assert f"`--{name}`" in text

@@ -1,0 +1,66 @@
+"""Copies a video out of a tar into a file without a name, because decoders open files."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vfm.video2token.decoders._base import DecoderRejected
+
+_CHUNK_BYTES = 16 << 20
+
+
+@contextmanager
+def member_copy(path: str, *, offset: int, size_bytes: int, mtime_ns: int) -> Iterator[str]:
+    """Yield a path that opens a copy of the bytes of a tar's member, for as long as the block runs.
+
+    The copy is in the folder for temporary files (``TMPDIR``), without a name: however the process ends,
+    nothing stays. Programs that this process starts can open the path too.
+
+    Args:
+        path: the tar, absolute.
+        offset: where the member's bytes begin.
+        size_bytes: how many they are; -1 for what has none of its own.
+        mtime_ns: time of the tar's last change when the offset was found.
+
+    Raises:
+        DecoderRejected: with reason not_regular, missing, permission, unreadable, changed or no_space.
+    """
+    if size_bytes < 0:
+        raise DecoderRejected("not_regular", "It is a link or a sparse file inside its tar.")
+    source = _open(path)
+    try:
+        if os.fstat(source).st_mtime_ns != mtime_ns:
+            raise DecoderRejected("changed", "Its tar has changed since it was listed.")
+        with tempfile.TemporaryFile(prefix="vfm-") as copy:
+            _copy(source, copy.fileno(), offset=offset, size_bytes=size_bytes)
+            yield f"/proc/{os.getpid()}/fd/{copy.fileno()}"
+    finally:
+        os.close(source)
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise DecoderRejected("missing", "There is no such tar.") from None
+    except PermissionError:
+        raise DecoderRejected("permission", "Its tar may not be read.") from None
+    except OSError as error:
+        raise DecoderRejected("unreadable", f"Its tar cannot be opened ({error.strerror}).") from None
+
+
+def _copy(source: int, copy: int, *, offset: int, size_bytes: int) -> None:
+    end = offset + size_bytes
+    try:
+        while offset < end:
+            num_sent = os.sendfile(copy, source, offset, min(end - offset, _CHUNK_BYTES))
+            if num_sent == 0:
+                raise DecoderRejected("changed", "Its tar has become shorter since it was listed.")
+            offset += num_sent
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            told = f"There is no room in {tempfile.gettempdir()} for {size_bytes} bytes (set TMPDIR)."
+            raise DecoderRejected("no_space", told) from None
+        raise DecoderRejected("unreadable", f"Its tar cannot be read ({error.strerror}).") from None

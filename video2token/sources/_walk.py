@@ -1,0 +1,83 @@
+"""What folders and patterns hold, in one order on every machine; links to folders are not followed."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from vfm.shards.errors import UsageError
+from vfm.video2token.sources._base import Entry, is_video, refuse_unreadable
+
+_MAGIC = re.compile(r"[*?[]")
+
+
+def walk(root: Path) -> Iterator[Entry]:
+    """Yield the videos under a folder in the order of their names; what is hidden is left out."""
+    base = os.path.join(root, "")  # noqa: PTH118 (text is ten times as fast as paths)
+    for folder, folders, names in os.walk(root, onerror=refuse_unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and is_video(name):
+                path = os.path.join(folder, name)  # noqa: PTH118
+                yield Entry(path=path, name=path.removeprefix(base), where=path)
+
+
+def refuse_empty(root: Path) -> None:
+    """Say that a folder holds no video, and what it holds instead.
+
+    Raises:
+        UsageError: always.
+    """
+    num_tars = sum(name.endswith(".tar") for name in os.listdir(root)) if root.is_dir() else 0  # noqa: PTH208
+    told = f"but {num_tars} tars: name them, as in '{root}/*.tar'" if num_tars else "name a folder with some"
+    raise UsageError(f"{root} holds no video{',' if num_tars else ':'} {told}, or a list of them.")
+
+
+def is_pattern(path: Path) -> bool:
+    """Return whether a path that does not exist is to be read as a pattern."""
+    return _MAGIC.search(str(path)) is not None and not os.path.lexists(path)
+
+
+def split_pattern(pattern: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder that a pattern begins with, and its parts from the first wildcard on."""
+    parts = pattern.parts
+    first = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+    return Path(*parts[:first]), parts[first:]
+
+
+def match(folder: Path, parts: Sequence[str]) -> Iterator[str]:
+    """Yield the files under a folder that a pattern means, relative to the folder, sorted, each once.
+
+    ``*``, ``?`` and ``[…]`` match within one name, ``**`` any number of folders. Hidden names are matched
+    only by a part that begins with a dot.
+    """
+    yield from sorted(set(_match(str(folder), "", tuple(parts))))
+
+
+def _match(root: str, inside: str, parts: tuple[str, ...]) -> Iterator[str]:
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _match(root, inside, rest or ("*",))
+    for item in _listed(root, inside):
+        name = f"{inside}/{item.name}" if inside else item.name
+        is_hidden = item.name.startswith(".")
+        if part == "**":
+            if not is_hidden and item.is_dir(follow_symlinks=False):
+                yield from _match(root, name, parts)
+        elif fnmatchcase(item.name, part) and (part.startswith(".") or not is_hidden):
+            is_folder = item.is_dir(follow_symlinks=False)
+            if rest and is_folder:
+                yield from _match(root, name, rest)
+            elif not rest and not item.is_dir():
+                yield name
+
+
+def _listed(root: str, inside: str) -> "list[os.DirEntry[str]]":
+    try:
+        with os.scandir(f"{root}/{inside}") as items:
+            return list(items)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        refuse_unreadable(error)

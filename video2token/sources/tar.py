@@ -1,0 +1,136 @@
+"""Tars of videos (WebDataset shards): every video is a source, texts beside it give captions and labels.
+
+Members belong together when their names agree up to the first dot, as in WebDataset: ``KEY.mp4``, ``KEY.txt``
+(caption), ``KEY.cls`` (label), ``KEY.json`` (``caption``, ``label``, ``split``).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vfm.shards.errors import UsageError
+from vfm.video2token.sources._base import Entry, ListOptions, is_video, refuse_unreadable
+from vfm.video2token.sources._headers import Member, TarError, members
+
+_MAX_TEXT_BYTES = 16 << 20  # of a member that is read whole; facts of a web video can be long
+
+Texts = dict[str, Any]  # labels, captions, split
+
+
+def read(path: Path, options: ListOptions) -> Iterator[Entry]:
+    """Yield the videos of a tar, in its order; only headers and short texts are read.
+
+    What is hidden is left out, as in a folder. A video that is a link or a sparse file has a size of -1, by
+    which reading it will reject it.
+
+    Args:
+        path: absolute; a tar that is not compressed.
+        options: not used, the tar says where its videos are.
+
+    Raises:
+        UsageError: it is no such tar, or holds two videos of one name.
+        MachineError: it may not be read.
+    """
+    del options
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        refuse_unreadable(error)
+    try:
+        yield from _entries(descriptor, path=path)
+    except TarError as error:
+        raise UsageError(
+            f"{path} is no whole, uncompressed tar ({error}): fetch or unpack it again, or leave it out."
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _entries(descriptor: int, *, path: Path) -> Iterator[Entry]:
+    videos: dict[str, Member] = {}
+    texts: dict[str, Texts] = {}
+    for member in members(descriptor):
+        path_in_tar = PurePosixPath(member.name)
+        if any(part.startswith(".") and part != ".." for part in path_in_tar.parts):
+            continue
+        name = str(path_in_tar)
+        key, _, suffix = _split(name)
+        if is_video(name):
+            if name in videos:
+                raise UsageError(f"{path} holds {name} twice: leave one out.")
+            videos[name] = member
+        elif suffix in _READERS and member.is_plain:
+            where = f"{path} member {name}"
+            data = _text(descriptor, member, where=where)
+            texts.setdefault(key, {}).update(_READERS[suffix](data, where))
+    for name, member in videos.items():
+        yield Entry(
+            path=str(path),
+            name=name,
+            where=f"{path} member {name}",
+            offset=member.offset,
+            size_bytes=member.size_bytes if member.is_plain else -1,
+            **_best(texts.get(_split(name)[0], {})),
+        )
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """Return WebDataset's key of a member, the dot, and the rest."""
+    folder, slash, file = name.rpartition("/")
+    stem, dot, suffix = file.partition(".")
+    return folder + slash + stem, dot, suffix.lower()
+
+
+def _text(descriptor: int, member: Member, *, where: str) -> str:
+    if member.size_bytes > _MAX_TEXT_BYTES:
+        raise UsageError(f"{where} has {member.size_bytes} bytes, which is too much for a caption or label.")
+    try:
+        return os.pread(descriptor, member.size_bytes, member.offset).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is no text in UTF-8 ({error}): write it anew as such.") from None
+
+
+def _of_txt(data: str, _where: str) -> Texts:
+    return {"txt": tuple(filter(None, [data.strip()]))}
+
+
+def _of_cls(data: str, _where: str) -> Texts:
+    return {"cls": tuple(filter(None, [data.strip()]))}
+
+
+def _of_json(data: str, where: str) -> Texts:
+    """Return caption, label and split of a JSON object where they are texts; the rest is not for us."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where} is not JSON ({error}): mend it or leave it out.") from None
+    if not isinstance(value, dict):
+        return {}
+    return {
+        "captions": _simple(value, "captions") or _simple(value, "caption"),
+        "labels": _simple(value, "labels") or _simple(value, "label"),
+        "split": next(iter(_simple(value, "split")), None),
+    }
+
+
+def _simple(value: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Return a field that is a text, an integer or a list of them; nothing where it is more than that."""
+    found = value.get(name)
+    items = found if isinstance(found, list) else [found]
+    if any(isinstance(item, bool) or not isinstance(item, str | int) for item in items):
+        return ()
+    return tuple(text for item in items if (text := str(item).strip()))
+
+
+_READERS = {"txt": _of_txt, "cls": _of_cls, "json": _of_json}
+
+
+def _best(texts: Texts) -> Texts:
+    """Return the fields of an entry; a member of its own goes before a field of the JSON."""
+    return {
+        "captions": texts.get("txt") or texts.get("captions", ()),
+        "labels": texts.get("cls") or texts.get("labels", ()),
+        "split": texts.get("split"),
+    }
