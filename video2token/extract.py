@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vfm.shards.foreign import finish_column
 from vfm.shards.index import IndexRow
 from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
@@ -112,6 +113,8 @@ def extract_sources(
         job = _Job(data, plan=plan, column=column, options=options, tools=tools)
         reports = job.run(num_workers=num_workers, progress=progress or Silence())
         write_quarantine(data)
+        with output.writing(data):
+            finish_column(data / FRAMES, reports=reports, has_splits=plan.has_splits)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
 
 
