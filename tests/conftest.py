@@ -32,7 +32,7 @@ toy_dataset, write_toy_dataset = _toy.toy_dataset, _toy.write_toy_dataset
 _media = _load("media")
 film, films = _media.film, _media.films
 _stills = _load("stills")
-stills, tiny_codebook = _stills.stills, _stills.tiny_codebook
+stills, tiny_codebook, tiny_vocabulary = _stills.stills, _stills.tiny_codebook, _stills.tiny_vocabulary
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 

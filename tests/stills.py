@@ -28,6 +28,18 @@ def stills(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "run", "##s", "!", ".", "slow", "##ly")
+
+
+@pytest.fixture(scope="session")
+def tiny_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder ``words`` with a vocab.txt of a few words; do not write to it."""
+    folder = tmp_path_factory.mktemp("vocabulary") / "words"
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_codebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codebook of 16 codes that has hardly learnt anything; do not write to it."""
@@ -48,14 +60,19 @@ def write_stills(
     size: tuple[int, int] = (40, 32),
     samples_per_shard: int = 4,
     empty_shards: int = 0,
+    captions: tuple[tuple[str, ...], ...] = ((),),
 ) -> Path:
-    """Write samples of up to ``num_frames`` frames, a bright square that moves over a gradient."""
+    """Write samples of up to ``num_frames`` frames, a bright square that moves over a gradient.
+
+    Samples take the tuples of captions in turn.
+    """
     num_full = -(-num_samples // samples_per_shard)
     for shard in range(num_full + empty_shards):
         numbers = range(shard * samples_per_shard, min((shard + 1) * samples_per_shard, num_samples))
         with ShardWriter(folder / "frames", shard_name(shard)) as writer:
             for i in numbers:
-                _add(writer, i, num_frames=1 + (i + num_frames - 1) % num_frames, size=size)
+                length = 1 + (i + num_frames - 1) % num_frames
+                _add(writer, i, num_frames=length, size=size, captions=captions[i % len(captions)])
             writer.commit(column="frames", fingerprint=COLUMN.fingerprint)
     manifest = Manifest(
         plan_sha256="0" * 64,
@@ -79,7 +96,9 @@ def draw_still(sample: int, time: int, *, size: tuple[int, int] = (40, 32)) -> n
     return frame.astype(np.uint8)
 
 
-def _add(writer: ShardWriter, i: int, *, num_frames: int, size: tuple[int, int]) -> None:
+def _add(
+    writer: ShardWriter, i: int, *, num_frames: int, size: tuple[int, int], captions: tuple[str, ...]
+) -> None:
     jpegs = [jpeg.encode(draw_still(i, time, size=size), quality=95) for time in range(num_frames)]
     sizes = [len(data) for data in jpegs]
     row = IndexRow(
@@ -90,11 +109,15 @@ def _add(writer: ShardWriter, i: int, *, num_frames: int, size: tuple[int, int])
         frame_sizes=sizes,
     )
     # Readers of frames look at the index alone, so the JPEGs need no container here.
-    members = {"json": _meta(i, row, size).to_json(), "mp4": b"".join(jpegs), "cls": str(i % 2).encode()}
+    members = {
+        "json": _meta(i, row, size, captions).to_json(),
+        "mp4": b"".join(jpegs),
+        "cls": str(i % 2).encode(),
+    }
     writer.add(f"still-{i:03d}", members, row=row)
 
 
-def _meta(i: int, row: IndexRow, size: tuple[int, int]) -> SampleMeta:
+def _meta(i: int, row: IndexRow, size: tuple[int, int], captions: tuple[str, ...]) -> SampleMeta:
     return SampleMeta(
         key=f"still-{i:03d}",
         source=f"still-{i:03d}.mp4",
@@ -116,5 +139,6 @@ def _meta(i: int, row: IndexRow, size: tuple[int, int]) -> SampleMeta:
         sample_aspect_ratio="1:1",
         color={},
         labels=(CLASSES[i % 2],),
+        captions=captions,
         split=row.split,
     )

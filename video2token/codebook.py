@@ -8,23 +8,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from vfm.shards.atomic import sha256, write_bytes
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.seal import read_sealed, write_sealed
 from vfm.video2token.autoencoder import STRIDE, Autoencoder, to_frames, to_pixels
+from vfm.video2token.tokenizer import Tokenizer
 
 WEIGHTS_NAME = "codebook.safetensors"
 CONFIG_NAME = "config.json"
 FORMAT = "vfm-codebook"
 FORMAT_VERSION = 1
 MAX_VOCAB_SIZE = 1 << 16  # codes are stored in two bytes at most
+_DEFAULT_CROP_PX = 128
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-
-# How many frames the network is given at once, always: with another number a convolution may add up in
-# another order, and a code that lay near two vectors may fall to the other.
-_BLOCK_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +57,11 @@ def check_name(name: str) -> str:
     return name
 
 
-class Codebook(nn.Module):
+class Codebook(Tokenizer):
     """Turns frames into codes and codes into frames (VQ-VAE, van den Oord et al. 2017).
 
     The code of a place is the number of the vector in ``table`` that lies nearest to what the encoder says
-    there. On a CPU the codes of a frame do not depend on the frames beside it.
+    there.
 
     Attributes:
         config: what it is made of.
@@ -72,6 +70,7 @@ class Codebook(nn.Module):
         table: float32 [V, D], the vectors.
     """
 
+    format = FORMAT
     table: Tensor
 
     def __init__(self, config: CodebookConfig, *, facts: dict[str, Any] | None = None) -> None:
@@ -101,42 +100,26 @@ class Codebook(nn.Module):
         """How many codes there are."""
         return self.config.vocab_size
 
-    @torch.inference_mode()
-    def encode(self, frames: Tensor) -> Tensor:
-        """Return the codes of frames.
+    @property
+    def default_crop_px(self) -> int:
+        """Side of the frames it was fitted to."""
+        crop_px = self.facts.get("asked", {}).get("crop_px", _DEFAULT_CROP_PX)
+        assert isinstance(crop_px, int), "a side in pixels"
+        return crop_px
 
-        Args:
-            frames: uint8 [N, H, W, 3], RGB; H and W are multiples of 8.
-
-        Returns:
-            int64 [N, H/8, W/8], 0 to ``vocab_size - 1``, on the codebook's device.
-
-        Raises:
-            UsageError: a side is no multiple of 8.
-        """
-        height_px, width_px = frames.shape[1:3]
-        check_side(height_px)
-        check_side(width_px)
-        blocks = [self._encode_block(block) for block in torch.split(frames, _BLOCK_FRAMES)]
-        return torch.cat(blocks)
-
-    def _encode_block(self, block: Tensor) -> Tensor:
-        num_missing = _BLOCK_FRAMES - len(block)
-        filled = nn.functional.pad(block, (0, 0, 0, 0, 0, 0, 0, num_missing))
-        vectors = self.network.encode(to_pixels(filled.to(self.table.device)))
+    def encode_block(self, frames: Tensor) -> Tensor:
+        """Return codes int64 [B, H/8, W/8] of uint8 frames [B, H, W, 3]."""
+        vectors = self.network.encode(to_pixels(frames))
         rows = vectors.permute(0, 2, 3, 1)
-        codes = nearest(rows.reshape(-1, rows.shape[3]), self.table)
-        return codes.view(rows.shape[:3])[: len(block)]
+        return nearest(rows.reshape(-1, rows.shape[3]), self.table).view(rows.shape[:3])
 
-    @torch.inference_mode()
-    def decode(self, codes: Tensor) -> Tensor:
-        """Return uint8 frames [N, 8h, 8w, 3] of codes, int64 [N, h, w]."""
-        blocks = [self._decode_block(block) for block in torch.split(codes, _BLOCK_FRAMES)]
-        return torch.cat(blocks)
+    def decode_block(self, codes: Tensor) -> Tensor:
+        """Return uint8 frames [B, 8h, 8w, 3] of codes int64 [B, h, w]."""
+        return to_frames(self.network.decode(self.table[codes].permute(0, 3, 1, 2)))
 
-    def _decode_block(self, block: Tensor) -> Tensor:
-        vectors = self.table[block.to(self.table.device)].permute(0, 3, 1, 2)
-        return to_frames(self.network.decode(vectors))
+    def save(self, folder: Path) -> None:
+        """Write weights and config.json."""
+        save_codebook(self, folder)
 
 
 def nearest(rows: Tensor, table: Tensor) -> Tensor:
@@ -146,16 +129,6 @@ def nearest(rows: Tensor, table: Tensor) -> Tensor:
     if distances.device.type == "cpu":  # NumPy finds the least of a row 15 times as fast as torch does
         return torch.from_numpy(distances.numpy().argmin(1))
     return distances.argmin(1)
-
-
-def check_side(side_px: int) -> None:
-    """Raise a UsageError when a frame of this side cannot be cut into whole codes."""
-    if side_px < STRIDE or side_px % STRIDE:
-        lower = max(side_px // STRIDE, 1) * STRIDE
-        raise UsageError(
-            f"A frame side of {side_px} px cannot be cut into codes of {STRIDE} px: "
-            f"use {lower} or another multiple of {STRIDE}."
-        )
 
 
 def save_codebook(codebook: Codebook, folder: Path) -> None:

@@ -13,12 +13,12 @@ from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.lock import LOCK_NAME, hold
 from vfm.shards.views import centre
+from vfm.video2token.autoencoder import STRIDE
 from vfm.video2token.codebook import (
     CONFIG_NAME,
     WEIGHTS_NAME,
     Codebook,
     CodebookConfig,
-    check_side,
     load_codebook,
     save_codebook,
 )
@@ -30,6 +30,7 @@ from vfm.video2token.output import writing
 from vfm.video2token.pictures import frames_picture, to_png
 from vfm.video2token.progress import Progress, Silence
 from vfm.video2token.quantise import EmaQuantiser
+from vfm.video2token.tokenizer import check_side
 
 PICTURE_NAME = "reconstructions.png"
 _NUM_IN_PICTURE = 16
@@ -56,7 +57,7 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         """Refuse a size that cannot be cut into codes, and numbers that mean nothing."""
-        check_side(self.crop_px)
+        check_side(self.crop_px, stride=STRIDE)
         if self.steps < 1 or self.seed < 0:
             raise UsageError(
                 f"{self.steps} steps with seed {self.seed} fit nothing: use 1 step and seed 0 or more."

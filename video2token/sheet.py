@@ -13,11 +13,12 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.manifest import FRAMES, Column, Manifest, read_manifest, read_report
 from vfm.shards.plan import shard_name
 from vfm.shards.views import View, apply_view, centre
-from vfm.video2token.codebook import Codebook, load_codebook
 from vfm.video2token.judge import psnr_db
+from vfm.video2token.kept import load_kept
 from vfm.video2token.output import writing
 from vfm.video2token.pictures import UInt8, frames_picture, stack, text_picture, to_png
 from vfm.video2token.targets.vq import CODEBOOK_FOLDER, FIELD
+from vfm.video2token.tokenizer import Tokenizer
 
 _CROP_PX = 128
 _NUM_TIMES = 8
@@ -63,7 +64,7 @@ class _Coded:
     """A column of codes and what is needed to look at it."""
 
     column: str
-    codebook: Codebook
+    codebook: Tokenizer
     view: View
 
     @classmethod
@@ -72,7 +73,7 @@ class _Coded:
         if column.kind != "vq":
             raise UsageError(f"Column {column.name} holds no codes: name one that starts with vq.")
         folder = dataset.data / column.name / CODEBOOK_FOLDER
-        codebook = load_codebook(folder)
+        codebook = load_kept(folder)
         if codebook.weights_sha256 != column.options["weights_sha256"]:
             raise DamageError(
                 f"{folder} is not the codebook that {column.name} was made with: run the `vfm tokenize` "

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Frames computed at once; the result does not depend on it.",
 )
+@click.option(
+    "--weights",
+    metavar="PATH",
+    help="Folder of the network's weights, for vq:dalle: encoder.pkl, and decoder.pkl to look at codes.",
+)
 @click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda.")
 @options.workers("compute, on a CPU")
 @options.as_json()
@@ -52,6 +57,7 @@ def command(data: Path, specs: tuple[str, ...], num_workers: int, as_json: bool,
     Examples:
       vfm tokenize data/mine --target vq:codebooks/mine
       vfm tokenize data/mine --target vq:codebooks/mine --crop 64 --name mine64 --json
+      vfm tokenize data/mine --target vq:dalle --weights weights/dalle
     """
     from vfm.video2token.targets._base import TargetOptions
     from vfm.video2token.tokenize import tokenize

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vfm.shards.dataset import open_dataset
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import DamageError, UsageError
 from vfm.trainer.data import stack
 from vfm.trainer.methods.vimpac import build
 from vfm.trainer.methods.vimpac.loss import mlm_loss
@@ -161,3 +161,15 @@ def test_masking_nothing_needs_no_code_loss():
     assert Objective(mask_blocks=0, mlm_weight=0.0).mask_blocks == 0
     with pytest.raises(UsageError, match="temperature is 0.0; it is greater than 0"):
         Objective(temperature=0.0)
+
+
+def test_codes_that_the_codebook_does_not_have_are_never_learned(dataset):
+    most = max(int(dataset.array(i, "vq.toy", "codes").max()) for i in range(len(dataset)))
+    index = next(i for i in range(len(dataset)) if dataset.array(i, "vq.toy", "codes").max() == most)
+    told = f"Sample {dataset.keys[index]} of vq.toy holds the code {most}, and its codebook has {most}: make"
+    reader = CodeReader(column="vq.toy", vocab_size=most)
+    with pytest.raises(DamageError, match=told):
+        reader(dataset, index, np.arange(4))
+    sampler = PretrainSampler(column="vq.toy", vocab_size=most, clip_len=4, stride=1, objective=Objective())
+    with pytest.raises(DamageError, match=told):
+        sampler(dataset, index, np.random.default_rng(0))

@@ -43,8 +43,8 @@ def arrays_of(target: Target, data: Path, indices: Sequence[int]) -> list[np.nda
 
 
 @pytest.mark.parametrize("name", targets.names())
-def test_every_kind_can_be_built(name: str, tiny_codebook: Path) -> None:
-    arguments = {"vq": str(tiny_codebook)}
+def test_every_kind_can_be_built(name: str, tiny_codebook: Path, tiny_vocabulary: Path) -> None:
+    arguments = {"vq": str(tiny_codebook), "text": str(tiny_vocabulary)}
     target = build_target(f"{name}:{arguments[name]}", TargetOptions())
     assert target.kind == name
     assert target.name.startswith(name)
@@ -53,7 +53,7 @@ def test_every_kind_can_be_built(name: str, tiny_codebook: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["", "hog", "vqq:x", "_base:x", "VQ:x", "../vq:x"])
 def test_an_unknown_kind_is_refused(spec: str) -> None:
-    with pytest.raises(UsageError, match="is of no known kind: use one of vq"):
+    with pytest.raises(UsageError, match="is of no known kind: use one of text, vq"):
         build_target(spec, TargetOptions())
 
 

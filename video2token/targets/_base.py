@@ -25,19 +25,21 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
-    """What every kind of target may be told.
+    """What every kind of target may be told: plain values, which cross to other processes as JSON.
 
     Attributes:
         name: of the column, after the kind and a dot; None for the target's own.
         crop_px: side of the frames it is computed from, in the view ``centre``; None for the target's own.
         batch_size: frames it is given at once; the result does not depend on it.
         device: such as ``cpu`` or ``cuda``.
+        weights: file or folder of a network's weights, for kinds that do not bring their own.
     """
 
     name: str | None = None
     crop_px: int | None = None
     batch_size: int = 64
     device: str = "cpu"
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a batch of none."""

@@ -1,4 +1,4 @@
-"""``vq:PATH``: the codes of a codebook that ``vfm fit-codebook`` made."""
+"""``vq:PATH`` and ``vq:dalle``: codes of a codebook that was fitted here, or of DALL-E's tokenizer."""
 
 from pathlib import Path
 from typing import Any
@@ -9,61 +9,80 @@ import torch
 from vfm.shards.atomic import clean_stale
 from vfm.shards.errors import UsageError
 from vfm.shards.views import View, centre
-from vfm.video2token.codebook import Codebook, check_name, check_side, load_codebook, save_codebook
+from vfm.video2token.codebook import check_name, load_codebook
+from vfm.video2token.dalle.tokenizer import load_dalle
 from vfm.video2token.targets._base import Arrays, FrameTarget, TargetOptions, UInt8, check_device
+from vfm.video2token.tokenizer import Tokenizer, check_side
 
 FIELD = "codes.npy"
 CODEBOOK_FOLDER = "codebook"
-_DEFAULT_CROP_PX = 128
+DALLE = "dalle"
 
 
 def build(argument: str, options: TargetOptions) -> "VqTarget":
-    """Return the target of the codebook in the folder ``argument``.
+    """Return the target of a tokenizer.
+
+    Args:
+        argument: ``dalle``, whose weights lie in ``options.weights``, or the folder of a codebook.
+        options: what every kind may be told.
 
     Raises:
-        UsageError: no codebook there, the crop is no multiple of its stride, or no such device.
+        UsageError: no tokenizer there, the crop is no multiple of its stride, or no such device.
         DamageError: the codebook is not as it was written.
     """
+    tokenizer = _load(argument, weights=options.weights)
+    name = tokenizer.name if options.name is None else check_name(options.name)
+    crop_px = tokenizer.default_crop_px if options.crop_px is None else options.crop_px
+    check_side(crop_px, stride=tokenizer.stride)
+    tokenizer.to(check_device(options.device))
+    return VqTarget(tokenizer, name=name, views=(centre(crop_px),), batch_size=options.batch_size)
+
+
+def _load(argument: str, *, weights: str | None) -> Tokenizer:
+    if argument == DALLE:
+        if weights is None:
+            raise UsageError(
+                "Target vq:dalle needs DALL-E's weights: give --weights the folder of encoder.pkl "
+                "(https://cdn.openai.com/dall-e/encoder.pkl), or write vq:./dalle for a codebook in a folder "
+                "of that name."
+            )
+        return load_dalle(Path(weights))
+    if weights is not None:
+        raise UsageError(f"Target vq:{argument} has its weights in its folder: leave --weights away.")
     if not argument:
-        raise UsageError("Target vq needs the folder of a codebook: write vq:PATH.")
-    codebook = load_codebook(Path(argument))
-    name = codebook.name if options.name is None else check_name(options.name)
-    fitted_px = codebook.facts.get("asked", {}).get("crop_px", _DEFAULT_CROP_PX)
-    crop_px = fitted_px if options.crop_px is None else options.crop_px
-    check_side(crop_px)
-    codebook.to(check_device(options.device))
-    return VqTarget(codebook, name=name, views=(centre(crop_px),), batch_size=options.batch_size)
+        raise UsageError("Target vq needs the folder of a codebook: write vq:PATH, or vq:dalle.")
+    return load_codebook(Path(argument))
 
 
 class VqTarget(FrameTarget):
     """Codes of every frame: the smallest unsigned integers that hold them, [V, T, h, w]."""
 
-    def __init__(self, codebook: Codebook, *, name: str, views: tuple[View, ...], batch_size: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, name: str, views: tuple[View, ...], batch_size: int) -> None:
         self.name = f"vq.{name}"
         self.kind = "vq"
         self.fields = (FIELD,)
         self.views = views
         self.batch_size = batch_size
-        self._codebook = codebook
-        self._dtype = np.min_scalar_type(codebook.vocab_size - 1)
+        self._tokenizer = tokenizer
+        self._dtype = np.min_scalar_type(tokenizer.vocab_size - 1)
         self.options: dict[str, Any] = {
-            "codebook": codebook.name,
-            "weights_sha256": codebook.weights_sha256,
-            "vocab_size": codebook.vocab_size,
-            "stride": codebook.stride,
+            "codebook": tokenizer.name,
+            "weights_sha256": tokenizer.weights_sha256,
+            "vocab_size": tokenizer.vocab_size,
+            "stride": tokenizer.stride,
             "dtype": self._dtype.name,
             "views": [view.to_dict() for view in views],
         }
 
     def compute(self, frames: UInt8) -> Arrays:
-        """Return ``codes.npy`` [N, S/8, S/8]."""
-        codes = self._codebook.encode(torch.from_numpy(frames)).cpu().numpy()
-        assert 0 <= codes.min() <= codes.max() < self._codebook.vocab_size, "codes of this codebook"
+        """Return ``codes.npy`` [N, S/stride, S/stride]."""
+        codes = self._tokenizer.encode(torch.from_numpy(frames)).cpu().numpy()
+        assert 0 <= codes.min() <= codes.max() < self._tokenizer.vocab_size, "codes of this codebook"
         return {FIELD: codes.astype(self._dtype)}
 
     def keep(self, folder: Path) -> None:
-        """Copy the codebook, so that the dataset can be looked at wherever it goes."""
+        """Copy what decodes, so that the dataset can be looked at wherever it goes."""
         home = folder / CODEBOOK_FOLDER
         home.mkdir(parents=True, exist_ok=True)
         clean_stale(home)
-        save_codebook(self._codebook, home)
+        self._tokenizer.save(home)

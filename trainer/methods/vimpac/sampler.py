@@ -7,7 +7,7 @@ import numpy as np
 
 from vfm.shards.clips import PAD, clip_times, random_start
 from vfm.shards.dataset import Dataset
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import DamageError, UsageError
 from vfm.trainer.methods.vimpac.mask import mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
 from vfm.trainer.recipe import Recipe
@@ -43,6 +43,21 @@ def read_codes(recipe: Recipe, dataset: Dataset) -> "CodeReader":
     return CodeReader(column=recipe.data.column, vocab_size=vocab_size_of(recipe.data.column, dataset))
 
 
+def stored_codes(dataset: Dataset, index: int, *, column: str, view: int, vocab_size: int) -> np.ndarray:
+    """Return a sample's codes [T, H, W], unsigned.
+
+    Raises:
+        DamageError: a code is none of the codebook's: as an id of MASK or PAD it would be learned in silence.
+    """
+    codes: np.ndarray = dataset.array(index, column, FIELD)[view]
+    if codes.size and codes.max() >= vocab_size:
+        raise DamageError(
+            f"Sample {dataset.keys[index]} of {column} holds the code {codes.max()}, and its codebook has "
+            f"{vocab_size}: make the column anew with `vfm tokenize`."
+        )
+    return codes
+
+
 def take_frames(codes_THW: np.ndarray, times: np.ndarray | Sequence[int], *, vocab_size: int) -> np.ndarray:
     """Return the codes at these times as int64 [L, H, W]; a time of -1 is a frame of PAD (id V + 1)."""
     times = np.asarray(times)
@@ -67,7 +82,7 @@ class CodeReader:
 
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return `codes`, int64 [L, H, W]."""
-        codes = dataset.array(index, self.column, FIELD)[self.view]
+        codes = stored_codes(dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size)
         return {"codes": take_frames(codes, times, vocab_size=self.vocab_size)}
 
 
@@ -93,7 +108,7 @@ class PretrainSampler:
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return `codes` and `labels`, int64 [2, L, H, W]: ids with MASK in place, and what is behind it."""
-        stored = dataset.array(index, self.column, FIELD)[self.view]
+        stored = stored_codes(dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size)
         clips = [self._draw(stored, rng) for _ in range(2)]
         return {
             "codes": np.stack([codes for codes, _ in clips]),
