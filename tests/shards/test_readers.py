@@ -1,6 +1,7 @@
 """Other libraries read the tars as they are: their own code runs here, on what a real job wrote."""
 
 import io
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ import pytest
 from media import number_in, write_film
 
 from vfm.shards.dataset import open_dataset
+from vfm.shards.foreign import finish_column
+from vfm.shards.join import read_reports
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract
 
@@ -32,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = ["path,label,split"]
     for number in range(7):
         write_film(root / "films" / f"{number}.mp4", num_frames=20 + number, first=20 * number)
-        # The seventh is the last in the order of the plan: the first five samples tell nothing of its split.
+        # One split in the JSON of seven: what a library guesses from a few samples does not hold for all.
         rows.append(f"films/{number}.mp4,{('run', 'walk', '')[number % 3]},{'val' if number == 3 else ''}")
     (root / "list.csv").write_text("\n".join(rows) + "\n")
     options = ExtractOptions(fps=5.0, size_px=48, quality=95)
@@ -146,20 +149,48 @@ def test_energon_reads_values(
 
 
 @pytest.mark.needs("megatron.energon")
-def test_energon_trains_on_what_has_no_split_and_not_on_the_rest(
-    make_dataset: Callable[..., Path], folder: Path
-) -> None:
-    from megatron.energon import WorkerConfig, get_train_dataset
-
-    workers = WorkerConfig(rank=0, world_size=1, num_workers=0)
-    options = {
-        "worker_config": workers,
-        "batch_size": 1,
-        "shuffle_buffer_size": None,
-        "max_samples_per_sequence": None,
-    }
+def test_energon_trains_on_what_has_no_split_and_refuses_the_rest(make_dataset: Callable[..., Path]) -> None:
+    data = make_dataset()
+    keys = list(open_dataset(data).keys)
     with pytest.raises(AssertionError, match="Invalid split part: 'train'"):
-        get_train_dataset(folder / "data" / "mine" / "frames", **options)
+        energon_codes(data / "vq.demo", num_samples=1)
+    reports = read_reports(data, column="vq.demo", num_shards=3)
+    finish_column(data / "vq.demo", reports=reports, has_splits=False)
+    found = energon_codes(data / "vq.demo", num_samples=len(keys))
+    assert found == {key: [sum(key.encode())] for key in keys}
+
+
+def energon_codes(folder: Path, *, num_samples: int) -> dict[str, list[int]]:
+    """Return the codes of the first samples of an epoch of training, as Energon deals them out."""
+    from megatron.energon import WorkerConfig, get_loader, get_train_dataset
+
+    dataset = get_train_dataset(
+        folder,
+        worker_config=WorkerConfig(rank=0, world_size=1, num_workers=0),
+        batch_size=None,
+        shuffle_buffer_size=None,
+        max_samples_per_sequence=None,
+        task_encoder=codes_encoder(),
+    )
+    samples = itertools.islice(get_loader(dataset), num_samples)
+    return {sample.__key__: np.unique(sample.codes).tolist() for sample in samples}
+
+
+def codes_encoder() -> Any:
+    from megatron.energon import Cooker, DefaultTaskEncoder, Sample, basic_sample_keys, edataclass, stateless
+
+    @edataclass
+    class Codes(Sample):
+        codes: Any
+
+    @stateless
+    def cook(sample: Any) -> Codes:
+        return Codes(**basic_sample_keys(sample), codes=sample["codes.npy"])
+
+    class Encoder(DefaultTaskEncoder):  # type: ignore[misc]
+        cookers = [Cooker(cook)]  # noqa: RUF012 (as Energon wants it)
+
+    return Encoder()
 
 
 @pytest.mark.needs("megatron.energon")
