@@ -105,9 +105,9 @@ _AT_LEAST_1 = click.IntRange(min=1)
 def command(sources: tuple[Path, ...], **given: Any) -> int:
     """Tell hours, frames, bytes and time of a job from a sample of its videos, before anything is written.
 
-    SOURCES are as in `vfm extract`. A random sample of them is really extracted, in a temporary folder that
-    is removed, and the figures for all follow from it with intervals of 95 %. The exit code is 1 when no
-    video of the sample could be decoded.
+    SOURCES are as in `vfm extract`. A sample of them, the largest for a quarter and the rest at random, is
+    really extracted in a temporary folder that is removed, and the figures for all follow from it with
+    intervals of 95 %. The exit code is 1 when no video of the sample could be decoded.
 
     \b
     Examples:
@@ -147,6 +147,8 @@ def _extract_options(given: dict[str, Any]) -> "ExtractOptions":
 def _lines(result: "PlanEstimate") -> list[str]:
     """Return the estimate as text: what was measured, the figures, what is free."""
     seen = f"{result.num_sampled} of {result.num_sources} sources sampled in {result.measured_s:.1f} s"
+    if result.num_largest and result.num_sampled < result.num_sources:
+        seen += f" (the {result.num_largest} largest, the others at random)"
     if result.num_rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in result.rejected_by_reason.items())
         seen += f", {result.num_rejected} rejected ({reasons})"

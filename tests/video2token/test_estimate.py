@@ -139,10 +139,33 @@ def test_every_source_has_the_same_chance(film: Film) -> None:
     paths = [film(f"{number}.mp4", num_frames=1) for number in range(6)]
     whole = build_plan(list_sources(paths, missing="error"), samples_per_shard=3)
     chosen = [choose(whole, num_sampled=2, seed=seed) for seed in range(300)]
-    counts = [sum(source in sample for sample in chosen) for source in whole.sources]
+    assert all(largest == [] for largest, _ in chosen)
+    counts = [sum(source in others for _, others in chosen) for source in whole.sources]
     assert sum(counts) == 600
     assert all(75 <= count <= 125 for count in counts)  # 100 ± 3 standard deviations
-    assert choose(whole, num_sampled=9, seed=1) == list(whole.sources)
+    assert choose(whole, num_sampled=9, seed=1)[1] == list(
+        whole.sources[1:]
+    )  # of one size, the first is largest
+
+
+def test_the_largest_are_always_in_the_sample(film: Film) -> None:
+    paths = [film(f"{number}.mp4", num_frames=5 + 20 * (number == 3)) for number in range(9)]
+    whole = build_plan(list_sources(paths, missing="error"), samples_per_shard=3)
+    for seed in range(20):
+        largest, others = choose(whole, num_sampled=4, seed=seed)
+        assert [source.identity for source in largest] == ["3.mp4"]
+        assert len(others) == 3
+        assert not set(others) & set(largest)
+
+
+def test_one_long_film_among_many_does_not_escape(film: Film) -> None:
+    first = film("films/0.mp4", num_frames=25)
+    for number in range(1, 30):
+        first.with_name(f"{number}.mp4").write_bytes(first.read_bytes())
+    film("films/30.mp4", num_frames=250)
+    told = plan(first.parent, num_sampled=4)
+    assert (told.num_sampled, told.num_largest) == (4, 1)
+    assert told.num_frames == exactly(30 * 5 + 50)
 
 
 @pytest.mark.parametrize(
