@@ -1,11 +1,13 @@
 """A dataset of codes made in a moment, for tests that train: fixture ``toy_dataset``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vfm.shards import jpeg
 from vfm.shards.index import IndexRow
 from vfm.shards.manifest import Column, Manifest, ShardReport, make_column, write_manifest
 from vfm.shards.npy import to_npy
@@ -14,7 +16,7 @@ from vfm.shards.sample import SampleMeta
 from vfm.shards.writer import ShardWriter
 
 VOCAB_SIZE, GRID, NUM_FRAMES, SAMPLES_PER_SHARD = 16, 4, 8, 5
-FRAMES = make_column("frames", kind="frames", fields=("json", "cls"), options={}, source=None)
+FRAMES = make_column("frames", kind="frames", fields=("json", "mp4", "cls"), options={}, source=None)
 
 
 @pytest.fixture
@@ -81,13 +83,31 @@ def _write_shard(
 ) -> ShardReport:
     with ShardWriter(folder / column.name, shard) as writer:
         for i, row in rows.items():
-            writer.add(f"clip-{i:03d}", _members(column, i, row), row=row)
+            placed = replace(row, **_places(_jpegs(i))) if column.kind == "frames" else row
+            writer.add(f"clip-{i:03d}", _members(column, i, row), row=placed)
         return writer.commit(column=column.name, fingerprint=column.fingerprint, frames_sha256=frames_sha256)
+
+
+def _jpegs(i: int) -> list[bytes]:
+    """Return a bright bar that moves over grey, as JPEGs of 32 px."""
+    frames = np.full((NUM_FRAMES, 32, 32, 3), 20 * (i % 5) + 40, np.uint8)
+    for time in range(NUM_FRAMES):
+        frames[time, :, (4 * time + i) % 28 : (4 * time + i) % 28 + 4] = 220
+    return [jpeg.encode(frame, quality=90) for frame in frames]
+
+
+def _places(jpegs: list[bytes]) -> dict[str, list[int]]:
+    sizes = [len(data) for data in jpegs]
+    return {"frame_offsets": np.cumsum([0, *sizes[:-1]]).tolist(), "frame_sizes": sizes}
 
 
 def _members(column: Column, i: int, row: IndexRow) -> dict[str, bytes]:
     if column.kind == "frames":
-        return {"json": _meta(i, split=row.split).to_json(), "cls": str(row.class_index).encode()}
+        return {
+            "json": _meta(i, split=row.split).to_json(),
+            "mp4": b"".join(_jpegs(i)),
+            "cls": str(row.class_index).encode(),
+        }
     # A bar that moves left or right, from a place that differs from sample to sample; its code is the class.
     codes = np.zeros((1, NUM_FRAMES, GRID, GRID), dtype=np.uint16)
     step = 1 if row.class_index % 2 == 0 else -1

@@ -97,11 +97,12 @@ class _Loop:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.num_steps = num_updates(job.recipe.train, num_samples=len(job.dataset))
+        self.optim = job.recipe.optim.for_batch(job.recipe.train.batch_size)
         self.step = 0
         self.place = Place(seed=job.recipe.train.seed, epoch=0, samples_seen=0)
         self.wrapped = wrap(job.method.to(job.world.device).train(), world=job.world)
         self.optimizer = build_optimizer(
-            job.method, config=job.recipe.optim, no_weight_decay=job.method.no_weight_decay
+            job.method, config=self.optim, no_weight_decay=job.method.no_weight_decay
         )
         self.meter = Meter()
         self.spent_s = 0.0
@@ -139,9 +140,9 @@ class _Loop:
         """Do one update and return the signal that any rank has caught, 0 for none."""
         job = self.job
         torch.manual_seed(step_seed(job.recipe.train.seed, step=self.step, rank=job.world.rank))
-        set_lr(self.optimizer, lr_at(self.step, num_updates=self.num_steps, config=job.recipe.optim))
+        set_lr(self.optimizer, lr_at(self.step, num_updates=self.num_steps, config=self.optim))
         losses, parts, wait_s = self.accumulate(update)
-        clip_norm = job.recipe.optim.clip_norm
+        clip_norm = self.optim.clip_norm
         norm = torch.nn.utils.clip_grad_norm_(job.method.parameters(), clip_norm or math.inf)
         # The only wait for the device in an update; nothing has touched a weight yet.
         *loss_values, norm_value = torch.stack([*losses, norm]).tolist()
@@ -202,12 +203,12 @@ class _Loop:
 
     def tell(self, log: RunLog) -> None:
         """Log the means since the last line."""
-        num_samples, recipe = len(self.job.dataset), self.job.recipe
+        num_samples = len(self.job.dataset)
         self.record = {
             "step": self.step,
             "epoch": self.place.epoch + self.place.samples_seen / num_samples,
             **self.meter.means(world=self.job.world),
-            "lr": lr_at(self.step - 1, num_updates=self.num_steps, config=recipe.optim),
+            "lr": lr_at(self.step - 1, num_updates=self.num_steps, config=self.optim),
             **self.meter.speed(updates_left=self.num_steps - self.step),
             "elapsed_s": self.spent_s,
         }

@@ -32,21 +32,28 @@ def num_updates(config: TrainConfig, *, num_samples: int) -> int:
 def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
     """Return the learning rate of one update, counted from 0.
 
-    It rises linearly from 0 over the warm-up, then falls to 0, which the update after the last would have:
-    on a line, on half a period of a cosine, or not at all (``constant``). The first update of a warm-up has
-    rate 0, as in the reference implementations.
+    It rises linearly from 0 over the warm-up, then falls to ``min_lr``, which the update after the last would
+    have: on a line, on half a period of a cosine, or not at all (``constant``). The first update of a warm-up
+    has rate 0, as in the reference implementations.
+
+    Args:
+        update: which.
+        num_updates: of the whole run.
+        config: rates for the run's batch size (`OptimConfig.for_batch`).
     """
     warmup = int(config.warmup * num_updates) if config.warmup < 1 else int(config.warmup)
     if update < warmup:
-        return config.lr * update / warmup
-    progress = (update - warmup) / max(num_updates - warmup, 1)
+        steps = warmup - 1 if config.warmup_peak == "last" else warmup
+        return config.lr * update / max(steps, 1)
+    progress = min((update - warmup) / max(num_updates - warmup, 1), 1.0)
     match config.schedule:
         case "linear":
-            return config.lr * max(1.0 - progress, 0.0)
+            share = 1.0 - progress
         case "cosine":
-            return config.lr * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+            share = 0.5 * (1.0 + math.cos(math.pi * progress))
         case "constant":
-            return config.lr
+            share = 1.0
+    return config.min_lr + (config.lr - config.min_lr) * share
 
 
 def build_optimizer(

@@ -56,7 +56,11 @@ class OptimConfig:
         weight_decay: decoupled; parameters for which ``Method.no_weight_decay`` holds have none.
         clip_norm: the global gradient norm is cut to this; None leaves it alone.
         warmup: updates until ``lr`` is reached; below 1 a share of all updates.
+        warmup_peak: whether ``lr`` is reached by the last update of the warm-up or by the one after it.
         schedule: how the rate falls from there to the last update.
+        min_lr: what it falls to.
+        lr_batch_size: samples per update that ``lr`` and ``min_lr`` are meant for, with which they grow in
+            proportion (Goyal et al. 2017, section 2.1); None leaves them as they are.
     """
 
     lr: float
@@ -65,7 +69,10 @@ class OptimConfig:
     eps: float = 1e-8
     clip_norm: float | None = 1.0
     warmup: float = 0.1
+    warmup_peak: Literal["last", "after"] = "after"
     schedule: Schedule = "linear"
+    min_lr: float = 0.0
+    lr_batch_size: int | None = None
 
     def __post_init__(self) -> None:
         _check("optim.lr", self.lr, self.lr > 0, "above 0")
@@ -75,6 +82,16 @@ class OptimConfig:
         clip = self.clip_norm
         _check("optim.clip_norm", clip, clip is None or clip > 0, "above 0 or none")
         _check("optim.warmup", self.warmup, self.warmup >= 0, "0 or more")
+        _check("optim.min_lr", self.min_lr, 0 <= self.min_lr <= self.lr, "between 0 and optim.lr")
+        size = self.lr_batch_size
+        _check("optim.lr_batch_size", size, size is None or size >= 1, "at least 1 or none")
+
+    def for_batch(self, batch_size: int) -> "OptimConfig":
+        """Return the rates for so many samples per update."""
+        if self.lr_batch_size is None:
+            return self
+        factor = batch_size / self.lr_batch_size
+        return replace(self, lr=self.lr * factor, min_lr=self.min_lr * factor, lr_batch_size=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from vfm.shards.atomic import write_json
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError, VfmError
 from vfm.shards.lock import LOCK_NAME, hold
-from vfm.shards.manifest import read_manifest
+from vfm.shards.manifest import FRAMES, read_manifest
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import Checkpoint, newest, read
 from vfm.trainer.distributed import World, from_chief, join
@@ -159,6 +159,8 @@ def check_column(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) ->
         UsageError: for instance the codes of another codebook, which are other words for other things.
     """
     name = recipe.data.column
+    if dataset.manifest.columns[name].kind == FRAMES:
+        return  # pixels mean the same in every dataset
     learned, there = checkpoint.state["column"], dataset.manifest.columns[name].options
     # The views may differ: what a code stands for does not depend on the crop it was seen in.
     differing = [key for key in {**learned, **there} if key != "views" and learned.get(key) != there.get(key)]

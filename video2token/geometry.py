@@ -6,6 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
+# Pixels wider or higher than this are a mistake: those of real formats lie between 1:2 and 3:1.
+MAX_ASPECT = 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orientation:

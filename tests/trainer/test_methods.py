@@ -86,13 +86,17 @@ def test_preparing_is_light_and_follows_from_its_generator(method):
 
 def test_backbone_takes_the_pretrained_weights(method):
     method, dataset, recipe, package = method
-    backbone = package.build_backbone(replace(recipe, train=replace(recipe.train, seed=7)), dataset).eval()
-    backbone.load_pretrained(method.state_dict())
     reader = package.build_clip_reader(recipe, dataset)
     clip = stack([reader(dataset, index, np.arange(recipe.data.clip_len)) for index in range(3)])
-    found = backbone.features(clip)
-    assert found.shape == (3, backbone.dim)
-    torch.testing.assert_close(found, method.eval().backbone.features(clip), rtol=0, atol=0)
+    found = []
+    for seed in (7, 8):
+        other = replace(recipe, train=replace(recipe.train, seed=seed))
+        backbone = package.build_backbone(other, dataset).eval()
+        assert not any(torch.equal(backbone.features(clip), before) for before in found)
+        backbone.load_pretrained(method.state_dict())
+        found.append(backbone.features(clip))
+    assert found[0].shape == (3, backbone.dim)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
 def test_something_is_decayed_and_something_is_not(method):

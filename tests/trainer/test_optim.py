@@ -1,7 +1,9 @@
+import json
 import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from vfm.shards.errors import UsageError
@@ -29,6 +31,35 @@ def test_schedule_by_hand(schedule, expected, warmup):
 def test_rate_is_zero_after_the_last_update(schedule):
     config = OptimConfig(lr=2.0, warmup=0.1, schedule=schedule)
     assert lr_at(100, num_updates=100, config=config) == pytest.approx(0)
+
+
+@pytest.mark.needs("shared")
+def test_a_cosine_with_a_floor_is_that_of_the_reference(shared):
+    fixture = shared / "golden" / "videomae_schedule_a"
+    of = json.loads(fixture.with_suffix(".json").read_text())["config"]
+    num_updates = of["epochs"] * of["niter_per_ep"]
+    warmup = of["warmup_epochs"] * of["niter_per_ep"]
+    config = OptimConfig(
+        lr=of["base_value"], min_lr=of["final_value"], warmup=warmup, warmup_peak="last", schedule="cosine"
+    )
+    rates = [1e6 * lr_at(update, num_updates=num_updates, config=config) for update in range(num_updates)]
+    expected = load_file(fixture.with_suffix(".safetensors"))["output/schedule_times_1e6"]
+    assert rates == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+def test_rates_grow_with_the_batch():
+    config = OptimConfig(lr=1.5e-4, min_lr=1e-5, lr_batch_size=256).for_batch(2048)
+    assert (config.lr, config.min_lr) == (pytest.approx(1.2e-3), pytest.approx(8e-5))
+    assert config.for_batch(64) == config
+    assert OptimConfig(lr=1.0).for_batch(64) == OptimConfig(lr=1.0)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_rates_end_at_their_floor(schedule):
+    config = OptimConfig(lr=1.0, min_lr=0.25, warmup=0, schedule=schedule)
+    assert lr_at(0, num_updates=8, config=config) == 1.0
+    assert lr_at(4, num_updates=8, config=config) == pytest.approx(0.625)
+    assert lr_at(8, num_updates=8, config=config) == pytest.approx(0.25)
 
 
 def test_no_warm_up_starts_at_the_top():

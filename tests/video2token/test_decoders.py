@@ -13,7 +13,7 @@ from vfm.video2token import decoders
 from vfm.video2token.container import raise_memory_error
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.picture import scale
+from vfm.video2token.scaling import scale
 from vfm.video2token.sniff import FileFacts
 
 Film = Callable[..., Path]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from vfm.video2token.alpha import decoder_of
 from vfm.video2token.container import Log, choose_stream, listening, open_video, raise_memory_error
 from vfm.video2token.decoders._base import (
     MAX_SOURCE_PIXELS,
@@ -31,8 +32,7 @@ def decode(path: str, options: ExtractOptions, *, size_bytes: int = -1) -> Decod
 
     Takes the stream that FFmpeg ranks best (default first, then by size), never a cover picture. Colour is
     converted by the matrix and range that the stream states, BT.601 limited where it states none, as
-    FFmpeg does. Transparency is dropped, interlaced fields stay woven, HDR is not tone-mapped: ``color``
-    records its transfer.
+    FFmpeg does; ``docs/explanation/picture.md`` has all the rules of the picture.
 
     Args:
         path: absolute.
@@ -65,6 +65,7 @@ class _Decoding:
         self._options = options
         self._log = log
         self._stream, self._time_base = choose_stream(container)
+        self._decoder = decoder_of(self._stream)
         self._sink = JpegSink(quality=options.quality)
         self._pts_s: list[float] = []
         self._damage: list[str] = []
@@ -147,7 +148,7 @@ class _Decoding:
         """Return the frames a packet completes; an error costs the packet, not the video."""
         frames: list[VideoFrame] = []
         try:
-            frames = self._stream.codec_context.decode(packet)
+            frames = self._decoder.decode(packet)
             is_damaged = bool(self._log) or (packet is not None and packet.is_corrupt)
         except MemoryError:
             raise
@@ -206,7 +207,7 @@ class _Decoding:
             sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
             color=look.color,
             num_decode_errors=self._num_errors,
-            flags=(),
+            flags=look.flags,
             decoding="full",
             damage=tuple(self._damage),
         )

@@ -1,0 +1,41 @@
+"""VideoMAE (Tong et al. 2022, arXiv 2203.12602): paint the hidden tubelets of a clip.
+
+Nothing here imports torch before a model is asked for, so that listing recipes stays instant.
+"""
+
+# ruff: noqa: PLC0415
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfm.shards.dataset import Dataset
+    from vfm.trainer.methods._base import Backbone, ClipReader, Method
+    from vfm.trainer.recipe import Recipe
+
+
+def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
+    """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
+
+    Raises:
+        UsageError: the recipe contradicts itself.
+    """
+    del dataset
+    from vfm.trainer.methods.videomae.pretrain import build_method
+
+    return build_method(recipe)
+
+
+def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
+    """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
+    del dataset
+    from vfm.trainer.methods.videomae.pretrain import build_encoder
+
+    return build_encoder(recipe)
+
+
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
+    """Return what reads the clips that `build_backbone`'s encoder takes."""
+    del dataset
+    from vfm.trainer.pixels import PixelReader
+
+    return PixelReader(crop_px=recipe.model.image_px)

@@ -1,0 +1,23 @@
+"""How VideoMAE models learn to classify."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from vfm.trainer.methods.videomae.recipe import tiny
+from vfm.trainer.recipe import OptimConfig, Recipe, TrainConfig
+from vfm.trainer.tasks._base import ClassifyConfig
+
+
+def tiny_classify() -> Recipe:
+    """Fine-tune the tiny model; of our own making, not the paper's."""
+    return replace(
+        tiny(),
+        name="videomae-tiny-classify",
+        task="classify",
+        objective=ClassifyConfig(),
+        optim=OptimConfig(lr=1e-3, weight_decay=0.05, schedule="cosine"),
+        train=TrainConfig(epochs=30, batch_size=32),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"videomae-tiny-classify": tiny_classify}

@@ -1,0 +1,158 @@
+"""VideoMAE pretraining: paint the hidden tubelets of a clip."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.methods._base import Backbone, Method
+from vfm.trainer.methods.videomae.recipe import Objective
+from vfm.trainer.methods.videomae.sampler import PretrainSampler
+from vfm.trainer.models.masked_pixels import MaskedPixels, pixel_targets
+from vfm.trainer.models.pooled_vit import PooledVit, encoder_state
+from vfm.trainer.models.vit import VitConfig, initialise_vit
+from vfm.trainer.normalise import normalise, to_float
+from vfm.trainer.recipe import Recipe
+
+_MASK_TOKEN_STD = 0.02
+
+
+class VideoMae(MaskedPixels, Method):
+    """Encoder, decoder and loss under the keys of an official checkpoint.
+
+    Args:
+        recipe: the numbers.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        model = recipe.model
+        super().__init__(
+            vit_config(recipe),
+            decoder_dim=model.decoder_dim,
+            decoder_depth=model.decoder_depth,
+            decoder_heads=model.decoder_heads,
+        )
+        self.objective: Objective = recipe.objective
+        self.columns = (recipe.data.column,)
+        self.prepare = PretrainSampler(
+            model=model,
+            objective=recipe.objective,
+            clip_len=recipe.data.clip_len,
+            stride=recipe.data.stride,
+        )
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's
+        """Return `loss`: the mean squared error of the painted pixels.
+
+        Args:
+            batch: `clip`, uint8 [B, T, S, S, 3], and `is_hidden`, bool [B, N].
+        """
+        pixels, is_hidden = to_float(batch["clip"]), batch["is_hidden"]
+        painted = self.paint(normalise(pixels), is_hidden)
+        targets = pixel_targets(
+            pixels, is_hidden, config=self.encoder.config, normalised=self.objective.normalise_target
+        )
+        return {"loss": functional.mse_loss(painted.float(), targets)}
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw every weight as the published code does."""
+        initialise_vit(self, generator=generator)
+        torch.nn.init.trunc_normal_(
+            self.mask_token,
+            std=_MASK_TOKEN_STD,
+            a=-_MASK_TOKEN_STD,
+            b=_MASK_TOKEN_STD,
+            generator=generator,
+        )
+
+    def no_weight_decay(self, name: str) -> bool:
+        """Return whether this parameter is kept out of weight decay: vectors and the mask token."""
+        return is_vector(name) or name == "mask_token"
+
+
+class VideoMaeBackbone(PooledVit, Backbone):
+    """The encoder as it is finetuned: the mean over tokens, normalised.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: VitConfig) -> None:
+        super().__init__(config)
+        self.dim = config.dim
+
+    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float [B, D].
+
+        Args:
+            batch: `clip`, uint8 [B, T, S, S, 3].
+        """
+        found: Tensor = self(normalise(to_float(batch["clip"])))
+        return found
+
+    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+        """Take the encoder of a pretraining or finetuning state; ``fc_norm`` stays new unless it is there.
+
+        Raises:
+            UsageError: the state is of another encoder.
+        """
+        found, own = encoder_state(state), self.state_dict()
+        wanted = {name for name in own if name in found or not name.startswith("fc_norm.")}
+        shapes = {name: tuple(found[name].shape) for name in found}
+        for name in sorted(wanted | found.keys()):
+            expected = tuple(own[name].shape) if name in own else "absent"
+            if shapes.get(name, "absent") != expected:
+                raise UsageError(
+                    f"The weights are of another model: {name} is {shapes.get(name, 'absent')} and here "
+                    f"{expected}; use the recipe they were trained with."
+                )
+        self.load_state_dict(found, strict=False)
+
+    def no_weight_decay(self, name: str) -> bool:
+        """Return whether this parameter is kept out of weight decay: vectors."""
+        return is_vector(name)
+
+
+def is_vector(name: str) -> bool:
+    """Return whether the parameter of this name is a bias or the weight of a norm."""
+    return name.endswith("bias") or "norm" in name
+
+
+def vit_config(recipe: Recipe) -> VitConfig:
+    """Return the sizes of the encoder of a recipe.
+
+    Raises:
+        UsageError: a clip is no whole number of tubelets.
+    """
+    model, num_frames = recipe.model, recipe.data.clip_len
+    if num_frames % model.tubelet:
+        raise UsageError(
+            f"data.clip_len is {num_frames} and model.tubelet {model.tubelet}; "
+            "the first is a multiple of the second."
+        )
+    return VitConfig(
+        image_px=model.image_px,
+        patch_px=model.patch_px,
+        num_frames=num_frames,
+        tubelet=model.tubelet,
+        dim=model.dim,
+        depth=model.depth,
+        num_heads=model.num_heads,
+        drop_path=model.drop_path,
+    )
+
+
+def build_method(recipe: Recipe) -> VideoMae:
+    """Return the method of a recipe, its weights drawn from the recipe's seed."""
+    method = VideoMae(recipe)
+    method.initialise(torch.Generator().manual_seed(recipe.train.seed))
+    return method
+
+
+def build_encoder(recipe: Recipe) -> VideoMaeBackbone:
+    """Return the encoder of a recipe alone, its weights drawn from the recipe's seed."""
+    backbone = VideoMaeBackbone(vit_config(recipe))
+    initialise_vit(backbone, generator=torch.Generator().manual_seed(recipe.train.seed))
+    return backbone

@@ -1,0 +1,60 @@
+"""From a sample's frames to what the model reads: one clip, cropped, and which tokens of it are hidden."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vfm.shards.dataset import Dataset
+from vfm.trainer.methods.videomae.mask import tube_mask
+from vfm.trainer.methods.videomae.recipe import ModelConfig, Objective
+from vfm.trainer.pixels import multi_scale_crop, read_frames
+
+
+def clip_range(num_frames: int, *, clip_len: int, stride: int) -> int:
+    """Return the last frame that a clip may start at; 0 in a video shorter than ``clip_len · stride``."""
+    return max(num_frames - clip_len * stride, 0)
+
+
+def clip_frames(start: int, *, num_frames: int, clip_len: int, stride: int) -> list[int]:
+    """Return the frames of a clip as the published code steps through them.
+
+    A step is taken while it leads before the last frame, otherwise the frame is shown again; so the last
+    frame itself is never reached by stepping.
+    """
+    frames = [start]
+    while len(frames) < clip_len:
+        ahead = frames[-1] + stride
+        frames.append(ahead if ahead < num_frames - 1 else frames[-1])
+    return frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainSampler:
+    """Draws a clip of a video, crops it at a random scale, and hides tubes of it.
+
+    Attributes:
+        model: sizes of the network.
+        objective: how much is hidden.
+        clip_len: frames of a clip.
+        stride: stored frames from one frame of a clip to the next.
+    """
+
+    model: ModelConfig
+    objective: Objective
+    clip_len: int
+    stride: int
+
+    def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return `clip`, uint8 [T, S, S, 3], and `is_hidden`, bool [N]."""
+        num_frames = int(dataset.num_frames[index])
+        span = {"clip_len": self.clip_len, "stride": self.stride}
+        start = int(rng.integers(0, clip_range(num_frames, **span), endpoint=True))
+        times = clip_frames(start, num_frames=num_frames, **span)
+        clip = multi_scale_crop(read_frames(dataset, index, times), target_px=self.model.image_px, rng=rng)
+        is_hidden = tube_mask(
+            num_times=self.clip_len // self.model.tubelet,
+            num_cells=self.model.cells_per_frame,
+            ratio=self.objective.mask_ratio,
+            rng=rng,
+        )
+        return {"clip": clip, "is_hidden": is_hidden}

@@ -1,0 +1,79 @@
+"""The encoder as VideoMAE and UMT finetune it: the mean over tokens, then a norm; none behind the blocks."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from vfm.trainer.models.positions import sinusoid_table, stretch_table
+from vfm.trainer.models.vit import LAYER_NORM_EPS, Block, PatchEmbed, VitConfig
+
+PRETRAINED_GRID = (8, 14, 14)  # of UMT's published encoders, from which positions are stretched
+
+
+class PooledVit(nn.Module):
+    """Clips to one vector each.
+
+    Args:
+        config: sizes.
+        positions: table [N, D] to add to the tokens; the sinusoids of this grid unless given.
+        keeps_positions: whether the table is part of the state, as UMT has it for grids it was not made for.
+    """
+
+    pos_embed: Tensor
+
+    def __init__(
+        self, config: VitConfig, *, positions: Tensor | None = None, keeps_positions: bool = False
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        table = sinusoid_table(config.num_tokens, config.dim) if positions is None else positions
+        self.register_buffer("pos_embed", table[None], persistent=keeps_positions)
+        self.blocks = nn.ModuleList(
+            Block(config.dim, config.num_heads, mlp_ratio=config.mlp_ratio, drop_path=rate)
+            for rate in config.drop_paths
+        )
+        self.fc_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Return float [B, D] of normalised clips [B, 3, T, H, W]."""
+        x = self.patch_embed(clips) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.fc_norm(x.mean(1))
+        return out
+
+
+def umt_positions(config: VitConfig) -> tuple[Tensor, bool]:
+    """Return UMT's table [N, D] for a grid, and whether it is part of the state.
+
+    It begins as the sinusoids of the grid that UMT is pretrained on (8 x 14 x 14, or 8 x 16 x 16 for patches
+    of 14 px) and is stretched from there, space before time. Only a table that has another number of
+    positions than 8 x 14 x 14 is stored in checkpoints.
+    """
+    times, rows, columns = PRETRAINED_GRID
+    grid = (times, 16, 16) if config.patch_px == 14 else (times, rows, columns)
+    table = sinusoid_table(grid[0] * grid[1] * grid[2], config.dim)
+    table = stretch_table(table, grid=grid, to=config.grid)
+    return table, len(table) != times * rows * columns
+
+
+def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a pretraining state of VideoMAE or UMT holds for `PooledVit`.
+
+    The prefix goes; the norm behind the blocks is left aside with everything that is not the encoder, so
+    that ``fc_norm`` starts anew, as in the published code.
+    """
+    for prefix in ("encoder.", "backbone."):
+        found = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+        if found:
+            return {name: tensor for name, tensor in found.items() if not name.startswith("norm.")}
+    return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+
+
+def draw_head(head: nn.Linear, *, generator: torch.Generator, scale: float = 0.001) -> None:
+    """Draw a classifier's first weights: truncated normal of deviation 0.02, made smaller by ``scale``."""
+    nn.init.trunc_normal_(head.weight, std=0.02, generator=generator)
+    head.weight.data.mul_(scale)
+    nn.init.zeros_(head.bias)

@@ -1,0 +1,20 @@
+"""Pixels as networks want them: from bytes to floats, and to the mean and deviation of ImageNet."""
+
+import torch
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def to_float(clips: Tensor) -> Tensor:
+    """Return float32 [B, 3, T, H, W] in 0 to 1 of clips uint8 [B, T, H, W, 3]."""
+    return clips.permute(0, 4, 1, 2, 3).float() / 255
+
+
+def normalise(clips: Tensor) -> Tensor:
+    """Return clips [B, 3, T, H, W] in 0 to 1 with ImageNet's mean 0 and deviation 1, colour by colour."""
+    mean, deviation = (
+        torch.tensor(values, device=clips.device).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return (clips - mean) / deviation

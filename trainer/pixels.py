@@ -1,0 +1,75 @@
+"""Frames of a sample as the clips that networks of pixels read; NumPy and Pillow, for loader workers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vfm.shards.clips import PAD
+from vfm.shards.dataset import Dataset
+from vfm.shards.views import apply_view, centre
+
+UInt8 = npt.NDArray[np.uint8]
+
+_SCALES = (1.0, 0.875, 0.75, 0.66)
+# Where a crop may lie, in quarters of the room there is: corners, edges, centre, quarter points.
+_PLACES = (
+    (0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelReader:
+    """Reads one clip of a sample in the middle of the picture, as finetuning and evaluation want it.
+
+    Attributes:
+        crop_px: side of the frames.
+    """
+
+    crop_px: int
+
+    def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Return `clip`, uint8 [T, S, S, 3]; past the end the last frame is shown again."""
+        last = int(dataset.num_frames[index]) - 1
+        frames = read_frames(dataset, index, np.where(times == PAD, last, times).tolist())
+        return {"clip": apply_view(frames, centre(self.crop_px))}
+
+
+def read_frames(dataset: Dataset, index: int, times: Sequence[int]) -> UInt8:
+    """Return stored frames, uint8 [T, H, W, 3]; one that is wanted again is decoded once."""
+    unique, places = np.unique(np.asarray(times), return_inverse=True)
+    return np.stack(dataset.frames(index, unique.tolist()))[places]
+
+
+def multi_scale_crop(frames: UInt8, *, target_px: int, rng: np.random.Generator, snap_px: int = 2) -> UInt8:
+    """Return a crop of random size and place, the same of all frames, as squares (Wang et al. 2016, TSN).
+
+    Sides are 1, 0.875, 0.75 or 0.66 of the short side, width and height at most one step apart; one of 13
+    places; resized by Pillow's bilinear filter.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        target_px: side of the result.
+        rng: source of chance.
+        snap_px: a side so close to ``target_px`` becomes it.
+
+    Returns:
+        uint8 [T, target_px, target_px, 3].
+    """
+    height, width = frames.shape[1:3]
+    sides = [int(min(height, width) * scale) for scale in _SCALES]
+    sides = [target_px if abs(side - target_px) <= snap_px else side for side in sides]
+    steps = range(len(sides))
+    sizes = [(sides[i], sides[j]) for i in steps for j in steps if abs(i - j) <= 1]
+    crop_height, crop_width = sizes[rng.integers(len(sizes))]
+    crop_height, crop_width = min(crop_height, height), min(crop_width, width)
+    across, down = _PLACES[rng.integers(len(_PLACES))]
+    left, top = across * ((width - crop_width) // 4), down * ((height - crop_height) // 4)
+    cropped = frames[:, top : top + crop_height, left : left + crop_width]
+    resized = np.empty((len(frames), target_px, target_px, 3), np.uint8)
+    for out, frame in zip(resized, cropped, strict=True):
+        image = Image.fromarray(np.ascontiguousarray(frame))
+        out[:] = np.asarray(image.resize((target_px, target_px), Image.Resampling.BILINEAR))
+    return resized
