@@ -90,6 +90,22 @@ def test_the_films_are_what_the_other_tests_think(told: list[tuple[str, int, lis
     assert not told[0][0].startswith("films-3")
 
 
+def test_a_second_run_of_the_job_makes_lost_files_anew_and_no_tar(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(folder / "data" / "mine", data)
+    frames = data / "frames"
+    sound = {path: path.read_bytes() for path in [*frames.glob("*.idx"), *frames.glob(".nv-meta/*")]}
+    assert len(sound) == 2 * 2 + 3
+    for path in sound:
+        path.unlink()
+    before = {path: path.stat().st_mtime_ns for path in frames.glob("*.tar")}
+    options = ExtractOptions(fps=5.0, size_px=48, quality=95)
+    result = extract([folder / "list.csv"], data, options, samples_per_shard=6, num_workers=1)
+    assert result.num_shards_before == result.num_shards == 2
+    assert {path: path.read_bytes() for path in sound} == sound
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 @pytest.mark.needs("webdataset")
 def test_webdataset_reads_values(
     told: list[tuple[str, int, list[int]]], run_block: Callable[[str], Namespace]
