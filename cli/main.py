@@ -42,6 +42,7 @@ def group() -> None:
 
     \b
     Decode every video once, compute every target once, learn from the shards:
+      vfm plan videos/ --fps 2
       vfm extract videos/ data/mine --fps 2
       vfm fit-codebook data/mine codebooks/mine
       vfm tokenize data/mine --target vq:codebooks/mine

@@ -107,6 +107,11 @@ class Plan:
         return any(source.captions for source in self.sources)
 
     @property
+    def has_splits(self) -> bool:
+        """Whether any source has a split."""
+        return any(source.split for source in self.sources)
+
+    @property
     def sha256(self) -> str:
         """Hash of what the samples follow from: every source but its path and time, and the shard size."""
         digest = hashlib.sha256(canonical_json({"samples_per_shard": self.samples_per_shard}))

@@ -20,6 +20,7 @@ from vfm.shards.manifest import (
     read_report,
 )
 from vfm.shards.plan import PLAN_NAME, Plan, read_plan, shard_name
+from vfm.shards.verify_foreign import check_column_files, check_shard_files
 from vfm.shards.verify_members import check_members
 from vfm.shards.verify_tar import check_tar
 
@@ -73,6 +74,7 @@ def _check_column(
 ) -> Iterator[Finding]:
     column = manifest.columns[name]
     num_done = 0
+    reports: list[ShardReport] = []
     for number in range(manifest.num_shards):
         shard = shard_name(number)
         try:
@@ -84,12 +86,16 @@ def _check_column(
         if report is None:
             continue
         num_done += 1
+        reports.append(report)
         yield from _check_shard(data, column=column, report=report, manifest=manifest, decode=decode)
         if name == FRAMES and plan is not None:
             yield from _check_against_plan(data, report=report, plan=plan, number=number)
     if num_done < manifest.num_shards:
         message = f"{num_done} of {manifest.num_shards} shards are done: run the same command again."
         yield Finding(file=name, message=message, kind="unfinished")
+    # A job writes these after its last shard; until it ends they may not be there.
+    if plan is not None and len(reports) == manifest.num_shards and not is_held(data):
+        yield from check_column_files(data / name, reports=reports, has_splits=plan.has_splits)
     known = {shard_name(number) for number in range(manifest.num_shards)}
     for path in sorted((data / name).glob("*.tar")):
         if path.stem not in known:
@@ -111,6 +117,7 @@ def _check_shard(
             index = read_index(index_path(folder, report.shard), sha256=report.index_sha256)
         except DamageError as error:
             yield Finding(file=f"{where}.index.parquet", message=str(error))
+    yield from check_shard_files(folder, report=report, index=index)
     tar_findings = list(check_tar(folder, report=report, index=index))
     yield from tar_findings
     if index is not None:

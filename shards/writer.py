@@ -1,4 +1,4 @@
-"""Writes one shard: a tar streamed to a temporary name, its index, and last its report."""
+"""Writes one shard: a tar streamed to a temporary name, its indexes, and last its report."""
 
 import contextlib
 import hashlib
@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NotRequired, Self, TypedDict, Unpack
 
-from vfm.shards.atomic import naming, publish, temp_path
+from vfm.shards.atomic import naming, publish, temp_path, write_bytes
+from vfm.shards.foreign import shard_files, shard_paths
 from vfm.shards.index import FRAME_FIELD, Entry, IndexRow, Span, write_index
 from vfm.shards.manifest import ShardReport, index_path, report_path, tar_path, write_report
 from vfm.shards.sample import Rejection
@@ -82,7 +83,7 @@ class ShardWriter:
         self._keys.add(key)
 
     def commit(self, **fields: Unpack[ReportFields]) -> ShardReport:
-        """Publish tar, index and report, in this order, and return the report.
+        """Publish tar, index, the indexes of other readers and the report, in this order; return the report.
 
         A shard without samples gets a report alone.
         """
@@ -101,6 +102,8 @@ class ShardWriter:
             self._abandon(self._file)
             tar_path(self._folder, self._shard).unlink(missing_ok=True)
             index_path(self._folder, self._shard).unlink(missing_ok=True)
+            for path in shard_paths(self._folder, self._shard):
+                path.unlink(missing_ok=True)
         self._file = None
         write_report(self._folder, report)
         return report
@@ -110,7 +113,11 @@ class ShardWriter:
         report_path(self._folder, self._shard).unlink(missing_ok=True)
         self._write(END_OF_TAR)
         publish(file, self._path)
-        return write_index(index_path(self._folder, self._shard), self._entries)
+        index_sha256 = write_index(index_path(self._folder, self._shard), self._entries)
+        samples = [(entry.key, entry.members) for entry in self._entries]
+        for path, data in shard_files(self._folder, self._shard, samples).items():
+            write_bytes(path, data)
+        return index_sha256
 
     def _abandon(self, file: BinaryIO) -> None:
         # On a full disk what was buffered cannot go out; the fault that matters is on its way already.

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vfm.shards.foreign import finish_column
 from vfm.shards.index import IndexRow
 from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
@@ -118,6 +119,8 @@ def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the use
         job.take(asked.sources, retry=retry)
         reports = job.run(num_workers=num_workers, progress=progress or Silence())
         write_quarantine(data)
+        with output.writing(data):
+            finish_column(data / FRAMES, reports=reports, has_splits=plan.has_splits)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
 
 

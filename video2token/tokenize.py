@@ -13,6 +13,7 @@ from vfm import __version__
 from vfm.shards.atomic import clean_stale
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError
+from vfm.shards.foreign import finish_column
 from vfm.shards.index import IndexRow
 from vfm.shards.join import read_reports
 from vfm.shards.lock import hold
@@ -25,7 +26,7 @@ from vfm.shards.manifest import (
     tar_path,
     write_manifest,
 )
-from vfm.shards.plan import shard_name
+from vfm.shards.plan import PLAN_NAME, read_plan, shard_name
 from vfm.shards.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in
 from vfm.video2token.output import writing
@@ -128,6 +129,7 @@ class _Job:
         self._device = options.device
         self._frames = read_reports(dataset.data, column=FRAMES, num_shards=dataset.manifest.num_shards)
         refuse_other(self._folder, self._column, manifest=dataset.manifest, frames=self._frames)
+        self._has_splits = _has_splits(dataset)
         self._starts = [0, *np.cumsum([report.num_samples for report in self._frames]).tolist()]
 
     def run(self, *, num_workers: int, progress: Progress) -> ColumnResult:
@@ -145,6 +147,9 @@ class _Job:
                 done |= self._make(pending, num_workers=num_workers, progress=progress)
         finally:
             progress.finish()
+        with writing(self._dataset.data):
+            reports = [done[i] for i in range(len(done))]
+            finish_column(self._folder, reports=reports, has_splits=self._has_splits)
         return ColumnResult(
             column=self._target.name,
             num_samples=sum(report.num_samples for report in done.values()),
@@ -231,6 +236,14 @@ class _Job:
                         "Run the same command again, with fewer --workers when memory is short."
                     )
                 yield from members_in(reply.head, reply.body)
+
+
+def _has_splits(dataset: Dataset) -> bool:
+    """Return whether any source has a split, rejected ones included while the plan is there to tell."""
+    try:
+        return read_plan(dataset.data / PLAN_NAME).has_splits
+    except FileNotFoundError:
+        return bool((dataset.splits != "").any())
 
 
 def _cut(indices: Sequence[int], num_frames: Sequence[int], *, max_frames: int) -> Iterator[list[int]]:

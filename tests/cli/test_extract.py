@@ -42,7 +42,15 @@ def start(*arguments: object) -> "subprocess.Popen[str]":
 
 
 def digest(data: Path) -> dict[str, bytes]:
-    names = ("*.tar", "*.index.parquet", "plan.parquet", "quarantine.jsonl", "dataset.json")
+    names = (
+        "*.tar",
+        "*.index.parquet",
+        "*.idx",
+        ".nv-meta/*",
+        "plan.parquet",
+        "quarantine.jsonl",
+        "dataset.json",
+    )
     return {path.name: path.read_bytes() for name in names for path in sorted(data.rglob(name))}
 
 

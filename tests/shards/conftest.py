@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vfm.shards.foreign import finish_column
 from vfm.shards.index import IndexRow
 from vfm.shards.jpeg import encode
 from vfm.shards.manifest import Manifest, ShardReport, make_column, write_manifest, write_quarantine
@@ -122,7 +123,7 @@ def write_frames(data: Path, plan: Plan, *, shard: int, fingerprint: str, reject
         return writer.commit(column="frames", fingerprint=fingerprint, rejected=faults)
 
 
-def write_target(data: Path, name: str, *, plan: Plan, frames: ShardReport, fingerprint: str) -> None:
+def write_target(data: Path, name: str, *, plan: Plan, frames: ShardReport, fingerprint: str) -> ShardReport:
     """Write one shard of codes."""
     rejected = {rejection.key for rejection in frames.rejected}
     with ShardWriter(data / name, frames.shard) as writer:
@@ -131,7 +132,7 @@ def write_target(data: Path, name: str, *, plan: Plan, frames: ShardReport, fing
                 num_frames = 1 + sum(source.key.encode()) % 4
                 codes = to_npy(make_codes(source.key, num_frames=num_frames))
                 writer.add(source.key, {"codes.npy": codes}, row=IndexRow(num_frames=num_frames))
-        writer.commit(column=name, fingerprint=fingerprint, frames_sha256=frames.sha256)
+        return writer.commit(column=name, fingerprint=fingerprint, frames_sha256=frames.sha256)
 
 
 def write_dataset(data: Path, recipe: Recipe) -> Plan:
@@ -155,16 +156,23 @@ def write_dataset(data: Path, recipe: Recipe) -> Plan:
         )
         manifest = manifest.with_column(column)
     write_manifest(data, manifest)
+    reports: dict[str, list[ShardReport]] = {name: [] for name in manifest.columns}
     for shard in range(plan.num_shards):
         if shard in recipe.skip_shards.get("frames", set()):
             continue
         report = write_frames(
             data, plan, shard=shard, fingerprint=frames.fingerprint, rejected=set(recipe.rejected)
         )
+        reports["frames"].append(report)
         for name in recipe.targets:
             if shard not in recipe.skip_shards.get(name, set()):
                 fingerprint = manifest.columns[name].fingerprint
-                write_target(data, name, plan=plan, frames=report, fingerprint=fingerprint)
+                reports[name].append(
+                    write_target(data, name, plan=plan, frames=report, fingerprint=fingerprint)
+                )
+    for name, done in reports.items():
+        if len(done) == plan.num_shards:
+            finish_column(data / name, reports=done, has_splits=plan.has_splits)
     write_quarantine(data)
     return plan
 

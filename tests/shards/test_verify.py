@@ -62,7 +62,7 @@ def test_shards_without_samples_have_no_findings(make_dataset: MakeDataset) -> N
 def test_every_flipped_bit_is_found_and_located(data: Path) -> None:
     moments = random.Random(20)
     stored = sorted(path for path in data.rglob("*") if path.is_file())
-    assert len(stored) == 21
+    assert len(stored) == 39
     for path in stored:
         file = path.relative_to(data).as_posix()
         for _ in range(FLIPS_PER_FILE):
@@ -97,7 +97,7 @@ def test_a_cut_tar_is_found(data: Path) -> None:
     assert "It has 1500 bytes and should have" in findings[0].message
 
 
-@pytest.mark.parametrize("suffix", [".tar", ".index.parquet"])
+@pytest.mark.parametrize("suffix", [".tar", ".index.parquet", ".tar.idx", ".idx"])
 @pytest.mark.parametrize("column", ["frames", "vq.demo"])
 def test_a_missing_file_of_a_done_shard_is_found(data: Path, column: str, suffix: str) -> None:
     (data / column / f"000001{suffix}").unlink()
@@ -124,7 +124,8 @@ def test_shards_of_another_dataset_are_found(data: Path, make_dataset: MakeDatas
     other = make_dataset("other", rejected=())
     for path in (other / "frames").glob("000001.*"):
         shutil.copy(path, data / "frames" / path.name)
-    assert files(list(verify(data))) == {"vq.demo/000001.json", "quarantine.jsonl"}
+    found = {"vq.demo/000001.json", "quarantine.jsonl", "frames/.nv-meta/.info.json"}
+    assert files(list(verify(data))) == found
 
 
 def test_a_lost_sample_is_found(data: Path) -> None:

@@ -33,7 +33,7 @@ def run(inputs: Path, data: Path, options: ExtractOptions = OPTIONS, **job: Any)
 
 def stored(data: Path) -> dict[str, bytes]:
     """Return the bytes that must not depend on how they came about: tars, indexes, plan, quarantine."""
-    names = ("*.tar", "*.index.parquet", "plan.parquet", "quarantine.jsonl")
+    names = ("*.tar", "*.index.parquet", "*.idx", ".nv-meta/*", "plan.parquet", "quarantine.jsonl")
     return {path.name: path.read_bytes() for name in names for path in sorted(data.rglob(name))}
 
 
@@ -148,7 +148,7 @@ def test_same_bytes_for_any_number_of_workers(films: Film, tmp_path: Path) -> No
     (root / "a" / "empty.mp4").write_bytes(b"")
     run(root, tmp_path / "one", num_workers=1)
     run(root, tmp_path / "three", num_workers=3)
-    assert len(stored(tmp_path / "one")) == 8
+    assert len(stored(tmp_path / "one")) == 17
     assert stored(tmp_path / "one") == stored(tmp_path / "three")
 
 
@@ -189,7 +189,7 @@ def test_only_missing_shards_are_made_again(films: Film, tmp_path: Path) -> None
     assert result.num_shards_before == 2
     assert stored(tmp_path / "data") == before
     assert (frames / "000000.tar").stat().st_mtime_ns == kept
-    assert list(frames.glob(".*")) == []
+    assert list(frames.glob(".*")) == [frames / ".nv-meta"]
 
 
 @pytest.mark.parametrize(

@@ -187,9 +187,11 @@ def test_a_fault_leaves_the_shards_that_were_done(
         with pytest.raises(KeyboardInterrupt):
             run(data, tiny_codebook)
     assert sorted(path.name for path in (data / "vq.tiny").iterdir()) == [
+        "000000.idx",
         "000000.index.parquet",
         "000000.json",
         "000000.tar",
+        "000000.tar.idx",
         "codebook",
     ]
     with pytest.raises(UsageError, match="has 1 of 3 shards of column vq.tiny, tokenize has not finished"):

@@ -1,0 +1,189 @@
+"""``vfm plan``: what extraction and targets would give and take, before anything is written."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vfm.cli import options, output
+
+if TYPE_CHECKING:
+    from vfm.video2token.decoders._base import ExtractOptions
+    from vfm.video2token.estimate import Estimate, PlanEstimate
+
+_AT_LEAST_1 = click.IntRange(min=1)
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=options.PATH)
+@click.option(
+    "--fps",
+    type=click.FloatRange(0.001, 1000),
+    required=True,
+    help="Frames per second of video, at regular ticks.",
+)
+@click.option(
+    "--size",
+    "size_px",
+    type=click.IntRange(16, 4096),
+    default=128,
+    show_default=True,
+    help="Length of the frames' short side in pixels.",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=90,
+    show_default=True,
+    help="Quality of the stored JPEGs.",
+)
+@click.option(
+    "--max-frames",
+    type=_AT_LEAST_1,
+    default=36_000,
+    show_default=True,
+    help="Reject a video that gives more frames.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Reject a video that takes more seconds to decode.",
+)
+@click.option(
+    "--memory",
+    "memory_mib",
+    type=click.IntRange(min=512),
+    default=4096,
+    show_default=True,
+    help="Reject a video that takes more MiB of address space.",
+)
+@click.option(
+    "--samples-per-shard", type=_AT_LEAST_1, default=256, show_default=True, help="Videos to a shard."
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "quarantine"]),
+    default="error",
+    show_default=True,
+    help="What to do about a list that names missing files.",
+)
+@click.option(
+    "--target",
+    "specs",
+    multiple=True,
+    metavar="KIND:ARGUMENT",
+    help="A target to compute of the sample, as in `vfm tokenize`; may be given several times.",
+)
+@click.option("--crop", "crop_px", type=_AT_LEAST_1, metavar="PX", help="Crop of the targets.")
+@click.option("--weights", metavar="PATH", help="Weights of the targets that bring none.")
+@click.option("--device", default="cpu", show_default=True, help="Where to compute targets, such as cuda.")
+@click.option(
+    "--sample",
+    "num_sampled",
+    type=_AT_LEAST_1,
+    default=32,
+    show_default=True,
+    help="Sources to extract for the measurement.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the choice of the sample.",
+)
+@click.option(
+    "--out", type=options.PATH, metavar="DATA", help="Where the dataset would be: tells how much is free."
+)
+@options.workers("decode videos")
+@options.as_json()
+def command(sources: tuple[Path, ...], **given: Any) -> int:
+    """Tell hours, frames, bytes and time of a job from a sample of its videos, before anything is written.
+
+    SOURCES are as in `vfm extract`. A sample of them, the largest for a quarter and the rest at random, is
+    really extracted in a temporary folder that is removed, and the figures for all follow from it with
+    intervals of 95 %. The exit code is 1 when no video of the sample could be decoded.
+
+    \b
+    Examples:
+      vfm plan videos/ --fps 2
+      vfm plan labels.csv --fps 2 --size 256 --target vq:codebooks/mine --out data/mine
+      vfm plan videos/ --fps 2 --sample 200 --json | jq .columns
+    """
+    from vfm.video2token.estimate import EstimateOptions, estimate
+    from vfm.video2token.sources import list_sources
+    from vfm.video2token.targets._base import TargetOptions
+
+    result = estimate(
+        list_sources(sources, missing=given["missing"]),
+        _extract_options(given),
+        EstimateOptions(
+            output=given["out"],
+            **{name: given[name] for name in ("num_sampled", "seed", "samples_per_shard", "num_workers")},
+        ),
+        specs=given["specs"],
+        target_options=TargetOptions(**{name: given[name] for name in ("crop_px", "weights", "device")}),
+        progress=output.make_progress(),
+    )
+    if given["as_json"]:
+        output.show_json(asdict(result))
+    else:
+        output.show("\n".join(_lines(result)))
+    return 1 if result.num_rejected == result.num_sampled else 0
+
+
+def _extract_options(given: dict[str, Any]) -> "ExtractOptions":
+    from vfm.video2token.decoders._base import ExtractOptions
+
+    names = ("fps", "size_px", "quality", "max_frames", "timeout_s")
+    return ExtractOptions(**{name: given[name] for name in names}, memory_bytes=given["memory_mib"] << 20)
+
+
+def _lines(result: "PlanEstimate") -> list[str]:
+    """Return the estimate as text: what was measured, the figures, what is free."""
+    seen = f"{result.num_sampled} of {result.num_sources} sources sampled in {result.measured_s:.1f} s"
+    if result.num_largest and result.num_sampled < result.num_sources:
+        seen += f" (the {result.num_largest} largest, the others at random)"
+    if result.num_rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in result.rejected_by_reason.items())
+        seen += f", {result.num_rejected} rejected ({reasons})"
+    from vfm.cli.describe import size
+
+    rows = [
+        _row("video", result.video_s, _duration),
+        _row("frames", result.num_frames, lambda count: f"{count:.0f}"),
+        _row("rejected", result.rejected_share, lambda part: f"{part:.1%}"),
+    ]
+    for column in result.columns:
+        rows.append(_row(f"{column.name} size", column.size_bytes, size))
+        rows.append(_row(f"{column.name} time", column.elapsed_s, _duration, known="measured"))
+    lines = [
+        seen,
+        "",
+        output.table(("for all sources", "estimate", "95 % interval"), rows),
+        "",
+        f"{result.num_shards} shards to a column; times are for {result.num_workers} processes",
+    ]
+    if result.free_bytes is not None:
+        needed = sum(column.size_bytes.high for column in result.columns)
+        told = "enough" if needed <= result.free_bytes else f"not enough for {size(needed)}"
+        lines.append(f"{size(result.free_bytes)} are free at the output: {told}")
+    return lines
+
+
+def _row(
+    name: str, estimate: "Estimate", told: Callable[[float], str], *, known: str = "exact"
+) -> tuple[str, str, str]:
+    interval = f"{told(estimate.low)} to {told(estimate.high)}"
+    return name, told(estimate.value), known if estimate.low == estimate.high else interval
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
