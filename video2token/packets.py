@@ -119,6 +119,8 @@ def demux(
                 if packet.size:  # an empty packet would end the decoding
                     yield packet
             return
+        except IndexError:
+            return  # PyAV's, after the last packet, where streams appeared on the way
         except av.FFmpegError:
             num_failures += 1
             packets.num_errors += 1

@@ -15,21 +15,15 @@ if TYPE_CHECKING:
 _AT_LEAST_1 = click.IntRange(min=1)
 
 
-class _Rate(click.ParamType):
-    """A rate in frames per second, or ``native`` (given as 0.0)."""
-
-    name = "rate"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        return "FPS|native"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if value == "native":
-            return 0.0
-        try:
-            return click.FloatRange(0.001, 1000).convert(value, param, ctx)
-        except click.BadParameter:
-            self.fail(f"{value!r} is neither a number from 0.001 to 1000 nor `native`.", param, ctx)
+def _rate(value: str) -> float:
+    """Return a rate in frames per second, 0.0 for ``native``."""
+    if value == "native":
+        return 0.0
+    try:
+        return click.FloatRange(0.001, 1000).convert(value, None, None)
+    except click.BadParameter:
+        told = f"{value!r} is neither a number from 0.001 to 1000 nor 'native'."
+        raise click.BadParameter(told) from None
 
 
 @click.command()
@@ -37,7 +31,8 @@ class _Rate(click.ParamType):
 @click.argument("data", type=options.PATH)
 @click.option(
     "--fps",
-    type=_Rate(),
+    type=_rate,
+    metavar="FPS|native",
     help="Frames per second of video, at regular ticks; `native` keeps every frame.",
 )
 @click.option(
@@ -135,10 +130,11 @@ def command(sources: tuple[Path, ...], data: Path, **given: Any) -> int:
     from vfm.video2token.extract import extract_sources
     from vfm.video2token.sources import list_sources
 
+    wanted = _extract_options(given)
     result = extract_sources(
         list_sources(sources, missing=given["missing"]),
         data,
-        _extract_options(given),
+        wanted,
         samples_per_shard=given["samples_per_shard"],
         num_workers=given["num_workers"],
         progress=output.make_progress(),
