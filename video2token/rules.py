@@ -97,5 +97,5 @@ def copy_times(pts_s: list[float], sampler: Sampler[Any]) -> tuple[float, ...]:
 
 
 def _exact(seconds: float) -> Fraction:
-    """Return the decimal that was typed: 0.1 is 1/10."""
-    return Fraction(repr(seconds))
+    """Return the decimal that was meant, to the microsecond: 0.8 + 0.4 is 12/10."""
+    return Fraction(repr(round(seconds, 6)))

@@ -20,10 +20,12 @@ def _rate(value: str) -> float:
     if value == "native":
         return 0.0
     try:
-        return click.FloatRange(0.001, 1000).convert(value, None, None)
-    except click.BadParameter:
-        told = f"{value!r} is neither a number from 0.001 to 1000 nor 'native'."
-        raise click.BadParameter(told) from None
+        rate = float(value)
+    except ValueError:
+        rate = 0.0
+    if not 0.001 <= rate <= 1000:
+        raise click.BadParameter(f"{value!r} is neither a number from 0.001 to 1000 nor 'native'.")
+    return rate
 
 
 @click.command()

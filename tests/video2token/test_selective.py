@@ -256,11 +256,8 @@ def test_damage_that_touches_a_stored_frame_is_never_called_clean(
             video, whole = decode(damaged, fps=2.0), decode(damaged, fps=2.0, selective=False)
         except DecoderRejected:
             continue
-        assert (video.jpegs, video.pts_s, bool(video.damage)) == (
-            whole.jpegs,
-            whole.pts_s,
-            bool(whole.damage),
-        )
+        assert (video.jpegs, video.pts_s) == (whole.jpegs, whole.pts_s)
+        assert bool(video.damage) == bool(whole.damage)
         num_partial += bool(video.damage)
     assert num_partial >= 8
 
