@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vfm.shards.index import IndexRow
@@ -169,6 +169,7 @@ class _Job:
         self, pending: Sequence[int], *, num_workers: int, progress: Progress
     ) -> Iterator[tuple[int, ShardReport]]:
         num_pending = sum(len(self._plan.shard(index)) for index in pending)
+        options = replace(self._options, num_threads=max(1, num_workers // num_pending))
         with Pool(
             _HANDLER,
             num_workers=min(num_workers, num_pending),
@@ -176,7 +177,7 @@ class _Job:
             memory_bytes=self._options.memory_bytes,
         ) as pool:
             sources = (source for index in pending for source in self._plan.shard(index))
-            replies = pool.run(task_of(source, self._options) for source in sources)
+            replies = pool.run(task_of(source, options) for source in sources)
             for index in pending:
                 yield index, self._shard(index, replies=replies, progress=progress)
 

@@ -6,6 +6,7 @@ decoded whole.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import av
@@ -45,41 +46,42 @@ def wanted_frames(  # noqa: PLR0913 (what it reads, what it asks of it, and who 
     Raises:
         UnfitError: the decoder gave something else than the packets promised.
     """
-    pts = np.frombuffer(packets.pts, np.int64)
     is_due = selection.feed & shown(packets)
-    check = _Check(set(pts[is_due].tolist()))
+    check = _Check(np.sort(np.frombuffer(packets.pts, np.int64)[is_due]))
     wanted = set(wanted_pts.tolist())
-    for feed in _feed(stream, packets=packets, selection=selection):
-        for frame in _decode(context, feed, log=log):
-            check.accept(frame)
-            if frame.pts in wanted:
-                yield frame
-    check.finish()
+    log.clear()
+    try:
+        for feed in _feed(stream, packets=packets, selection=selection):
+            for frame in _decode(context, feed, log=log):
+                check.accept(frame)
+                if frame.pts in wanted:
+                    yield frame
+        check.finish()
+    finally:
+        _empty(context)
 
 
 class _Check:
     """Compares the decoder's frames with the packets that it was given."""
 
-    def __init__(self, due_pts: set[int]) -> None:
-        self._due_pts = due_pts
-        self._last_pts: int | None = None
-        self._size = (0, 0)
+    def __init__(self, due_pts: np.ndarray) -> None:
+        self._due_pts = due_pts  # ascending
+        self._num_seen = 0
+        self._size: tuple[int, int] | None = None
 
     def accept(self, frame: "VideoFrame") -> None:
         if frame.is_corrupt:
             raise UnfitError("decoding errors")
-        if frame.pts is None or frame.pts not in self._due_pts:
-            raise UnfitError("pictures that no packet promised")
-        self._due_pts.remove(frame.pts)
-        if self._last_pts is not None and frame.pts < self._last_pts:
-            raise UnfitError("times that run backwards")
+        if self._num_seen == len(self._due_pts) or frame.pts != self._due_pts[self._num_seen]:
+            raise UnfitError("pictures in another order than the packets' times")
         size = (frame.width, frame.height)
-        if self._last_pts is not None and size != self._size:
+        if self._size not in {None, size}:
             raise UnfitError("the stream changes on its way")
-        self._last_pts, self._size = frame.pts, size
+        self._num_seen += 1
+        self._size = size
 
     def finish(self) -> None:
-        if self._due_pts:
+        if self._num_seen < len(self._due_pts):
             raise UnfitError("packets without a picture")
 
 
@@ -117,3 +119,14 @@ def _decode(
         raise_memory_error(log)
         raise UnfitError("decoding errors")
     return frames
+
+
+def _empty(context: "VideoCodecContext") -> None:
+    """Give the decoder's pictures back, and let its threads come to rest before it is closed.
+
+    A thread that reports an error needs the interpreter's lock, which closing would hold while it waits.
+    """
+    with suppress(av.FFmpegError, ValueError):
+        context.decode(None)
+    with suppress(av.FFmpegError, ValueError):
+        context.flush_buffers()

@@ -6,12 +6,15 @@ group without one is passed over. Leading pictures, which precede their entry in
 before it, bring the whole group before with them.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from vfm.video2token.bitstream import UnfitError
 from vfm.video2token.packets import CLEAN, ENTRY, LAYERED, LEADING, NO_TIME, REFERENCE, SHOWN, Packets
+
+_NUM_AT_ONCE = 1 << 16  # a day of video has millions of pictures: as Python's numbers they take much memory
 
 
 class Selection(NamedTuple):
@@ -36,6 +39,12 @@ class Timeline(NamedTuple):
 
     pts: np.ndarray
     duration: np.ndarray
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Yield presentation time and duration of each picture."""
+        for start in range(0, len(self.pts), _NUM_AT_ONCE):
+            part = slice(start, start + _NUM_AT_ONCE)
+            yield from zip(self.pts[part].tolist(), self.duration[part].tolist(), strict=True)
 
 
 def timeline(packets: Packets) -> Timeline:

@@ -204,7 +204,7 @@ def test_codec_that_was_not_proved_is_decoded_whole(write: Callable[..., Path]) 
 
 def test_avi_that_stores_b_pictures_without_their_order_is_decoded_whole(write: Callable[..., Path]) -> None:
     path = write("a.avi", codec="libx264", options={"x264-params": "keyint=15:bframes=3:b-adapt=0"})
-    assert ways(path, QUERIES[:1]) == ["full: times that run backwards"]
+    assert ways(path, QUERIES[:1]) == ["full: pictures in another order than the packets' times"]
 
 
 def test_stream_that_changes_its_size_is_decoded_whole(film: Callable[..., Path]) -> None:
@@ -289,3 +289,22 @@ def test_all_real_videos_are_exact(shared: Path) -> None:
     paths = [*sorted(folder.glob("clips/*")), *sorted(folder.glob("*/videos/*.mp4"))[::7]]
     for path in paths:
         ways(path, QUERIES[:4])
+
+
+@pytest.mark.parametrize("kind", ["pyramid", "open", "intra_only"])
+def test_threads_change_nothing(write: Callable[..., Path], kind: str) -> None:
+    path = write("a.mp4", codec="libx264", options=H264[kind])
+    assert decode(path, fps=7.3, num_threads=4) == decode(path, fps=7.3)
+
+
+def test_threads_change_nothing_about_damage(write: Callable[..., Path], tmp_path: Path) -> None:
+    data = write("a.ts", codec="libx264", options={"g": "30"}).read_bytes()
+    rng = np.random.default_rng(4)
+    for _ in range(6):
+        changed = bytearray(data)
+        for at in rng.integers(2000, len(data), 20):
+            changed[at] ^= 1 << int(rng.integers(8))
+        (tmp_path / "a.ts").write_bytes(changed)
+        alone, together = (decode(tmp_path / "a.ts", fps=2.0, num_threads=count) for count in (1, 4))
+        assert alone == together
+        assert alone.decoding.startswith("full: ")

@@ -20,7 +20,7 @@ from vfm.video2token.full import FullDecoding
 from vfm.video2token.harvest import Harvest
 from vfm.video2token.packets import Packets, demux, read_packets
 from vfm.video2token.rules import Rule
-from vfm.video2token.sampling import TooManyFramesError
+from vfm.video2token.sampling import Shown, TooManyFramesError
 from vfm.video2token.selective import wanted_frames
 from vfm.video2token.sniff import FileFacts, look_at
 from vfm.video2token.wanted import select, timeline
@@ -98,20 +98,29 @@ class _Video:
             start_s=start_s,
             end_s=end_s,
         )
-        try:
-            return self._selective(opened, packets=packets, rule=rule)
-        except UnfitError as error:
-            why = f"full: {error}" if options.selective else "full"
-            opened = opened if packets.unfit and packets.held is not None else self._open()
-            return self._full(opened, packets=packets, rule=rule, decoding=why)
+        why = ""
+        for num_threads in sorted({1, options.num_threads}, reverse=True):
+            # What threads cannot do, by errors or by their memory, one alone decides: always the same.
+            try:
+                return self._selective(opened, packets=packets, rule=rule, num_threads=num_threads)
+            except UnfitError as error:
+                why = f"full: {error}" if options.selective else "full"
+            except MemoryError:
+                if num_threads == 1:
+                    raise
+            if packets.unfit and packets.held is not None:
+                break  # nothing was decoded yet
+            opened = self._open()
+        return self._full(opened, packets=packets, rule=rule, decoding=why)
 
-    def _selective(self, opened: _Opened, *, packets: Packets, rule: Rule) -> Harvest:
+    def _selective(self, opened: _Opened, *, packets: Packets, rule: Rule, num_threads: int) -> Harvest:
         if opened.stream.frames > packets.num_counted:
             packets.unfit = packets.unfit or "the container promises more packets than it has"
         line = timeline(packets)
-        times = list(zip(line.pts.tolist(), line.duration.tolist(), strict=True))
-        sampler = rule.sampler(times)
-        ticks = [shown for pts, duration in times for shown in sampler.push(pts, pts=pts, duration=duration)]
+        sampler = rule.sampler(line.pairs())
+        ticks: list[Shown[int]] = []
+        for pts, duration in line.pairs():
+            ticks += sampler.push(pts, pts=pts, duration=duration)
         ticks += sampler.finish()
         wanted_pts = np.unique(np.array([shown.pts for shown in ticks], np.int64))
         selection = select(packets, wanted_pts=wanted_pts, watch_end=rule.end_s is None)
@@ -120,6 +129,9 @@ class _Video:
             raise UnfitError(packets.unfit)
         if packets.held is None:
             opened = self._open()
+        if num_threads > 1:
+            opened.stream.codec_context.thread_type = "FRAME"
+            opened.stream.codec_context.thread_count = num_threads
         harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding="selective")
         frames = wanted_frames(
             self._stream_of(opened, packets=packets),
@@ -131,7 +143,8 @@ class _Video:
         )
         shown_at = {pts: list(group) for pts, group in groupby(ticks, key=lambda shown: shown.pts)}
         for frame in frames:
-            harvest.keep([shown._replace(frame=frame) for shown in shown_at[frame.pts]])
+            assert frame.pts is not None, "checked by wanted_frames"
+            harvest.keep([Shown(shown.pts, frame, shown.tick_s) for shown in shown_at[frame.pts]])
         harvest.finish(sampler)
         return harvest
 
