@@ -3,9 +3,9 @@
     python benchmarks/extract.py VIDEOS [--fps 2] [--size 128] [--rounds 5] [--seconds 20] [--made FROM]
 
 VIDEOS are files or folders. Everybody gives JPEGs of one size at the same ticks, made by the same encoder
-with the same quality, on one core with one thread; rounds take turns, the median counts. ``ratio`` is the time
-of the fastest peer over ours. ``--made`` names a video whose first ``--seconds`` are encoded again by x264
-(medium and veryfast, keyframes every 2 and 5 s), x265 and VP9, to be measured too.
+with the same quality, on one core with one thread; rounds take turns, the median counts. ``ratio`` is the
+time of the fastest peer over ours. ``--made`` names a video whose first ``--seconds`` are encoded again by
+x264 (medium and veryfast, keyframes every 2 and 5 s), x265 and VP9, to be measured too.
 
 The second table takes the whole job apart: decoding alone, with scaling and JPEG, and the job with its tars.
 """

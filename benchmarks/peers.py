@@ -15,6 +15,9 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+# As vfm scales, where a peer lets one choose: the same frames, and not a cheaper kind.
+_SCALING = "bicubic+accurate_rnd+full_chroma_int"
+
 Frames = Iterator[np.ndarray]
 Peer = Callable[[Path, Sequence[float], tuple[int, int], float], Frames]
 
@@ -22,7 +25,7 @@ Peer = Callable[[Path, Sequence[float], tuple[int, int], float], Frames]
 def ffmpeg_command(path: Path, times_s: Sequence[float], size: tuple[int, int], fps: float) -> Frames:
     """``-vf fps,scale`` to a pipe; rounding up gives the frame that is shown at each tick."""
     width, height = size
-    chain = f"fps=fps={fps}:round=up,scale={width}:{height}:flags=bicubic"
+    chain = f"fps=fps={fps}:round=up,scale={width}:{height}:flags={_SCALING}"
     done = subprocess.run(
         [*_ffmpeg(), "-i", f"file:{path}", "-map", "0:V:0", "-vf", chain, "-fps_mode", "passthrough",
          "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
@@ -36,7 +39,7 @@ def temporary_files(path: Path, times_s: Sequence[float], size: tuple[int, int],
     import simplejpeg  # type: ignore[import-untyped]
 
     width, height = size
-    chain = f"fps=fps={fps}:round=up,scale={width}:{height}:flags=bicubic"
+    chain = f"fps=fps={fps}:round=up,scale={width}:{height}:flags={_SCALING}"
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "input.mp4"
         shutil.copyfile(path, copy)
@@ -137,5 +140,5 @@ def _ffmpeg() -> list[str]:
 
 def _rgb(frame: av.VideoFrame, size: tuple[int, int], *, scaler: VideoReformatter) -> np.ndarray:
     width, height = size
-    kind = Interpolation.BICUBIC
+    kind = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     return scaler.reformat(frame, width, height, format="rgb24", interpolation=kind, threads=1).to_ndarray()
