@@ -85,7 +85,7 @@ class Harvest:
             "Times that the clock starts anew": decoding.num_restarts,
         }
         self._damage += [f"{what}: {count}." for what, count in counts.items() if count]
-        if promised > num_packets:
+        if self._packets.is_whole and promised > num_packets:
             self._damage.append(f"The container promises {promised} packets and has {num_packets}.")
 
     def finish(self, sampler: Sampler[Any]) -> None:
@@ -100,6 +100,8 @@ class Harvest:
         if sampler.is_done and NO_TIME not in self._packets.pts:
             clock = _clock_of(self._packets, time_base=self._rule.time_base)
         self._duration_s = float((clock.end_pts - clock.first_pts) * self._rule.time_base)
+        if not self._packets.is_whole:
+            self._duration_s = self._told_duration_s() or self._duration_s
         self._end_s = float(clock.end_pts * self._rule.time_base)
         step_s = sampler.step_s
         self._last_s = self._typical_s() if step_s is None else float(step_s)
@@ -134,6 +136,12 @@ class Harvest:
             copy_times_s=self._copy_times_s,
         )
 
+    def _told_duration_s(self) -> float:
+        """Return the container's duration, where the packets were not read to their end; 0 when unknown."""
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self._rule.time_base)
+        return (self._container.duration or 0) / 1_000_000
+
     def _typical_s(self) -> float:
         rate = self._stream.average_rate
         return float(1 / rate) if rate else 0.04
@@ -142,6 +150,8 @@ class Harvest:
         """Whether the container gives a duration that its packets are far from."""
         stream, container = self._stream, self._container
         if NO_TIME in self._packets.pts or "joined" in self._flags:  # FFmpeg's own guess
+            return False
+        if not self._packets.is_whole:
             return False
         if self._told_s is not None and container.duration is not None:
             tracks_s = [

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
@@ -38,6 +39,7 @@ class Packets:
         num_errors: packets read with errors.
         corrupt_at: places of packets that the container marks as corrupt.
         num_counted: packets as the container counts them.
+        is_whole: read to the end, not only as far as a segment reaches.
     """
 
     pts: "array[int]" = field(default_factory=lambda: array("q"))
@@ -50,6 +52,7 @@ class Packets:
     num_errors: int = 0
     corrupt_at: list[int] = field(default_factory=list)
     num_counted: int = 0
+    is_whole: bool = True
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -68,14 +71,22 @@ class Packets:
 ENTRY, CLEAN, LEADING, REFERENCE, SHOWN, LAYERED = (1 << bit for bit in range(6))
 
 
-def read_packets(container: "InputContainer", stream: "VideoStream", *, log: Log, select: bool) -> Packets:
-    """Read all packets of a stream.
+def read_packets(
+    container: "InputContainer",
+    stream: "VideoStream",
+    *,
+    log: Log,
+    select: bool,
+    end_s: float | None = None,
+) -> Packets:
+    """Read the packets of a stream.
 
     Args:
         container: just opened.
         stream: the only one that is not discarded.
         log: hears libav.
         select: whether to look into the packets, to decode only some of them.
+        end_s: where the segment ends that is wanted, seconds from the first frame; None: read all.
     """
     packets = Packets()
     context = stream.codec_context
@@ -85,6 +96,7 @@ def read_packets(container: "InputContainer", stream: "VideoStream", *, log: Log
     if read is None:
         packets.unfit = f"{codec} is always decoded whole" if select else "it was asked for"
     known: set[bytes] = set()
+    is_behind = _Behind(end_s, time_base=stream.time_base)
     held_bytes = 0
     for packet in demux(container, stream, packets=packets, log=log):
         _note(packets, packet)
@@ -100,7 +112,30 @@ def read_packets(container: "InputContainer", stream: "VideoStream", *, log: Log
             held_bytes += packet.size + _PACKET_COST_BYTES
             if held_bytes > _MAX_HELD_BYTES:
                 packets.held = None
+        if is_behind(packet):
+            packets.is_whole = False
+            break
     return packets
+
+
+class _Behind:
+    """Tells when all packets that a segment needs are read."""
+
+    _MARGIN_S = 1  # frames before the first packet's time, and a last frame's duration
+    _MIN_IN_A_ROW = 16  # one time that is wrong must not cut the segment
+
+    def __init__(self, end_s: float | None, *, time_base: Fraction | None) -> None:
+        self._end = None if end_s is None or not time_base else (end_s + self._MARGIN_S) / time_base
+        self._first_pts: int | None = None
+        self._num_in_a_row = 0
+
+    def __call__(self, packet: "Packet[VideoStream]") -> bool:
+        """Take the next packet; no packet behind it is shown earlier than it is decoded."""
+        if self._end is None or packet.dts is None or packet.pts is None:
+            return False
+        self._first_pts = packet.pts if self._first_pts is None else self._first_pts
+        self._num_in_a_row = self._num_in_a_row + 1 if packet.dts - self._first_pts > self._end else 0
+        return self._num_in_a_row >= self._MIN_IN_A_ROW
 
 
 def demux(

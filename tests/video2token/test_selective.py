@@ -1,10 +1,12 @@
 """Selective decoding gives what full decoding gives, byte for byte, or decodes all and says why."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import av
 import numpy as np
@@ -308,3 +310,25 @@ def test_threads_change_nothing_about_damage(write: Callable[..., Path], tmp_pat
         alone, together = (decode(tmp_path / "a.ts", fps=2.0, num_threads=count) for count in (1, 4))
         assert alone == together
         assert alone.decoding.startswith("full: ")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_segment_of_a_long_video_is_read_no_further_than_it_reaches(
+    write: Callable[..., Path], name: str
+) -> None:
+    path = write(name, codec="libx264", options={"g": "30"}, num_frames=150)
+    query = {"fps": 5.0, "start_s": 0.5, "end_s": 1.1}
+    assert ways(path, [query, {**query, "fps": None, "sampling": "native"}]) == ["selective"] * 2
+    part = decode(path, **query)
+    assert [time - part.pts_s[0] for time in part.pts_s] == pytest.approx([0, 0.2, 0.4], abs=0.001)
+    assert part.source_duration_s == pytest.approx(6.0, abs=0.05)
+    read = Counter[str]()
+    original = packets_module._note
+
+    def count(*args: Any) -> None:
+        read["packets"] += 1
+        original(*args)
+
+    with mock.patch.object(packets_module, "_note", count):
+        decode(path, **query)
+    assert read["packets"] < 100

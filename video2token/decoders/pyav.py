@@ -90,7 +90,9 @@ class _Video:
     def harvest(self, options: ExtractOptions, *, start_s: float | None, end_s: float | None) -> Harvest:
         """Return the wanted frames: decoded selectively if that is exact, else from all packets."""
         opened = self._open()
-        packets = read_packets(opened.container, opened.stream, log=self._log, select=options.selective)
+        packets = read_packets(
+            opened.container, opened.stream, log=self._log, select=options.selective, end_s=end_s
+        )
         rule = Rule(
             options=options,
             time_base=opened.stream.time_base or choose_stream(opened.container)[1],
@@ -114,7 +116,7 @@ class _Video:
         return self._full(opened, packets=packets, rule=rule, decoding=why)
 
     def _selective(self, opened: _Opened, *, packets: Packets, rule: Rule, num_threads: int) -> Harvest:
-        if opened.stream.frames > packets.num_counted:
+        if packets.is_whole and opened.stream.frames > packets.num_counted:
             packets.unfit = packets.unfit or "the container promises more packets than it has"
         line = timeline(packets)
         sampler = rule.sampler(line.pairs())
