@@ -36,7 +36,7 @@ def listening() -> Iterator[Log]:
     av.logging.set_level(av.logging.ERROR)
     av.logging.set_skip_repeated(False)
     try:
-        with av.logging.Capture() as log:
+        with av.logging.Capture(local=False) as log:  # of the decoder's threads too
             yield log
     finally:
         av.logging.set_level(level)

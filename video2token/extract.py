@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vfm.shards.foreign import finish_column
@@ -204,13 +204,14 @@ class _Job:
             for source in self._plan.shard(index)
             if index not in retried or retried[index].is_open(source.key)
         ]
+        options = replace(self._options, num_threads=max(1, num_workers // len(keys)))
         with Pool(
             _HANDLER,
             num_workers=min(num_workers, len(keys)),
             timeout_s=self._options.timeout_s,
             memory_bytes=self._options.memory_bytes,
         ) as pool:
-            replies = pool.run(task_of(self._now[key], self._options) for key in keys)
+            replies = pool.run(task_of(self._now[key], options) for key in keys)
             for index in pending:
                 kept = retried.get(index)
                 yield index, self._shard(index, kept=kept, replies=replies, progress=progress)

@@ -1,3 +1,5 @@
+import io
+import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -9,12 +11,14 @@ from media import BLUE, RED, draw, number_in
 
 from vfm.shards import jpeg
 from vfm.shards.errors import UsageError
+from vfm.shards.plan import Source
 from vfm.video2token import decoders
 from vfm.video2token.container import raise_memory_error
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
 from vfm.video2token.scaling import scale
 from vfm.video2token.sniff import FileFacts
+from vfm.video2token.worker import extract_one, task_of
 
 Film = Callable[..., Path]
 
@@ -162,7 +166,7 @@ def test_frames_keep_one_size_where_the_stream_changes_its_own(film: Film) -> No
     video = decode(joined)
     assert [frame.shape for frame in frames(video)] == [(48, 64, 3)] * 4
     assert numbers(video)[2:] == [25, 37]
-    assert any("clock starts anew: 1" in told for told in video.damage)
+    assert (video.damage, video.flags) == ((), ("joined", "size_change"))
 
 
 @pytest.mark.parametrize("size", [(2, 2), (64, 48), (66, 200)])
@@ -278,6 +282,13 @@ def test_log_level_is_left_as_it_was(film: Film) -> None:
         ({"max_frames": 0}, "max_frames cannot be 0"),
         ({"timeout_s": 0.0}, "timeout_s cannot be 0.0"),
         ({"memory_bytes": 1}, "512 MiB or more"),
+        ({"sampling": "random"}, "sampling cannot be random: use one of grid, native"),
+        ({"sampling": "native"}, "fps cannot be 2.0: use none with the rule native"),
+        ({"fps": None}, "fps cannot be None"),
+        ({"num_frames": 3}, "num_frames cannot be 3: use none with the rule grid"),
+        ({"fps": None, "sampling": "uniform"}, "num_frames cannot be None: use 1 to max_frames"),
+        ({"fps": None, "sampling": "uniform", "num_frames": 36_001}, "num_frames cannot be 36001"),
+        ({"num_threads": 0}, "num_threads cannot be 0"),
         ({"decoder": "vlc"}, "decoder cannot be vlc: use one of pyav"),
     ],
 )
@@ -301,3 +312,83 @@ def test_real_clips_agree_with_a_plain_loop(shared: Path) -> None:
     expected = [max(time for time in pts if time <= pts[0] + k / 2 + 1e-6) for k in range(len(video.pts_s))]
     assert video.pts_s == pytest.approx(expected, abs=1e-6)
     assert len(video.pts_s) == 27
+
+
+def test_segment_is_cut_out(film: Film) -> None:
+    # ticks at 0.5, 1.0 and 1.5 s
+    part = pyav.decode(str(film()), ExtractOptions(fps=2.0, size_px=48), start_s=0.5, end_s=1.6)
+    assert numbers(part) == [12, 25, 37]
+    assert part.pts_s == pytest.approx((0.48, 1.0, 1.48))
+    assert part.copy_times_s == pytest.approx((0, 0.52, 1.0))
+    assert part.source_duration_s == pytest.approx(2.0)
+    assert part.last_s == 0.5
+
+
+def test_segment_counts_from_the_first_frame(film: Film) -> None:
+    path = film("a.mkv", num_frames=25, pts=[175 + i for i in range(25)])
+    part = pyav.decode(str(path), ExtractOptions(fps=5.0, size_px=48), start_s=0.2, end_s=0.6)
+    assert numbers(part) == [5, 10]
+    assert part.pts_s == pytest.approx((7.2, 7.4))
+
+
+@pytest.mark.parametrize("selective", [True, False])
+@pytest.mark.parametrize(
+    "rule", [{"fps": 2.0}, {"sampling": "native"}, {"sampling": "uniform", "num_frames": 2}]
+)
+def test_segment_behind_the_end_is_rejected(film: Film, rule: dict[str, object], selective: bool) -> None:
+    options = ExtractOptions(size_px=48, selective=selective, **rule)  # type: ignore[arg-type]
+    with pytest.raises(
+        DecoderRejected, match=r"no frame from 7\.0 s to its end: its video is 2 s long"
+    ) as caught:
+        pyav.decode(str(film()), options, start_s=7.0)
+    assert caught.value.reason == "empty_segment"
+
+
+def test_worker_stores_the_segment_and_its_times(film: Film) -> None:
+    source = Source(
+        key="a", identity="a.mp4", path=str(film()), size_bytes=-1, mtime_ns=0, start_s=0.5, end_s=1.6
+    )
+    head, video = extract_one(task_of(source, ExtractOptions(fps=2.0, size_px=48)))
+    meta = json.loads(head["meta"])
+    assert (meta["start_s"], meta["end_s"], meta["num_frames"]) == (0.5, 1.6, 3)
+    with av.open(io.BytesIO(video)) as container:
+        shown = [frame.time for frame in container.decode(video=0)]
+    assert shown == pytest.approx([0, 0.52, 1.0], abs=1e-4)
+
+
+@pytest.mark.parametrize("factor", [10, 1000])
+def test_duration_that_lies_is_flagged(film: Film, factor: int) -> None:
+    path = film()
+    assert decode(path).flags == ()
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mvhd") + 20
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4]) * factor).to_bytes(4)
+    path.write_bytes(data)
+    video = decode(path)
+    assert (video.flags, video.damage) == (("duration_lies",), ())
+    assert video.source_duration_s == pytest.approx(2.0)
+
+
+def test_every_frame_and_a_number_of_frames(film: Film) -> None:
+    assert numbers(decode(film(), fps=None, sampling="native")) == list(range(50))
+    assert numbers(decode(film(), fps=None, sampling="uniform", num_frames=4)) == [6, 18, 31, 43]
+    assert numbers(decode(film(num_frames=2), fps=None, sampling="uniform", num_frames=4)) == [0, 0, 1, 1]
+    assert reason_for(film(), fps=None, sampling="native", max_frames=49) == "too_long"
+
+
+@pytest.mark.needs("shared")
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("b19_resolution_change.ts", ("joined", "size_change")),
+        ("c08_duration_lies.mp4", ("duration_lies",)),
+        ("c13_start_7s.mkv", ()),
+        ("c11_live_webm_no_duration.webm", ()),
+        ("c05_1000fps.mp4", ()),
+        ("r05_discard_first_keyframe.mp4", ()),
+    ],
+)
+def test_odd_videos_are_sound_and_flagged(shared: Path, name: str, flags: tuple[str, ...]) -> None:
+    video = decode(shared / "badvideos" / "files" / name)
+    assert (video.damage, video.flags) == ((), flags)
+    assert len({frame.shape for frame in frames(video)}) == 1

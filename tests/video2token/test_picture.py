@@ -227,7 +227,7 @@ EXPECTED = {
     "d13_alpha.webm": ((170, 128), 0, ("alpha",)),
     "d14_interlaced.mp4": ((170, 128), 0, ("interlaced",)),
     "d16_all_black.mp4": ((170, 128), 0, ()),
-    "b19_resolution_change.ts": ((170, 128), 0, ("size_change",)),
+    "b19_resolution_change.ts": ((170, 128), 0, ("joined", "size_change")),
 }
 
 
