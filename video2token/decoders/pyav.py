@@ -126,15 +126,13 @@ class _Video:
         ticks += sampler.finish()
         wanted_pts = np.unique(np.array([shown.pts for shown in ticks], np.int64))
         selection = select(packets, wanted_pts=wanted_pts, watch_end=rule.end_s is None)
-        if selection.feed.all():
-            packets.unfit = "every packet is needed"
-            raise UnfitError(packets.unfit)
+        decoding = "full: every packet is needed" if selection.feed.all() else "selective"
         if packets.held is None:
             opened = self._open()
         if num_threads > 1:
             opened.stream.codec_context.thread_type = "FRAME"
             opened.stream.codec_context.thread_count = num_threads
-        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding="selective")
+        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding=decoding)
         frames = wanted_frames(
             self._stream_of(opened, packets=packets),
             opened.stream.codec_context,
