@@ -112,11 +112,11 @@ def _av1(data: bytes) -> PacketFacts:
         at += size
     if sequence and sequence[0] >> 3 & 3:
         raise UnfitError("a still picture")
+    if frame is None:
+        raise UnfitError("packets without a picture")
     # show_existing_frame 0, frame_type 0 (key), show_frame 1
-    is_entry = bool(sequence) and frame is not None and frame >> 4 == 1
-    return PacketFacts(
-        is_entry=is_entry, is_shown=frame is not None, parameters=(sequence,) if sequence else ()
-    )
+    is_entry = bool(sequence) and frame >> 4 == 1
+    return PacketFacts(is_entry=is_entry, parameters=(sequence,) if sequence else ())
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:

@@ -99,8 +99,9 @@ class Sampler(Generic[Frame]):
         else:
             self._longest_gap = max(self._longest_gap, pts - self._shown.pts)
         before, self._shown, self._own_duration = self._shown, Shown(pts, frame), duration
-        self.is_done = self._is_over(pts)
-        return self._count([] if before is None else self._until(before, self._shown))
+        if self._end is not None:
+            self.is_done |= self._is_over(pts)
+        return [] if before is None else self._count(self._until(before, self._shown))
 
     def finish(self) -> list[Shown[Frame]]:
         """Return the frames left at the video's end."""

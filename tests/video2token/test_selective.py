@@ -1,5 +1,6 @@
 """Selective decoding gives what full decoding gives, byte for byte, or decodes all and says why."""
 
+import io
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -264,13 +265,16 @@ def test_damage_that_touches_a_stored_frame_is_never_called_clean(
     assert num_partial >= 8
 
 
-@pytest.mark.parametrize("name", ["a.ts", "a.mkv"])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.ts", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4"), ("a.mpg", "mpeg1video")],
+)
 def test_cut_at_any_place_is_never_called_clean_alone(
-    write: Callable[..., Path], tmp_path: Path, name: str
+    write: Callable[..., Path], tmp_path: Path, name: str, codec: str
 ) -> None:
-    data = write(name, codec="libx264", options={"g": "30"}).read_bytes()
+    data = write(name, codec=codec, options={"g": "30"}).read_bytes()
     cut = tmp_path / name
-    for share in (0.3, 0.45, 0.62, 0.77, 0.9):
+    for share in (0.3, 0.41, 0.45, 0.53, 0.62, 0.77, 0.83, 0.9, 0.96):
         cut.write_bytes(data[: int(len(data) * share)])
         video, whole = decode(cut, fps=2.0), decode(cut, fps=2.0, selective=False)
         assert (video.jpegs, bool(video.damage)) == (whole.jpegs, bool(whole.damage))
@@ -332,3 +336,16 @@ def test_segment_of_a_long_video_is_read_no_further_than_it_reaches(
     with mock.patch.object(packets_module, "_note", count):
         decode(path, **query)
     assert read["packets"] < 100
+
+
+def test_tail_of_zeros_is_seen_without_decoding_it(write: Callable[..., Path], tmp_path: Path) -> None:
+    # as a download leaves it that sets the size of the file first
+    for name, codec in (("a.mp4", "libx264"), ("a.webm", "libvpx-vp9"), ("b.mp4", "mpeg4")):
+        data = bytearray(write(name, codec=codec, options={"g": "25"}).read_bytes())
+        with av.open(io.BytesIO(bytes(data))) as container:
+            last = [packet for packet in container.demux(video=0) if packet.size][-1]
+        data[last.pos : last.pos + last.size] = bytes(last.size)
+        (tmp_path / name).write_bytes(data)
+        video, whole = (decode(tmp_path / name, fps=1.0, selective=choice) for choice in (True, False))
+        assert (video.jpegs, video.damage) == (whole.jpegs, whole.damage)
+        assert video.decoding.startswith("full: ")

@@ -127,16 +127,16 @@ class _Video:
             ticks += sampler.push(pts, pts=pts, duration=duration)
         ticks += sampler.finish()
         wanted_pts = np.unique(np.array([shown.pts for shown in ticks], np.int64))
-        selection = select(packets, wanted_pts=wanted_pts, watch_end=rule.end_s is None)
-        if selection.feed.all():
-            packets.unfit = "every packet is needed"
-            raise UnfitError(packets.unfit)
+        selection = select(
+            packets, wanted_pts=wanted_pts, watch_end=packets.is_whole and not _tells_cuts(opened)
+        )
+        decoding = "full: every packet is needed" if selection.feed.all() else "selective"
         if packets.held is None:
             opened = self._open()
         if num_threads > 1:
             opened.stream.codec_context.thread_type = "FRAME"
             opened.stream.codec_context.thread_count = num_threads
-        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding="selective")
+        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding=decoding)
         frames = wanted_frames(
             self._stream_of(opened, packets=packets),
             opened.stream.codec_context,
@@ -191,6 +191,11 @@ class _Video:
         if packets.held is not None:
             return packets.held
         return demux(opened.container, opened.stream, packets=Packets(), log=self._log)
+
+
+def _tells_cuts(opened: _Opened) -> bool:
+    """Return whether the container itself tells when the file was cut: by a count, or by its structure."""
+    return opened.stream.frames > 0 or "matroska" in opened.container.format.name
 
 
 def _origin(opened: _Opened) -> int:
