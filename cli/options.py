@@ -25,6 +25,17 @@ def workers(what: str) -> Decorator:
     )
 
 
+def decoder() -> Decorator:
+    """Return ``--decoder``, whose names are the files of the decoders' folder."""
+    return click.option(
+        "--decoder",
+        type=click.Choice(decoder_names()),
+        default="pyav",
+        show_default=True,
+        help="What decodes; `vfm doctor` shows which work here.",
+    )
+
+
 def threads() -> Decorator:
     """Return ``--threads``."""
     return click.option(
@@ -41,6 +52,13 @@ def as_json() -> Decorator:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."
     )
+
+
+def decoder_names() -> list[str]:
+    """Return the names of the decoders that ship with vfm; imports none of them."""
+    from vfm.video2token import decoders
+
+    return decoders.names()
 
 
 def num_usable_cores() -> int:

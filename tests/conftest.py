@@ -51,7 +51,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _is_there(need: str) -> bool:
     """Return whether a need is met: the shared folder, or a library of that name."""
-    return SHARED.is_dir() if need == "shared" else importlib.util.find_spec(need) is not None
+    if need == "shared":
+        return SHARED.is_dir()
+    try:
+        return importlib.util.find_spec(need) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The ffmpeg command: where it is, which version it has, and how it is run so that nothing it does can hurt."""
+"""The ffmpeg command: where it is, which version it has, and how it runs so that it can do no harm."""
 
 import ctypes
 import os
@@ -19,10 +19,11 @@ VARIABLE = "VFM_FFMPEG"
 MIN_VERSION = (5, 1)  # the first with -fps_mode
 _VERSION = re.compile(r"^ffmpeg version \D?(\d+)\.(\d+)\S*")
 _GIT_BUILD = re.compile(r"^ffmpeg version (N-\S+|\d{4}-\S+|git\S*)")
+_DECODERS = re.compile(r"^ V\S+ +(h264|hevc|vp9|av1|libdav1d|mpeg4|mjpeg) ", re.MULTILINE)
 _LOOK_LIMIT_S = 20.0
 _HEAD_BYTES = 1 << 14
 _PR_SET_PDEATHSIG = 1
-_REMEDY = f"install it, run `pip install imageio-ffmpeg`, or name one in {VARIABLE}"
+_REMEDY = f"install ffmpeg 5.1 or newer, run `pip install 'vfm[ffmpeg]'`, or name one in {VARIABLE}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,28 +41,36 @@ class Ffmpeg:
     number: tuple[int, int]
 
 
-def find_ffmpeg() -> Ffmpeg:
-    """Return the ffmpeg command: the one in VFM_FFMPEG, else on the PATH, else in imageio-ffmpeg.
+def locate_ffmpeg() -> str:
+    """Return where the ffmpeg command is: the one in VFM_FFMPEG, else on the PATH, else in imageio-ffmpeg.
 
     Raises:
-        MachineError: there is none, it does not run, it is too old, or it decodes no video.
+        MachineError: there is none.
     """
     path = os.environ.get(VARIABLE) or shutil.which("ffmpeg") or _of_imageio()
     if path is None:
         raise MachineError(f"There is no ffmpeg command here: {_REMEDY}.")
+    return path
+
+
+def find_ffmpeg() -> Ffmpeg:
+    """Return the ffmpeg command, once it has shown that it can be used.
+
+    Raises:
+        MachineError: there is none, it does not run, it is too old, or it decodes no video.
+    """
+    path = locate_ffmpeg()
     found = _identified(path, _output_of(path, "-version"))
     if found.number < MIN_VERSION:
-        raise MachineError(
-            f"{path} is ffmpeg {found.version} and vfm needs {'.'.join(map(str, MIN_VERSION))} or newer: {_REMEDY}."
-        )
-    if not re.search(r"^ V\S+ +(h264|hevc|vp9|av1|libdav1d|mpeg4|mjpeg) ", _output_of(path, "-decoders"), re.M):
+        raise MachineError(f"{path} is ffmpeg {found.version}, which is too old: {_REMEDY}.")
+    if not _DECODERS.search(_output_of(path, "-decoders")):
         raise MachineError(f"{path} was built without video decoders: {_REMEDY}.")
     return found
 
 
 def _of_imageio() -> str | None:
     try:
-        import imageio_ffmpeg  # type: ignore[import-untyped]  # it ships no types
+        import imageio_ffmpeg
 
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError):
@@ -78,9 +87,7 @@ def _output_of(path: str, argument: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise MachineError(
-            f"{path} {argument} gave no answer in {_LOOK_LIMIT_S:g} s: {_REMEDY}."
-        ) from None
+        raise MachineError(f"{path} {argument} gave no answer in {_LOOK_LIMIT_S:g} s: {_REMEDY}.") from None
     except OSError as error:
         raise MachineError(f"{path} cannot be run ({error.strerror}): {_REMEDY}.") from None
     if done.returncode:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+# AVI has no presentation times, only places at a constant rate; each reader derives times of its own.
+_TIMELESS = {"avi"}
 _MAX_DISORDER = 8  # frames; a decoding time further back is a clock that starts anew
 
 
@@ -40,10 +42,12 @@ class FrameTimes:
     Attributes:
         pts: strictly increasing, in units of the stream's time base.
         durations: how long each says it is shown, in the same units; 0 when it does not say.
+        is_counted: whether a decoder may give its frames other times, so that only their order tells them.
     """
 
     pts: tuple[int, ...]
     durations: tuple[int, ...]
+    is_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +98,7 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
         return Outline(
             look=Look(first, stream=stream, size_px=size_px),
             first=first,
-            times=_times(packets),
+            times=_times(packets, is_counted=container.format.name in _TIMELESS),
             has_one_clock=_has_one_clock(packets, stream=stream, time_base=time_base),
             stream_index=stream.index,
             time_base=time_base,
@@ -133,14 +137,18 @@ def _first_frame(stream: "VideoStream", packet: Any) -> "VideoFrame | None":
         return None
 
 
-def _times(packets: list[_Packet]) -> FrameTimes | None:
+def _times(packets: list[_Packet], *, is_counted: bool) -> FrameTimes | None:
     """Return the times that the packets promise, or None when one has none or two have the same."""
     begin = next((index for index, packet in enumerate(packets) if packet.is_keyframe), 0)
     shown = [packet for packet in packets[begin:] if not packet.is_discard]
     timed = sorted((packet.pts, packet.duration) for packet in shown if packet.pts is not None)
     if not timed or len({pts for pts, _ in timed}) < len(shown):
         return None
-    return FrameTimes(pts=tuple(pts for pts, _ in timed), durations=tuple(length for _, length in timed))
+    return FrameTimes(
+        pts=tuple(pts for pts, _ in timed),
+        durations=tuple(length for _, length in timed),
+        is_counted=is_counted,
+    )
 
 
 def _has_one_clock(packets: list[_Packet], *, stream: "VideoStream", time_base: Fraction) -> bool:

@@ -39,6 +39,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
     show_default=True,
     help="Quality of the stored JPEGs.",
 )
+@options.decoder()
 @click.option(
     "--max-frames",
     type=_AT_LEAST_1,
@@ -97,6 +98,7 @@ def command(sources: tuple[Path, ...], data: Path, **given: Any) -> int:
       vfm extract videos/ data/mine --fps 2
       vfm extract labels.csv data/mine --fps 2 --size 256 --workers 8
       vfm extract cam1/ cam2/ extra.mp4 data/mine --fps 0.5 --allow-rejects 10 --json
+      vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
     from vfm.video2token.extract import extract_sources
     from vfm.video2token.sources import list_sources
@@ -118,7 +120,7 @@ def command(sources: tuple[Path, ...], data: Path, **given: Any) -> int:
 def _extract_options(given: dict[str, Any]) -> "ExtractOptions":
     from vfm.video2token.decoders._base import ExtractOptions
 
-    names = ("fps", "size_px", "quality", "max_frames", "timeout_s")
+    names = ("fps", "size_px", "quality", "max_frames", "timeout_s", "decoder")
     return ExtractOptions(**{name: given[name] for name in names}, memory_bytes=given["memory_mib"] << 20)
 
 

@@ -278,7 +278,7 @@ def test_log_level_is_left_as_it_was(film: Film) -> None:
         ({"max_frames": 0}, "max_frames cannot be 0"),
         ({"timeout_s": 0.0}, "timeout_s cannot be 0.0"),
         ({"memory_bytes": 1}, "512 MiB or more"),
-        ({"decoder": "vlc"}, "decoder cannot be vlc: use one of pyav"),
+        ({"decoder": "vlc"}, "decoder cannot be vlc: use one of dali, ffmpeg, pyav, torchcodec"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, object], told: str) -> None:

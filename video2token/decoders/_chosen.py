@@ -4,12 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import av
+import numpy as np
+
 from vfm.video2token.choice import Choice, choose
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions, JpegSink
 from vfm.video2token.outline import FrameTimes, Outline
+from vfm.video2token.picture import Look
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+
 
 class Backend(Protocol):
     """What can decode frames of one video.
@@ -27,7 +32,7 @@ class Backend(Protocol):
         ...
 
     def frames(self, times: FrameTimes, wanted: Sequence[int]) -> "Iterator[tuple[int, VideoFrame]]":
-        """Yield frames with their places in ``times``, in that order; those that cannot be decoded are left out.
+        """Yield frames with their places in ``times``, in that order, without those that cannot be decoded.
 
         Args:
             times: of all frames.
@@ -124,3 +129,17 @@ class _Work:
     def _told(self) -> list[str]:
         num_errors = self._backend.num_errors
         return [f"Faults that the decoder reported: {num_errors}."] if num_errors else []
+
+
+def rgb_frame(pixels: np.ndarray, *, look: Look) -> "VideoFrame":
+    """Return RGB pixels as a frame in the orientation of the coded picture, as ``Look`` takes it.
+
+    Args:
+        pixels: uint8 [H,W,3]; upright, as libraries give them that heed the display matrix.
+        look: of the video; not mirrored.
+    """
+    turned = look.orientation
+    pixels = pixels[:: -1 if turned.flip_y else 1, :: -1 if turned.flip_x else 1]
+    if turned.transpose:
+        pixels = pixels.swapaxes(0, 1)
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
 import av
-import ffmpeg  # type: ignore[import-untyped]  # it ships no types
+import ffmpeg
 import numpy as np
 
 from vfm.video2token.container import FORMATS
@@ -23,7 +23,7 @@ from vfm.video2token.decoders._base import (
     ExtractOptions,
 )
 from vfm.video2token.decoders._chosen import decode_chosen
-from vfm.video2token.ffmpeg_command import Ffmpeg, Run, find_ffmpeg, how_it_ended, running
+from vfm.video2token.ffmpeg_command import Run, find_ffmpeg, how_it_ended, locate_ffmpeg, running
 from vfm.video2token.outline import FrameTimes, Outline, outline_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def decode(
         MachineError: there is no command that works.
     """
     outline = outline_of(path, size_px=options.size_px, size_bytes=size_bytes)
-    backend = _Command(find_ffmpeg(), path, outline)
+    backend = _Command(locate_ffmpeg(), path, outline)
     return decode_chosen(outline, backend, options, start_s=start_s, end_s=end_s)
 
 
@@ -76,7 +76,7 @@ class _Command:
 
     decoding = "full"
 
-    def __init__(self, tool: Ffmpeg, path: str, outline: Outline) -> None:
+    def __init__(self, tool: str, path: str, outline: Outline) -> None:
         self.num_errors = 0
         self._tool = tool
         self._path = path
@@ -90,19 +90,22 @@ class _Command:
                 pts.append(self._units(packet, packet.pts))
                 durations.append(self._units(packet, packet.duration or 0))
         self._judge(run, num_frames=len(pts))
-        return FrameTimes(pts=tuple(pts), durations=tuple(durations))
+        return FrameTimes(pts=tuple(pts), durations=tuple(durations), is_counted=True)
 
     def frames(self, times: FrameTimes, wanted: Sequence[int]) -> "Iterator[tuple[int, VideoFrame]]":
         """Yield the wanted frames as the command decodes them, in their own pixel format."""
-        places = {times.pts[index]: index for index in wanted}
-        filters = f"select='{selection(runs_of(times, wanted))}',format=pix_fmts={self._outline.look.pix_fmt}"
+        marks = range(len(times.pts)) if times.is_counted else times.pts
+        chosen = selection(runs_of(marks, wanted), by="n" if times.is_counted else "pts")
+        filters = f"select='{chosen}',format=pix_fmts={self._outline.look.pix_fmt}"
+        places = {marks[index]: index for index in wanted}
+        in_order = iter(wanted)
         num_frames = 0
         with tempfile.TemporaryFile() as script, running(*self._selecting(filters, script=script)) as run:
             for packet in _packets(run):
                 for frame in packet.decode():
                     num_frames += 1
-                    if (pts := self._units(packet, packet.pts)) in places:
-                        yield places[pts], self._painted(frame)
+                    place = next(in_order) if times.is_counted else places[self._units(packet, packet.pts)]
+                    yield place, self._painted(frame)
         self._judge(run, num_frames=num_frames)
 
     def _selecting(self, filters: str, *, script: IO[bytes]) -> tuple[list[str], tuple[int, ...]]:
@@ -112,12 +115,12 @@ class _Command:
         script.write(filters.encode())
         script.flush()
         os.lseek(script.fileno(), 0, os.SEEK_SET)
-        option = "/filter:v" if self._tool.number >= (7, 0) else "filter_script:v"
+        option = "/filter:v" if find_ffmpeg().number >= (7, 0) else "filter_script:v"
         return self._arguments({option: f"/dev/fd/{script.fileno()}"}), (script.fileno(),)
 
     def _arguments(self, filters: dict[str, str]) -> list[str]:
         return command_line(
-            self._tool.path,
+            self._tool,
             self._path,
             stream_index=self._outline.stream_index,
             time_base=self._outline.time_base,
@@ -126,7 +129,7 @@ class _Command:
 
     def _units(self, packet: Any, length: int) -> int:
         """Return a time of a raw picture in units of the video; NUT counts in whole parts of them."""
-        return round(length * packet.time_base / self._outline.time_base)
+        return int(round(length * packet.time_base / self._outline.time_base))
 
     def _painted(self, frame: "VideoFrame") -> "VideoFrame":
         """Return the picture on the canvas of the first frame, which PyAV decoded.
@@ -135,11 +138,7 @@ class _Command:
         the scaler heeds them.
         """
         canvas = self._outline.first
-        if (frame.width, frame.height, frame.format.name) != (
-            canvas.width,
-            canvas.height,
-            canvas.format.name,
-        ):
+        if _layout(frame) != _layout(canvas):  # the stream changes on the way
             return frame
         for target, source in zip(canvas.planes, frame.planes, strict=True):
             num_bytes = min(target.line_size, source.line_size)
@@ -151,7 +150,7 @@ class _Command:
         self.num_errors = max(self.num_errors, run.num_lines)
         if any(told in run.said for told in _NO_DECODER):
             raise DecoderRejected(
-                "unsupported", f"{self._tool.path} has no decoder for {self._outline.codec}: use --decoder pyav."
+                "unsupported", f"{self._tool} has no decoder for {self._outline.codec}: use --decoder pyav."
             )
         how = how_it_ended(run.returncode or 0)
         if how.startswith("ended by"):
@@ -193,23 +192,38 @@ def command_line(
     return [arguments[0], "-nostdin", "-hide_banner", "-v", "error", *arguments[1:]]
 
 
-def runs_of(times: FrameTimes, wanted: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the first and last time of each run of frames that follow each other, all of them wanted."""
+def runs_of(marks: Sequence[int], wanted: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the first and last mark of each run of frames that follow each other, all of them wanted.
+
+    Args:
+        marks: what tells each frame of the video, ascending: its time or its number.
+        wanted: places in it, ascending, one at least.
+    """
     runs: list[tuple[int, int]] = []
-    for index in wanted:
-        if runs and index and runs[-1][1] == times.pts[index - 1]:
-            runs[-1] = (runs[-1][0], times.pts[index])
-        else:
-            runs.append((times.pts[index], times.pts[index]))
+    for before, index in zip([-1, *wanted], wanted, strict=False):
+        begin = runs.pop()[0] if runs and before == index - 1 else marks[index]
+        runs.append((begin, marks[index]))
     return runs
 
 
-def selection(runs: Sequence[tuple[int, int]]) -> str:
-    """Return the expression that is true at times within a run, as a search tree: some ten steps a frame."""
+def selection(runs: Sequence[tuple[int, int]], *, by: str) -> str:
+    """Return the expression that is true within the runs, as a search tree: some ten steps a frame.
+
+    Args:
+        runs: first and last mark of each, ascending.
+        by: what FFmpeg calls the mark, ``pts`` or ``n``.
+    """
     if len(runs) == 1:
-        return "between(pts,{},{})".format(*runs[0])
+        return "between({},{},{})".format(by, *runs[0])
     middle = len(runs) // 2
-    return f"if(lt(pts,{runs[middle][0]}),{selection(runs[:middle])},{selection(runs[middle:])})"
+    return (
+        f"if(lt({by},{runs[middle][0]}),{selection(runs[:middle], by=by)},{selection(runs[middle:], by=by)})"
+    )
+
+
+def _layout(frame: "VideoFrame") -> tuple[int, int, str]:
+    # yuvj420p is laid out as yuv420p; its name says "full range", which NUT does not keep
+    return frame.width, frame.height, frame.format.name.replace("yuvj", "yuv")
 
 
 def _rows(plane: Any) -> np.ndarray:
@@ -219,7 +233,7 @@ def _rows(plane: Any) -> np.ndarray:
 def _packets(run: Run) -> Iterator[Any]:
     """Yield the raw pictures that the command writes; it may stop at any byte."""
     try:
-        with av.open(run.stdout, format="nut") as pictures:
+        with av.open(run.stdout, mode="r", format="nut") as pictures:
             yield from (packet for packet in pictures.demux(video=0) if packet.size)
     except (av.FFmpegError, IndexError):
         return
