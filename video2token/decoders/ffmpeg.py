@@ -102,7 +102,7 @@ class _Command:
         num_frames = 0
         with tempfile.TemporaryFile() as script, running(*self._selecting(filters, script=script)) as run:
             for packet in _packets(run):
-                for frame in packet.decode():
+                for frame in _picture(packet):
                     num_frames += 1
                     place = next(in_order) if times.is_counted else places[self._units(packet, packet.pts)]
                     yield place, self._painted(frame)
@@ -172,7 +172,7 @@ def command_line(
         filters: the option that names the filters, and its value.
     """
     opened: Any = ffmpeg.input(
-        f"file:{path}",  # "file:" keeps names such as "concat:x" from being read as protocols
+        "INPUT",  # ffmpeg-python cannot take names that are not UTF-8
         protocol_whitelist="file",
         format_whitelist=FORMATS,
         max_pixels=MAX_SOURCE_PIXELS,
@@ -189,6 +189,8 @@ def command_line(
         **filters,
     )
     arguments = ffmpeg.compile(written, cmd=tool)
+    # "file:" keeps names such as "concat:x" from being read as protocols.
+    arguments[arguments.index("INPUT")] = f"file:{path}"
     return [arguments[0], "-nostdin", "-hide_banner", "-v", "error", *arguments[1:]]
 
 
@@ -219,6 +221,14 @@ def selection(runs: Sequence[tuple[int, int]], *, by: str) -> str:
     return (
         f"if(lt({by},{runs[middle][0]}),{selection(runs[:middle], by=by)},{selection(runs[middle:], by=by)})"
     )
+
+
+def _picture(packet: Any) -> "list[VideoFrame]":
+    """Return the frame in a raw picture; none when it was cut off in the middle."""
+    try:
+        return list(packet.decode())
+    except (av.FFmpegError, ValueError):
+        return []
 
 
 def _layout(frame: "VideoFrame") -> tuple[int, int, str]:
