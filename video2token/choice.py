@@ -1,11 +1,12 @@
-"""Which frames a sample takes, from their presentation times alone."""
+"""Which frames a sample takes, from their presentation times: the rules, run before anything is decoded."""
 
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import Any
 
 from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions
 from vfm.video2token.outline import FrameTimes
-from vfm.video2token.sampling import GridSampler, Shown, TooManyFramesError
+from vfm.video2token.rules import Clock, Rule, copy_times
+from vfm.video2token.sampling import Sampler, Shown, TooManyFramesError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,85 +15,65 @@ class Choice:
 
     Attributes:
         ticks: for each stored frame its place in the times; the same place again where a frame is repeated.
-        last_s: how long the last of them is shown, seconds.
+        pts_s: what is stored as the time of each, seconds in the source.
+        copy_times_s: when each appears in the stored copy, seconds from the first.
+        step_s: time between ticks, seconds; None where the rule has none.
         duration_s: how long the whole video is shown, seconds.
     """
 
     ticks: tuple[int, ...]
-    last_s: float
+    pts_s: tuple[float, ...]
+    copy_times_s: tuple[float, ...]
+    step_s: float | None
     duration_s: float
 
 
-def choose(
-    times: FrameTimes,
-    *,
-    time_base: Fraction,
-    options: ExtractOptions,
-    start_s: float | None = None,
-    end_s: float | None = None,
-) -> Choice:
-    """Return the frames at the ticks of the grid, by the rule of ``vfm.video2token.sampling``.
+def choose(times: FrameTimes, rule: Rule) -> Choice:
+    """Return the frames that a rule takes of a video.
 
     Args:
         times: of all frames, one at least.
-        time_base: seconds per unit of a time.
-        options: its ``fps`` and ``max_frames``.
-        start_s: where the grid starts, seconds from the first frame; None for the first frame.
-        end_s: where it ends, None for the end of the video.
+        rule: in units of the same time base.
 
     Raises:
-        DecoderRejected: with reason too_long, or no_frames when nothing is shown between the two.
+        DecoderRejected: with reason too_long, or empty_segment when nothing is shown in the segment.
     """
-    whole = _sampler(options, time_base=time_base)
-    begin = times.pts[0] + _units(start_s or 0.0, time_base)
-    end = None if end_s is None else times.pts[0] + _units(end_s, time_base)
+    lengths = list(zip(times.pts, times.durations, strict=True))
+    sampler, clock = rule.sampler(lengths), Clock(rule.time_base)
+    for pts, duration in lengths:
+        clock.push(None, pts=pts, duration=duration)
     try:
-        ticks = _run(_within(times, begin=begin, end=end), sampler=whole)
+        ticks = _run(times, sampler=sampler)
     except TooManyFramesError:
-        raise DecoderRejected(
-            "too_long",
-            f"It gives more than {options.max_frames} frames at {options.fps} fps "
-            "(--max-frames allows no more).",
-        ) from None
+        raise _too_long(rule.options) from None
+    duration_s = float((clock.end_pts - clock.first_pts) * rule.time_base)
     if not ticks:
-        raise DecoderRejected("no_frames", f"It shows nothing from {start_s} s to {end_s} s.")
+        told = f"It has no frame from {rule.start_s or 0} s to {rule.end_s or 'its end'}"
+        raise DecoderRejected("empty_segment", f"{told}: its video is {round(duration_s, 3):g} s long.")
+    pts_s = [_time_s(shown, rule=rule) for shown in ticks]
     return Choice(
         ticks=tuple(shown.frame for shown in ticks),
-        last_s=1 / options.fps,
-        duration_s=float((_end(times) - times.pts[0]) * time_base),
+        pts_s=tuple(pts_s),
+        copy_times_s=copy_times(pts_s, sampler),
+        step_s=None if sampler.step_s is None else float(sampler.step_s),
+        duration_s=duration_s,
     )
 
 
-def _sampler(options: ExtractOptions, *, time_base: Fraction) -> GridSampler[int]:
-    return GridSampler(fps=options.exact_fps, time_base=time_base, max_frames=options.max_frames)
-
-
-def _units(seconds: float, time_base: Fraction) -> int:
-    return round(Fraction(repr(seconds)) / time_base)
-
-
-def _within(times: FrameTimes, *, begin: int, end: int | None) -> list[tuple[int, int, int]]:
-    """Return place, time and duration of the frames shown from ``begin`` to ``end``, cut to that."""
-    last_end = _end(times)
-    shown = []
-    for index, (pts, duration) in enumerate(zip(times.pts, times.durations, strict=True)):
-        until = times.pts[index + 1] if index + 1 < len(times.pts) else max(last_end, pts + 1)
-        if until <= begin or (end is not None and pts >= end):
-            continue
-        cut = duration if end is None or pts + duration <= end else end - max(pts, begin)
-        shown.append((index, max(pts, begin), cut))
-    return shown
-
-
-def _end(times: FrameTimes) -> int:
-    """Return when the last frame stops being shown."""
-    gaps = [after - before for before, after in zip(times.pts, times.pts[1:], strict=False)]
-    longest = max(gaps, default=times.durations[-1] or 1)
-    return times.pts[-1] + min(times.durations[-1] or longest, longest)
-
-
-def _run(frames: list[tuple[int, int, int]], *, sampler: GridSampler[int]) -> list[Shown[int]]:
+def _run(times: FrameTimes, *, sampler: Sampler[Any]) -> list[Shown[int]]:
     ticks: list[Shown[int]] = []
-    for index, pts, duration in frames:
+    for index, (pts, duration) in enumerate(zip(times.pts, times.durations, strict=True)):
         ticks += sampler.push(index, pts=pts, duration=duration)
     return ticks + sampler.finish()
+
+
+def _time_s(shown: Shown[int], *, rule: Rule) -> float:
+    return round(float(shown.pts * rule.time_base if shown.tick_s is None else shown.tick_s), 6)
+
+
+def _too_long(options: ExtractOptions) -> DecoderRejected:
+    rate = "" if options.fps is None else f" at {options.fps} fps"
+    return DecoderRejected(
+        "too_long",
+        f"It gives more than {options.max_frames} frames{rate} (--max-frames allows no more).",
+    )

@@ -61,6 +61,7 @@ class Outline:
         has_one_clock: whether its times only ever run on.
         stream_index: of the video stream in the file.
         time_base: seconds per unit of a time.
+        origin: the container's start in these units, where FFmpeg's filter ``fps`` counts from.
         damage: sentences about packets that are missing or cannot be decoded.
     """
 
@@ -70,6 +71,7 @@ class Outline:
     has_one_clock: bool
     stream_index: int
     time_base: Fraction
+    origin: int
     codec: str
     container: str
     source_fps: float | None
@@ -102,6 +104,7 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
             has_one_clock=_has_one_clock(packets, stream=stream, time_base=time_base),
             stream_index=stream.index,
             time_base=time_base,
+            origin=round(Fraction(container.start_time or 0, av.time_base) / time_base),
             codec=stream.codec_context.codec.canonical_name,
             container=container.format.name,
             source_fps=round(float(rate), 6) if rate else None,

@@ -31,10 +31,12 @@ class FileFacts:
     Attributes:
         is_known: whether they begin like a container this module knows.
         is_cut: whether the last box of an MP4 ends after the file does.
+        told_s: duration that the head of an MP4 gives, seconds; None where it gives none.
     """
 
     is_known: bool
     is_cut: bool
+    told_s: float | None = None
 
 
 def look_at(path: str, *, size_bytes: int = -1) -> FileFacts:
@@ -106,7 +108,7 @@ def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFact
     if head[4:8] not in _CONTAINER_BOXES:
         known = head.startswith(_CONTAINERS) or head[8:12] == b"AVI " or head[0:189:188] == b"GG"
         return FileFacts(is_known=known, is_cut=False)
-    position = 0
+    position, told_s = 0, None
     for _ in range(_MAX_BOXES):
         if position + 8 > size_bytes:
             break
@@ -119,9 +121,23 @@ def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFact
         if length < 8:
             return FileFacts(is_known=True, is_cut=False)
         if box[4:8] == b"moov" and length <= _MAX_MOOV_BYTES:
-            _refuse_encrypted(os.pread(descriptor, length, position))
+            moov = os.pread(descriptor, length, position)
+            _refuse_encrypted(moov)
+            told_s = _told_duration_s(moov)
         position += length
-    return FileFacts(is_known=True, is_cut=position > size_bytes)
+    return FileFacts(is_known=True, is_cut=position > size_bytes, told_s=told_s)
+
+
+def _told_duration_s(moov: bytes) -> float | None:
+    """Return the duration in the movie header (ISO 14496-12 section 8.2.2), None where it is left open."""
+    at = moov.find(b"mvhd") + 4
+    if at < 4 or len(moov) < at + 32:
+        return None
+    scale_at, num_bytes = (at + 20, 8) if moov[at] == 1 else (at + 12, 4)
+    scale = int.from_bytes(moov[scale_at : scale_at + 4])
+    ticks = int.from_bytes(moov[scale_at + 4 : scale_at + 4 + num_bytes])
+    is_open = ticks in {0, (1 << 8 * num_bytes) - 1} or scale == 0
+    return None if is_open else ticks / scale
 
 
 def _refuse_encrypted(moov: bytes) -> None:

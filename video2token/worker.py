@@ -51,23 +51,29 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     options = ExtractOptions(**task["options"])
     decoder = importlib.import_module(f"vfm.video2token.decoders.{options.decoder}")
     try:
-        decoded: DecodedVideo = decoder.decode(task["path"], options, size_bytes=task["size_bytes"])
-        times_s = times_in_copy(decoded.pts_s, fps=options.fps)
+        decoded: DecodedVideo = decoder.decode(
+            task["path"],
+            options,
+            start_s=task["known"]["start_s"],
+            end_s=task["known"]["end_s"],
+            size_bytes=task["size_bytes"],
+        )
+        times_s = decoded.copy_times_s or times_in_copy(decoded.pts_s, fps=float(options.exact_fps))
         video, offsets, sizes = mux(decoded.jpegs, times_s=times_s, last_s=decoded.last_s)
     except DecoderRejected as rejected:
         return {"reason": rejected.reason, "message": rejected.message}, b""
     except MemoryError:
         limit = options.memory_bytes >> 20
         return {"reason": "memory", "message": f"Its frames take more than {limit} MiB of memory."}, b""
-    meta = _describe(decoded, known=task["known"], fps=options.fps).to_json().decode()
+    meta = _describe(decoded, known=task["known"], options=options).to_json().decode()
     return {"meta": meta, "offsets": offsets, "sizes": sizes}, video
 
 
-def _describe(decoded: DecodedVideo, *, known: dict[str, Any], fps: float) -> SampleMeta:
+def _describe(decoded: DecodedVideo, *, known: dict[str, Any], options: ExtractOptions) -> SampleMeta:
     return SampleMeta(
         outcome="partial" if decoded.damage else "ok",
-        fps=fps,
-        sampling="grid",
+        fps=options.fps,
+        sampling=options.sampling,
         num_frames=len(decoded.jpegs),
         **known,
         **{name: getattr(decoded, name) for name in _SHARED},

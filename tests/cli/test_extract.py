@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -216,3 +217,43 @@ def test_help_names_every_option_and_an_example() -> None:
 def test_every_video_is_needed_and_fps_too(tmp_path: Path) -> None:
     for arguments in ([], [str(tmp_path)], [str(tmp_path), str(tmp_path)]):
         assert CliRunner().invoke(command, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "rule", "fps", "num_frames"),
+    [
+        (["--fps", "5"], "grid", 5.0, 4),
+        (["--fps", "native"], "native", None, 20),
+        (["--num-frames", "3"], "uniform", None, 3),
+        (["--fps", "5", "--sampling", "ffmpeg-fps-filter"], "ffmpeg-fps-filter", 5.0, 4),
+        (["--fps", "5", "--decode-all"], "grid", 5.0, 4),
+    ],
+)
+def test_rule_is_stored_with_every_sample(
+    films: Film, tmp_path: Path, given: list[str], rule: str, fps: float | None, num_frames: int
+) -> None:
+    arguments = [str(films(1)), str(tmp_path / "data"), "--size", "48", "--workers", "1", *given]
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    with tarfile.open(tmp_path / "data" / "frames" / "000000.tar") as tar:
+        name = next(name for name in tar.getnames() if name.endswith(".json"))
+        meta = json.loads(tar.extractfile(name).read())  # type: ignore[union-attr]
+    assert (meta["sampling"], meta["fps"], meta["num_frames"]) == (rule, fps, num_frames)
+    assert len(meta["pts_s"]) == num_frames
+    assert meta["decoding"].startswith("full" if "--decode-all" in given or rule == "native" else "selective")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "either --fps or --num-frames"),
+        (["--fps", "2", "--num-frames", "3"], "either --fps or --num-frames"),
+        (["--fps", "fast"], "'fast' is neither a number from 0.001 to 1000 nor 'native'"),
+        (["--fps", "0"], "'0' is neither"),
+        (["--fps", "native", "--sampling", "ffmpeg-fps-filter"], "needs --fps with a number"),
+        (["--num-frames", "3", "--sampling", "ffmpeg-fps-filter"], "needs --fps with a number"),
+    ],
+)
+def test_contradictory_rules_are_refused(tmp_path: Path, given: list[str], told: str) -> None:
+    done = CliRunner().invoke(command, [str(tmp_path), str(tmp_path / "data"), *given])
+    assert done.exit_code == 2
+    assert told in done.output

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -319,13 +320,33 @@ def test_h264_with_b_frames_in_avi_is_taken_by_the_order_of_its_frames(film: Fil
     assert numbers(ffmpeg.decode(str(path), OPTIONS)) == [0, 12, 25, 37]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"fps": None, "sampling": "native"},
+        {"fps": None, "sampling": "uniform", "num_frames": 5},
+        {"fps": 7.0, "sampling": "ffmpeg-fps-filter"},
+        {"fps": 7.0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("segment", [{}, {"start_s": 0.5, "end_s": 1.5}], ids=["whole", "segment"])
+def test_every_rule_takes_the_frames_that_pyav_takes(
+    film: Film, rule: dict[str, Any], segment: dict[str, float]
+) -> None:
+    path, options = str(film()), replace(OPTIONS, **rule)
+    ours, default = ffmpeg.decode(path, options, **segment), pyav.decode(path, options, **segment)
+    for name in ("pts_s", "copy_times_s", "last_s", "jpegs", "source_duration_s"):
+        assert getattr(ours, name) == getattr(default, name), name
+
+
 def test_a_segment_has_a_grid_of_its_own(film: Film) -> None:
     video = ffmpeg.decode(str(film()), OPTIONS, start_s=0.5, end_s=1.5)
     assert numbers(video) == [12, 25]
     assert video.pts_s == pytest.approx((0.48, 1.0))
     with pytest.raises(DecoderRejected) as caught:
         ffmpeg.decode(str(film()), OPTIONS, start_s=9.0)
-    assert caught.value.reason == "no_frames"
+    assert caught.value.reason == "empty_segment"
 
 
 def test_the_arguments_are_the_safe_ones(film: Film) -> None:

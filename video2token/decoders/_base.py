@@ -13,6 +13,7 @@ from vfm.video2token.decoders import names
 # Bounds on what may be allocated for one picture, before anything is.
 MAX_SOURCE_PIXELS = 1 << 26  # 8192 x 8192
 MAX_STORED_PIXELS = 1 << 24
+RULES = ("grid", "native", "uniform", "ffmpeg-fps-filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,26 +21,37 @@ class ExtractOptions:
     """How videos become frames, and what one video may cost.
 
     Attributes:
-        fps: ticks per second of the grid, 0.001 to 1000.
+        fps: ticks per second, 0.001 to 1000; None where the rule has no rate.
+        sampling: the rule (see ``vfm.video2token.sampling``): ``grid``, ``native``, ``uniform`` or
+            ``ffmpeg-fps-filter``.
+        num_frames: how many frames a video gives by the rule ``uniform``.
         size_px: length of the stored frames' short side, 16 to 4096.
         quality: of the JPEGs, 1 to 100.
         max_frames: a video that gives more is rejected as ``too_long``.
         timeout_s: seconds of wall time that one video may take.
         memory_bytes: address space that a decoding process may use.
         decoder: a file of ``vfm.video2token.decoders``.
+        selective: decode only what the wanted frames depend on, where that is known to be exact.
+        num_threads: of the decoder, where processor cores are idle; changes nothing that is stored.
     """
 
-    fps: float
+    fps: float | None = None
+    sampling: str = "grid"
+    num_frames: int | None = None
     size_px: int = 128
     quality: int = 90
     max_frames: int = 36_000
     timeout_s: float = 600.0
     memory_bytes: int = 4 << 30
     decoder: str = "pyav"
+    selective: bool = True
+    num_threads: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what no decoder can do."""
-        _check("fps", self.fps, 0.001 <= self.fps <= 1000, "0.001 to 1000")
+        _check("sampling", self.sampling, self.sampling in RULES, f"one of {', '.join(RULES)}")
+        self._check_rule()
+        _check("num_threads", self.num_threads, self.num_threads >= 1, "1 or more")
         _check("size_px", self.size_px, 16 <= self.size_px <= 4096, "16 to 4096")
         _check("quality", self.quality, 1 <= self.quality <= 100, "1 to 100")
         _check("max_frames", self.max_frames, self.max_frames >= 1, "1 or more")
@@ -47,20 +59,37 @@ class ExtractOptions:
         _check("decoder", self.decoder, self.decoder in names(), f"one of {', '.join(names())}")
         _check("memory_bytes", self.memory_bytes, self.memory_bytes >= 1 << 29, "512 MiB or more")
 
+    def _check_rule(self) -> None:
+        """Refuse numbers that the rule has no use for, and a rule without its number."""
+        rule = self.sampling
+        if rule in {"grid", "ffmpeg-fps-filter"}:
+            is_rate = self.fps is not None and 0.001 <= self.fps <= 1000
+            _check("fps", self.fps, is_rate, "0.001 to 1000")
+        else:
+            _check("fps", self.fps, self.fps is None, f"none with the rule {rule}")
+        if rule == "uniform":
+            is_count = self.num_frames is not None and 1 <= self.num_frames <= self.max_frames
+            _check("num_frames", self.num_frames, is_count, "1 to max_frames")
+        else:
+            _check("num_frames", self.num_frames, self.num_frames is None, f"none with the rule {rule}")
+
     @property
     def exact_fps(self) -> Fraction:
         """The rate as the decimal that was typed: 29.97 is 2997/100."""
+        assert self.fps is not None, "the rule has no rate"
         return Fraction(repr(self.fps))
 
     def to_column(self) -> dict[str, Any]:
         """Return the options that the stored bytes follow from, as they stand in the manifest."""
         return {
             "fps": self.fps,
+            "sampling": self.sampling,
+            "num_frames": self.num_frames,
             "size_px": self.size_px,
             "quality": self.quality,
             "max_frames": self.max_frames,
             "decoder": self.decoder,
-            "sampling": "grid",
+            "selective": self.selective,
         }
 
 
@@ -71,7 +100,7 @@ def _check(name: str, value: object, is_allowed: bool, allowed: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedVideo:
-    """The frames of one video at the ticks of its grid, and what is known about the video.
+    """The frames of one video by the rule that was asked for, and what is known about the video.
 
     Names that ``SampleMeta`` has too mean the same here.
 
@@ -79,6 +108,8 @@ class DecodedVideo:
         jpegs: one JPEG for each tick, all of one size.
         pts_s: presentation time in the source of each of them, seconds.
         last_s: how long the last of them is shown, seconds.
+        copy_times_s: when each of them appears in the stored copy, seconds from the first; empty where
+            ``times_in_copy`` tells it from ``pts_s`` and the rate alone.
     """
 
     jpegs: tuple[bytes, ...]
@@ -100,6 +131,7 @@ class DecodedVideo:
     flags: tuple[str, ...]
     decoding: str
     damage: tuple[str, ...]
+    copy_times_s: tuple[float, ...] = ()
 
 
 class DecoderRejected(Exception):  # noqa: N818 (an outcome of a video, not a fault of the program)

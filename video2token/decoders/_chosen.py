@@ -11,6 +11,7 @@ from vfm.video2token.choice import Choice, choose
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions, JpegSink
 from vfm.video2token.outline import FrameTimes, Outline
 from vfm.video2token.picture import Look
+from vfm.video2token.rules import Rule
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -49,7 +50,7 @@ def decode_chosen(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> DecodedVideo:
-    """Return the frames of a video at the ticks of its grid, decoded by a backend.
+    """Return the frames of a video by the rule of ``options``, decoded by a backend.
 
     Where frames that the packets promise do not come, the times are asked of the backend and the frames are
     chosen anew: a frame that cannot be decoded was never shown.
@@ -60,17 +61,18 @@ def decode_chosen(
     if not outline.has_one_clock:
         raise DecoderRejected("unsupported", "Its clock starts anew on the way: use --decoder pyav.")
     work = _Work(outline=outline, backend=backend, options=options)
+    rule = Rule(
+        options=options, time_base=outline.time_base, origin=outline.origin, start_s=start_s, end_s=end_s
+    )
     times = outline.times or backend.times()
     try:
-        choice = choose(times, time_base=outline.time_base, options=options, start_s=start_s, end_s=end_s)
-        return work.run(times, choice)
+        return work.run(times, choose(times, rule))
     except _FramesMissingError:
         times = backend.times()
     if not times.pts:
         raise DecoderRejected("decode_error", "Not one frame of the video could be decoded.")
-    choice = choose(times, time_base=outline.time_base, options=options, start_s=start_s, end_s=end_s)
     try:
-        return work.run(times, choice)
+        return work.run(times, choose(times, rule))
     except _FramesMissingError:
         raise DecoderRejected("decode_error", "Its frames decode in one pass and not in another.") from None
 
@@ -100,14 +102,15 @@ class _Work:
             arrived.append(index)
         if arrived != wanted:
             raise _FramesMissingError
-        return self._result(times, choice, sink)
+        return self._result(choice, sink)
 
-    def _result(self, times: FrameTimes, choice: Choice, sink: JpegSink) -> DecodedVideo:
+    def _result(self, choice: Choice, sink: JpegSink) -> DecodedVideo:
         outline, look = self._outline, self._outline.look
         return DecodedVideo(
             jpegs=tuple(sink.jpegs),
-            pts_s=tuple(round(float(times.pts[tick] * outline.time_base), 6) for tick in choice.ticks),
-            last_s=choice.last_s,
+            pts_s=choice.pts_s,
+            copy_times_s=choice.copy_times_s,
+            last_s=choice.step_s or 1 / (outline.source_fps or 25),
             width_px=look.width_px,
             height_px=look.height_px,
             source_width_px=look.source_width_px,

@@ -1,33 +1,45 @@
-"""Decodes with PyAV, which brings FFmpeg's libraries in its wheel: the default decoder."""
+"""Decodes with PyAV, which brings FFmpeg's libraries in its wheel: the default decoder.
 
-from collections.abc import Iterator
+A first pass reads the packets, and the rule chooses frames by their times. Where the stream allows it, a
+second pass decodes only what those depend on; otherwise all of it, and the sample says why.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
+import numpy as np
 
-from vfm.video2token.container import Log, choose_stream, listening, open_video, raise_memory_error
-from vfm.video2token.decoders._base import (
-    MAX_SOURCE_PIXELS,
-    DecodedVideo,
-    DecoderRejected,
-    ExtractOptions,
-    JpegSink,
-)
-from vfm.video2token.picture import Look
-from vfm.video2token.sampling import GridSampler, Shown, TooManyFramesError
-from vfm.video2token.sniff import look_at
+from vfm.video2token.bitstream import UnfitError
+from vfm.video2token.container import Log, choose_stream, listening, open_video
+from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.full import FullDecoding
+from vfm.video2token.harvest import Harvest
+from vfm.video2token.packets import Packets, demux, read_packets
+from vfm.video2token.rules import Rule
+from vfm.video2token.sampling import TooManyFramesError
+from vfm.video2token.selective import wanted_frames
+from vfm.video2token.sniff import FileFacts, look_at
+from vfm.video2token.wanted import select, timeline
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame
-
-_MAX_DISORDER = 8  # frames; a time further back is no disorder but a clock that starts anew
-_MAX_READ_FAILURES = 16  # in a row; a demuxer that fails at one packet often finds the next
+    from av.packet import Packet
+    from av.video.stream import VideoStream
 
 
-def decode(path: str, options: ExtractOptions, *, size_bytes: int = -1) -> DecodedVideo:
-    """Return the frames of a video at the ticks of its grid.
+def decode(
+    path: str,
+    options: ExtractOptions,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    size_bytes: int = -1,
+) -> DecodedVideo:
+    """Return the frames of a video, or of a segment of it, by the rule of ``options``.
 
     Takes the stream that FFmpeg ranks best (default first, then by size), never a cover picture. Colour is
     converted by the matrix and range that the stream states, BT.601 limited where it states none, as
@@ -37,16 +49,20 @@ def decode(path: str, options: ExtractOptions, *, size_bytes: int = -1) -> Decod
     Args:
         path: absolute.
         options: its limits on time and memory are for the caller to enforce.
+        start_s: where the segment begins, seconds from the first frame; ticks are counted from here.
+        end_s: where it ends; no tick stands at it or later.
         size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
 
     Raises:
         DecoderRejected: with the reason.
     """
     facts = look_at(path, size_bytes=size_bytes)
-    with listening() as log:
+    with listening() as log, ExitStack() as stack:
         try:
-            with open_video(path, facts=facts, log=log) as container:
-                return _Decoding(container, options=options, log=log).run()
+            video = _Video(path, facts=facts, log=log, stack=stack)
+            return video.harvest(options, start_s=start_s, end_s=end_s).result()
+        except TooManyFramesError:
+            raise _too_long(options) from None
         except MemoryError:
             limit = options.memory_bytes >> 20
             raise DecoderRejected("memory", f"Decoding it takes more than {limit} MiB of memory.") from None
@@ -57,156 +73,118 @@ def version() -> dict[str, str]:
     return {"pyav": av.__version__, "ffmpeg": str(av.ffmpeg_version_info)}
 
 
-class _Decoding:
-    """One pass over one video."""
+class _Opened(NamedTuple):
+    container: "InputContainer"
+    stream: "VideoStream"
 
-    def __init__(self, container: "InputContainer", *, options: ExtractOptions, log: Log) -> None:
-        self._container = container
-        self._options = options
+
+class _Video:
+    """One video, which is opened again whenever a fresh decoder is needed."""
+
+    def __init__(self, path: str, *, facts: FileFacts, log: Log, stack: ExitStack) -> None:
+        self._path = path
+        self._facts = facts
         self._log = log
-        self._stream, self._time_base = choose_stream(container)
-        self._sink = JpegSink(quality=options.quality)
-        self._pts_s: list[float] = []
-        self._damage: list[str] = []
-        self._num_errors = 0
-        self._num_packets = 0
-        self._num_before_keyframe = 0
-        self._num_restarts = 0
+        self._stack = stack
 
-    def run(self) -> DecodedVideo:
-        """Decode the stream to its end."""
-        sampler = GridSampler["VideoFrame"](
-            fps=self._options.exact_fps, time_base=self._time_base, max_frames=self._options.max_frames
+    def harvest(self, options: ExtractOptions, *, start_s: float | None, end_s: float | None) -> Harvest:
+        """Return the wanted frames: decoded selectively if that is exact, else from all packets."""
+        opened = self._open()
+        packets = read_packets(opened.container, opened.stream, log=self._log, select=options.selective)
+        rule = Rule(
+            options=options,
+            time_base=opened.stream.time_base or choose_stream(opened.container)[1],
+            origin=_origin(opened),
+            start_s=start_s,
+            end_s=end_s,
         )
-        look = None
         try:
-            for frame, pts in self._timed_frames():
-                look = look or Look(frame, stream=self._stream, size_px=self._options.size_px)
-                self._keep(sampler.push(frame, pts=pts, duration=frame.duration or 0), look=look)
-            if look is not None:
-                self._keep(sampler.finish(), look=look)
-        except TooManyFramesError:
-            raise self._too_long() from None
-        if look is None:
-            raise self._nothing()
-        self._judge(num_backward=sampler.num_backward)
-        duration_s = float((sampler.end_pts - sampler.first_pts) * self._time_base)
-        return self._result(look, duration_s=duration_s)
+            return self._selective(opened, packets=packets, rule=rule)
+        except UnfitError as error:
+            why = f"full: {error}" if options.selective else "full"
+            opened = opened if packets.unfit and packets.held is not None else self._open()
+            return self._full(opened, packets=packets, rule=rule, decoding=why)
 
-    def _keep(self, ticks: "list[Shown[VideoFrame]]", *, look: "Look") -> None:
-        for index, shown in enumerate(ticks):
-            if index == 0:
-                self._sink.add(look.upright_rgb(shown.frame))
-            else:
-                self._sink.repeat()
-            self._pts_s.append(round(float(shown.pts * self._time_base), 6))
+    def _selective(self, opened: _Opened, *, packets: Packets, rule: Rule) -> Harvest:
+        if opened.stream.frames > packets.num_counted:
+            packets.unfit = packets.unfit or "the container promises more packets than it has"
+        line = timeline(packets)
+        times = list(zip(line.pts.tolist(), line.duration.tolist(), strict=True))
+        sampler = rule.sampler(times)
+        ticks = [shown for pts, duration in times for shown in sampler.push(pts, pts=pts, duration=duration)]
+        ticks += sampler.finish()
+        wanted_pts = np.unique(np.array([shown.pts for shown in ticks], np.int64))
+        selection = select(packets, wanted_pts=wanted_pts, watch_end=rule.end_s is None)
+        if selection.feed.all():
+            packets.unfit = "every packet is needed"
+            raise UnfitError(packets.unfit)
+        if packets.held is None:
+            opened = self._open()
+        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding="selective")
+        frames = wanted_frames(
+            self._stream_of(opened, packets=packets),
+            opened.stream.codec_context,
+            packets=packets,
+            selection=selection,
+            wanted_pts=wanted_pts,
+            log=self._log,
+        )
+        shown_at = {pts: list(group) for pts, group in groupby(ticks, key=lambda shown: shown.pts)}
+        for frame in frames:
+            harvest.keep([shown._replace(frame=frame) for shown in shown_at[frame.pts]])
+        harvest.finish(sampler)
+        return harvest
 
-    def _timed_frames(self) -> "Iterator[tuple[VideoFrame, int]]":
-        """Yield frames with their presentation times.
+    def _full(self, opened: _Opened, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
+        times = []
+        if rule.needs_end:
+            first_look = FullDecoding(opened.stream, log=self._log)
+            frames = first_look.timed_frames(self._stream_of(opened, packets=packets))
+            times = [(pts, frame.duration or 0) for frame, pts in frames]
+            opened = self._open()
+        sampler = rule.sampler(times)
+        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding=decoding)
+        decoding_all = FullDecoding(opened.stream, log=self._log)
+        for frame, pts in decoding_all.timed_frames(self._stream_of(opened, packets=packets)):
+            harvest.see(frame)
+            harvest.keep(sampler.push(frame, pts=pts, duration=frame.duration or 0))
+            if sampler.is_done:
+                break
+        harvest.keep(sampler.finish())
+        harvest.judge(decoding_all, num_backward=sampler.num_backward)
+        harvest.finish(sampler)
+        return harvest
 
-        A frame without a time follows the one before. A clock that jumps back, as where two recordings were
-        joined, goes on from where it was.
-        """
-        rate = self._stream.guessed_rate or self._stream.average_rate or Fraction(25)
-        step = max(1, round(1 / (rate * self._time_base)))
-        shift, expected = 0, 0
-        for index, frame in enumerate(self._frames()):
-            pts = expected if frame.pts is None else frame.pts + shift
-            if index and pts < expected - _MAX_DISORDER * step:
-                shift += expected - pts
-                self._num_restarts += 1
-                pts = expected
-            expected = pts + (frame.duration or step)
-            yield frame, pts
-
-    def _frames(self) -> "Iterator[VideoFrame]":
-        seen_keyframe = False
-        for packet in self._packets():
-            seen_keyframe = seen_keyframe or packet.is_keyframe
-            self._num_before_keyframe += not seen_keyframe
-            yield from self._decode(packet)
-        yield from self._decode(None)
-
-    def _packets(self) -> Iterator[Any]:
-        num_failures = 0
-        self._log.clear()  # what was said while probing is said again while decoding
-        while num_failures < _MAX_READ_FAILURES:
-            try:
-                for packet in self._container.demux(self._stream):
-                    num_failures = 0
-                    self._num_packets += packet.pts is not None or packet.size > 0
-                    if packet.size:  # an empty packet would end the decoding
-                        yield packet
-                return
-            except av.FFmpegError:
-                num_failures += 1
-                self._num_errors += 1
-                self._log.clear()
-
-    def _decode(self, packet: Any) -> "list[VideoFrame]":
-        """Return the frames a packet completes; an error costs the packet, not the video."""
-        frames: list[VideoFrame] = []
-        try:
-            frames = self._stream.codec_context.decode(packet)
-            is_damaged = bool(self._log) or (packet is not None and packet.is_corrupt)
-        except MemoryError:
-            raise
-        except (av.FFmpegError, ValueError):
-            is_damaged = True
-        raise_memory_error(self._log)
-        self._num_errors += is_damaged or any(frame.is_corrupt for frame in frames)
-        self._log.clear()
-        return frames
-
-    def _too_long(self) -> DecoderRejected:
-        return DecoderRejected(
-            "too_long",
-            f"It gives more than {self._options.max_frames} frames at {self._options.fps} fps "
-            "(--max-frames allows no more).",
+    def _harvest_of(self, opened: _Opened, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
+        return Harvest(
+            opened.container,
+            opened.stream,
+            rule=rule,
+            packets=packets,
+            decoding=decoding,
+            told_s=self._facts.told_s,
         )
 
-    def _nothing(self) -> DecoderRejected:
-        context = self._stream.codec_context
-        if context.width * context.height > MAX_SOURCE_PIXELS:
-            return DecoderRejected("too_large", f"Its frames have {context.width} x {context.height} pixels.")
-        if not self._num_packets:
-            return DecoderRejected("no_video", "Its video stream is empty.")
-        return DecoderRejected("decode_error", "Not one frame of the video could be decoded.")
+    def _open(self) -> _Opened:
+        container = self._stack.enter_context(open_video(self._path, facts=self._facts, log=self._log))
+        return _Opened(container, choose_stream(container)[0])
 
-    def _judge(self, *, num_backward: int) -> None:
-        """Put each kind of damage into a sentence."""
-        promised = self._stream.frames
-        counts = {
-            "Packets read or decoded with errors": self._num_errors,
-            "Packets before the first keyframe, which are lost": self._num_before_keyframe,
-            "Frames left out because their times run backwards": num_backward,
-            "Times that the clock starts anew": self._num_restarts,
-        }
-        self._damage += [f"{what}: {count}." for what, count in counts.items() if count]
-        if promised > self._num_packets:
-            self._damage.append(f"The container promises {promised} packets and has {self._num_packets}.")
+    def _stream_of(self, opened: _Opened, *, packets: Packets) -> "Iterable[Packet[VideoStream]]":
+        """Return the packets kept, or read them again; errors on the way were counted before."""
+        if packets.held is not None:
+            return packets.held
+        return demux(opened.container, opened.stream, packets=Packets(), log=self._log)
 
-    def _result(self, look: "Look", *, duration_s: float) -> DecodedVideo:
-        context = self._stream.codec_context
-        rate = self._stream.average_rate
-        return DecodedVideo(
-            jpegs=tuple(self._sink.jpegs),
-            pts_s=tuple(self._pts_s),
-            last_s=1 / self._options.fps,
-            width_px=look.width_px,
-            height_px=look.height_px,
-            source_width_px=look.source_width_px,
-            source_height_px=look.source_height_px,
-            source_fps=round(float(rate), 6) if rate else None,
-            source_duration_s=round(duration_s, 6),
-            codec=context.codec.canonical_name,
-            pix_fmt=look.pix_fmt,
-            container=self._container.format.name,
-            rotation_deg=look.orientation.rotation_deg,
-            sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
-            color=look.color,
-            num_decode_errors=self._num_errors,
-            flags=(),
-            decoding="full",
-            damage=tuple(self._damage),
-        )
+
+def _origin(opened: _Opened) -> int:
+    """Return the container's start in units of the stream's time base, as the ``ffmpeg`` command takes it."""
+    start_us, time_base = opened.container.start_time, opened.stream.time_base
+    return 0 if start_us is None or time_base is None else round(Fraction(start_us, 1_000_000) / time_base)
+
+
+def _too_long(options: ExtractOptions) -> DecoderRejected:
+    rate = "" if options.fps is None else f" at {options.fps} fps"
+    return DecoderRejected(
+        "too_long",
+        f"It gives more than {options.max_frames} frames{rate} (--max-frames allows no more).",
+    )

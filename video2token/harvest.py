@@ -1,0 +1,188 @@
+"""What is kept of a video while it is decoded: JPEGs and times, damage, and what is special about it."""
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected, JpegSink
+from vfm.video2token.full import FullDecoding
+from vfm.video2token.packets import NO_TIME, Packets
+from vfm.video2token.picture import Look
+from vfm.video2token.rules import Clock, Rule, copy_times
+from vfm.video2token.sampling import Sampler, Shown
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_MAX_LIE = 0.1  # of the longer one; durations that differ by less are rounded, or count the sound
+_MAX_LIE_S = 1
+
+
+class Harvest:
+    """Takes the wanted frames one after the other and describes the video in the end."""
+
+    def __init__(
+        self,
+        container: "InputContainer",
+        stream: "VideoStream",
+        *,
+        rule: Rule,
+        packets: Packets,
+        decoding: str,
+        told_s: float | None = None,
+    ) -> None:
+        self._container = container
+        self._stream = stream
+        self._rule = rule
+        self._packets = packets
+        self._decoding = decoding
+        self._told_s = told_s
+        self._sink = JpegSink(quality=rule.options.quality)
+        self._look: Look | None = None
+        self._pts_s: list[float] = []
+        self._copy_times_s: tuple[float, ...] = ()
+        self._duration_s = self._end_s = self._last_s = 0.0
+        self._num_errors = 0
+        self._damage: list[str] = []
+        self._size: tuple[int, int] | None = None
+        self._flags: set[str] = set()
+
+    def see(self, frame: "VideoFrame") -> None:
+        """Take note of a decoded frame, wanted or not."""
+        size = (frame.width, frame.height)
+        if self._size not in {None, size}:
+            self._flags.add("size_change")
+        self._size = size
+
+    def keep(self, ticks: "list[Shown[VideoFrame]]") -> None:
+        """Store the frames of these ticks; all of them show the same frame."""
+        for index, shown in enumerate(ticks):
+            if index == 0:
+                self._look = self._look or Look(
+                    shown.frame, stream=self._stream, size_px=self._rule.options.size_px
+                )
+                self._sink.add(self._look.upright_rgb(shown.frame))
+            else:
+                self._sink.repeat()
+            time_s = shown.pts * self._rule.time_base if shown.tick_s is None else shown.tick_s
+            self._pts_s.append(round(float(time_s), 6))
+
+    def judge(self, decoding: FullDecoding, *, num_backward: int) -> None:
+        """Put each kind of damage into a sentence."""
+        promised, num_packets = self._stream.frames, self._packets.num_counted
+        # Where recordings were joined, the container takes the joint itself for lost data.
+        num_corrupt = len(self._packets.corrupt_at) - decoding.num_joints
+        self._num_errors = self._packets.num_errors + decoding.num_errors + max(0, num_corrupt)
+        if decoding.num_joints:
+            self._flags.add("joined")
+        counts = {
+            "Packets read or decoded with errors": self._num_errors,
+            "Packets before the first keyframe, which are lost": self._packets.num_before_keyframe,
+            "Frames left out because their times run backwards": num_backward,
+            "Times that the clock starts anew": decoding.num_restarts,
+        }
+        self._damage += [f"{what}: {count}." for what, count in counts.items() if count]
+        if promised > num_packets:
+            self._damage.append(f"The container promises {promised} packets and has {num_packets}.")
+
+    def finish(self, sampler: Sampler[Any]) -> None:
+        """Take note of the times, after the last frame.
+
+        Raises:
+            DecoderRejected: nothing was kept.
+        """
+        if self._look is None:
+            raise self._nothing(sampler)
+        clock: Sampler[Any] = sampler
+        if sampler.is_done and NO_TIME not in self._packets.pts:
+            clock = _clock_of(self._packets, time_base=self._rule.time_base)
+        self._duration_s = float((clock.end_pts - clock.first_pts) * self._rule.time_base)
+        self._end_s = float(clock.end_pts * self._rule.time_base)
+        step_s = sampler.step_s
+        self._last_s = self._typical_s() if step_s is None else float(step_s)
+        self._copy_times_s = copy_times(self._pts_s, sampler)
+        if self._duration_lies():
+            self._flags.add("duration_lies")
+
+    def result(self) -> DecodedVideo:
+        """Return everything, after ``finish``."""
+        look, context, rate = self._look, self._stream.codec_context, self._stream.average_rate
+        assert look is not None, "finish raises where nothing was kept"
+        return DecodedVideo(
+            jpegs=tuple(self._sink.jpegs),
+            pts_s=tuple(self._pts_s),
+            last_s=self._last_s,
+            width_px=look.width_px,
+            height_px=look.height_px,
+            source_width_px=look.source_width_px,
+            source_height_px=look.source_height_px,
+            source_fps=round(float(rate), 6) if rate else None,
+            source_duration_s=round(self._duration_s, 6),
+            codec=context.codec.canonical_name,
+            pix_fmt=look.pix_fmt,
+            container=self._container.format.name,
+            rotation_deg=look.orientation.rotation_deg,
+            sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
+            color=look.color,
+            num_decode_errors=self._num_errors,
+            flags=tuple(sorted(self._flags)),
+            decoding=self._decoding,
+            damage=tuple(self._damage),
+            copy_times_s=self._copy_times_s,
+        )
+
+    def _typical_s(self) -> float:
+        rate = self._stream.average_rate
+        return float(1 / rate) if rate else 0.04
+
+    def _duration_lies(self) -> bool:
+        """Whether the container gives a duration that its packets are far from."""
+        stream, container = self._stream, self._container
+        if NO_TIME in self._packets.pts or "joined" in self._flags:  # FFmpeg's own guess
+            return False
+        if self._told_s is not None and container.duration is not None:
+            tracks_s = [
+                float(other.duration * other.time_base)
+                for other in container.streams
+                if other.duration and other.time_base
+            ]
+            return _is_lie(self._told_s, [container.duration / 1_000_000, *tracks_s])
+        if stream.duration is not None:
+            told_s = float(stream.duration * self._rule.time_base)
+        elif container.duration is not None and len(container.streams) == 1:  # else it may be the sound's
+            told_s = container.duration / 1_000_000
+        else:
+            return False
+        # Some count from the first frame, some from zero.
+        return _is_lie(told_s, [self._duration_s, self._end_s])
+
+    def _nothing(self, sampler: Sampler[Any]) -> DecoderRejected:
+        context = self._stream.codec_context
+        if context.width * context.height > MAX_SOURCE_PIXELS:
+            return DecoderRejected("too_large", f"Its frames have {context.width} x {context.height} pixels.")
+        if not self._packets.num_counted:
+            return DecoderRejected("no_video", "Its video stream is empty.")
+        if sampler.has_frames:
+            told = f"It has no frame from {self._rule.start_s or 0} s to {self._rule.end_s or 'its end'}"
+            return DecoderRejected("empty_segment", f"{told}: its video is {self._seen_s(sampler):g} s long.")
+        return DecoderRejected("decode_error", "Not one frame of the video could be decoded.")
+
+    def _seen_s(self, sampler: Sampler[Any]) -> float:
+        return round(float((sampler.end_pts - sampler.first_pts) * self._rule.time_base), 3)
+
+
+def _is_lie(told_s: float, true_s: list[float]) -> bool:
+    return all(abs(told_s - value) > max(_MAX_LIE_S, _MAX_LIE * min(told_s, value)) for value in true_s)
+
+
+def _clock_of(packets: Packets, *, time_base: Fraction) -> Clock:
+    """Return the clock of a video whose frames were not all decoded."""
+    is_shown = ~np.frombuffer(packets.is_dropped, bool)
+    times = np.array([packets.pts, packets.duration])[:, is_shown]
+    clock = Clock(time_base)
+    for pts, duration in times[:, np.argsort(times[0])].T.tolist():
+        clock.push(None, pts=pts, duration=duration)
+    return clock

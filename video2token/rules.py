@@ -1,0 +1,101 @@
+"""From options to the sampler that follows them, and the times that it gives."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.fps_filter import FpsFilterSampler
+from vfm.video2token.sampling import GridSampler, NativeSampler, Sampler, Shown, times_in_copy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What is wanted of one video.
+
+    Attributes:
+        options: the rule and its numbers.
+        time_base: seconds per unit of all times of the video.
+        origin: the container's start in these units, where FFmpeg's filter counts from.
+        start_s: begin of the segment, seconds from the first frame; None for the video's begin.
+        end_s: its end; None for the video's end.
+    """
+
+    options: ExtractOptions
+    time_base: Fraction
+    origin: int = 0
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def needs_end(self) -> bool:
+        """Whether the end of the video must be known before its first frame can be chosen."""
+        return self.options.sampling == "uniform"
+
+    def sampler(self, times: Iterable[tuple[int, int]] = ()) -> Sampler[Any]:
+        """Return a new sampler.
+
+        Args:
+            times: presentation time and duration of each frame, ascending; read where ``needs_end``.
+        """
+        given: dict[str, Any] = {
+            "time_base": self.time_base,
+            "max_frames": self.options.max_frames,
+            "start_s": _exact(self.start_s or 0.0),
+            "end_s": None if self.end_s is None else _exact(self.end_s),
+        }
+        if self.options.sampling == "native":
+            return NativeSampler(**given)
+        if self.options.sampling == "ffmpeg-fps-filter":
+            return FpsFilterSampler(fps=self.options.exact_fps, origin=self.origin, **given)
+        if self.options.sampling == "uniform":
+            return self._uniform(times, given=given)
+        return GridSampler(fps=self.options.exact_fps, **given)
+
+    def _uniform(self, times: Iterable[tuple[int, int]], *, given: dict[str, Any]) -> Sampler[Any]:
+        count = self.options.num_frames
+        assert count is not None, "checked with the options"
+        clock = Clock(self.time_base)
+        for pts, duration in times:
+            clock.push(None, pts=pts, duration=duration)
+        end_s = (clock.end_pts - clock.first_pts) * self.time_base
+        if given["end_s"] is not None:
+            end_s = min(end_s, given["end_s"])
+        span_s = max(end_s - given["start_s"], self.time_base)
+        if given["start_s"] > 0 and end_s <= given["start_s"]:
+            return GridSampler(**{**given, "fps": 1 / span_s, "end_s": given["start_s"]})  # nothing is there
+        start_s = given["start_s"] + span_s / (2 * count)
+        ticks = {"fps": count / span_s, "start_s": start_s, "end_s": None, "num_ticks": count}
+        return GridSampler(**{**given, **ticks})
+
+
+class Clock(Sampler[None]):
+    """Takes no frame; tells where a video begins and ends."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        super().__init__(time_base=time_base, max_frames=0)
+
+    def _until(self, before: Shown[None], shown: Shown[None]) -> list[Shown[None]]:
+        return []
+
+    def _rest(self, shown: Shown[None]) -> list[Shown[None]]:
+        return []
+
+
+def copy_times(pts_s: list[float], sampler: Sampler[Any]) -> tuple[float, ...]:
+    """Return when each frame appears in the stored copy, seconds from the first.
+
+    Args:
+        pts_s: the times that are stored, as the sampler gave them.
+        sampler: after its end.
+    """
+    if sampler.step_s is None:
+        return tuple(time - pts_s[0] for time in pts_s)
+    first_tick_s = round(float(sampler.first_tick_s), 6)
+    return tuple(times_in_copy(pts_s, fps=float(1 / sampler.step_s), first_tick_s=first_tick_s))
+
+
+def _exact(seconds: float) -> Fraction:
+    """Return the decimal that was meant, to the microsecond: 0.8 + 0.4 is 12/10."""
+    return Fraction(repr(round(seconds, 6)))
