@@ -18,7 +18,7 @@ from vfm.video2token import decoders
 DEFAULT = "pyav"
 NUM_FRAMES, FPS, SIDE_PX = 10, 10, 64
 _TIMEOUT_S = 30.0
-_MEMORY_BYTES = 8 << 30
+_MEMORY_BYTES = 4 << 30
 _LIBRARIES = (
     "av", "ffmpeg-python", "imageio-ffmpeg", "torchcodec", "nvidia-dali-cuda120", "simplejpeg", "numpy",
     "pyarrow", "torch", "torchvision", "timm", "h5py", "webdataset",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,17 +141,7 @@ def running(command: Sequence[str], pass_fds: Sequence[int] = ()) -> Iterator[Ru
     Raises:
         MachineError: it does not start.
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=pass_fds,
-            preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 (a worker has no other thread at this point)
-        )
-    except OSError as error:
-        raise MachineError(f"{command[0]} cannot be run ({error.strerror}): {_REMEDY}.") from None
+    process = _started(command, pass_fds)
     assert process.stdout is not None
     assert process.stderr is not None
     run = Run(stdout=process.stdout)
@@ -167,6 +158,24 @@ def running(command: Sequence[str], pass_fds: Sequence[int] = ()) -> Iterator[Ru
         run.returncode = process.wait()
         listener.join()
         process.stderr.close()
+
+
+def _started(command: Sequence[str], pass_fds: Sequence[int]) -> "subprocess.Popen[bytes]":
+    with warnings.catch_warnings():
+        # From Python 3.12 on: a fork beside other threads. What runs in the child until it is the command is
+        # two system calls, which take no lock that another thread could hold.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=pass_fds,
+                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 (as above)
+            )
+        except OSError as error:
+            raise MachineError(f"{command[0]} cannot be run ({error.strerror}): {_REMEDY}.") from None
 
 
 def _listen(stderr: IO[bytes], run: Run) -> None:

@@ -85,7 +85,7 @@ def decoded(
     with pytest.MonkeyPatch.context() as patch:
         lend_ffmpeg(folder, patch)
         with Pool(
-            "vfm.video2token.worker:extract_one", num_workers=1, timeout_s=60, memory_bytes=16 << 30
+            "vfm.video2token.worker:extract_one", num_workers=1, timeout_s=60, memory_bytes=4 << 30
         ) as pool:
             replies = list(pool.run(tasks))
     assert [reply.message for reply in replies if reply.failure] == []

@@ -133,6 +133,12 @@ def test_a_megabyte_of_complaints_blocks_nothing_and_is_counted(
         ffmpeg.decode(str(film()), OPTIONS)
 
 
+def test_want_of_memory_is_no_damage(film: Film, stub: Callable[..., Path]) -> None:
+    stub('$REAL "$@"; echo "[h264 @ 0x1] Cannot allocate memory" >&2')
+    (reply,) = work([film()])
+    assert reply.head["reason"] == "memory"
+
+
 def test_output_that_is_no_picture_is_a_fault_of_the_video(film: Film, stub: Callable[..., Path]) -> None:
     stub("head -c 100000 /dev/zero")
     with pytest.raises(DecoderRejected, match="Not one frame"):

@@ -15,7 +15,7 @@ import av
 import ffmpeg
 import numpy as np
 
-from vfm.video2token.container import FORMATS
+from vfm.video2token.container import FORMATS, raise_memory_error
 from vfm.video2token.decoders._base import (
     MAX_SOURCE_PIXELS,
     DecodedVideo,
@@ -56,6 +56,7 @@ def decode(
     Raises:
         DecoderRejected: with the reason.
         MachineError: there is no command that works.
+        MemoryError: the command got no memory.
     """
     outline = outline_of(path, size_px=options.size_px, size_bytes=size_bytes)
     backend = _Command(locate_ffmpeg(), path, outline)
@@ -147,6 +148,7 @@ class _Command:
 
     def _judge(self, run: Run, *, num_frames: int) -> None:
         """Count what the command complained about, and reject the video that it did not survive."""
+        raise_memory_error([(0, "ffmpeg", run.said)])
         self.num_errors = max(self.num_errors, run.num_lines)
         if any(told in run.said for told in _NO_DECODER):
             raise DecoderRejected(
