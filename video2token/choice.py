@@ -1,5 +1,6 @@
 """Which frames a sample takes, from their presentation times: the rules, run before anything is decoded."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +39,8 @@ def choose(times: FrameTimes, rule: Rule) -> Choice:
     Raises:
         DecoderRejected: with reason too_long, or empty_segment when nothing is shown in the segment.
     """
-    lengths = list(zip(times.pts, times.durations, strict=True))
-    sampler, clock = rule.sampler(lengths), Clock(rule.time_base)
-    for pts, duration in lengths:
+    sampler, clock = rule.sampler(_lengths(times)), Clock(rule.time_base)
+    for pts, duration in _lengths(times):
         clock.push(None, pts=pts, duration=duration)
     try:
         ticks = _run(times, sampler=sampler)
@@ -60,9 +60,13 @@ def choose(times: FrameTimes, rule: Rule) -> Choice:
     )
 
 
+def _lengths(times: FrameTimes) -> Iterator[tuple[int, int]]:
+    return zip(times.pts, times.durations, strict=True)
+
+
 def _run(times: FrameTimes, *, sampler: Sampler[Any]) -> list[Shown[int]]:
     ticks: list[Shown[int]] = []
-    for index, (pts, duration) in enumerate(zip(times.pts, times.durations, strict=True)):
+    for index, (pts, duration) in enumerate(_lengths(times)):
         ticks += sampler.push(index, pts=pts, duration=duration)
     return ticks + sampler.finish()
 

@@ -4,11 +4,14 @@ The decoders that cannot be fed packet by packet (a command, a library with a fi
 frames exist, so that the frames they are asked for are chosen by one rule.
 """
 
-from dataclasses import dataclass
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import av
+import numpy as np
 
 from vfm.video2token.container import choose_stream, listening, open_video
 from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecoderRejected
@@ -22,17 +25,35 @@ if TYPE_CHECKING:
 
 # AVI has no presentation times, only places at a constant rate; each reader derives times of its own.
 _TIMELESS = {"avi"}
+_NO_TIME = -(1 << 63)  # FFmpeg's own mark of a time that is not there
 _MAX_DISORDER = 8  # frames; a decoding time further back is a clock that starts anew
 
 
-class _Packet(NamedTuple):
-    """The times and flags of a packet, without its data."""
+@dataclass(slots=True, kw_only=True)
+class _Packets:
+    """The times and flags of all packets in the order of decoding; in arrays, a day of video has millions."""
 
-    pts: int | None
-    dts: int | None
-    duration: int
-    is_keyframe: bool
-    is_discard: bool
+    pts: "array[int]" = field(default_factory=lambda: array("q"))
+    dts: "array[int]" = field(default_factory=lambda: array("q"))
+    durations: "array[int]" = field(default_factory=lambda: array("q"))
+    is_keyframe: bytearray = field(default_factory=bytearray)
+    is_discard: bytearray = field(default_factory=bytearray)
+    is_whole: bool = True  # could be read to the end
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def add(self, packet: Any) -> None:
+        self.pts.append(_NO_TIME if packet.pts is None else packet.pts)
+        self.dts.append(_NO_TIME if packet.dts is None else packet.dts)
+        self.durations.append(packet.duration or 0)
+        self.is_keyframe.append(packet.is_keyframe)
+        self.is_discard.append(packet.is_discard)
+
+    @property
+    def begin(self) -> int:
+        """Place of the first keyframe, 0 when there is none: what comes before is lost."""
+        return max(0, self.is_keyframe.find(1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +66,8 @@ class FrameTimes:
         is_counted: whether a decoder may give its frames other times, so that only their order tells them.
     """
 
-    pts: tuple[int, ...]
-    durations: tuple[int, ...]
+    pts: Sequence[int]
+    durations: Sequence[int]
     is_counted: bool = False
 
 
@@ -92,7 +113,7 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
     facts = look_at(path, size_bytes=size_bytes)
     with listening() as log, open_video(path, facts=facts, log=log) as container:
         stream, time_base = choose_stream(container)
-        first, packets, is_whole = _read(container, stream)
+        first, packets = _read(container, stream)
         if first is None:
             raise _nothing(stream, num_packets=len(packets))
         first.make_writable()
@@ -108,29 +129,23 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
             codec=stream.codec_context.codec.canonical_name,
             container=container.format.name,
             source_fps=round(float(rate), 6) if rate else None,
-            damage=_damage(promised=stream.frames, packets=packets, is_whole=is_whole),
+            damage=_damage(packets, promised=stream.frames),
         )
 
 
-def _read(
-    container: "InputContainer", stream: "VideoStream"
-) -> "tuple[VideoFrame | None, list[_Packet], bool]":
-    """Return the first frame, all packets, and whether they could be read to the end."""
+def _read(container: "InputContainer", stream: "VideoStream") -> "tuple[VideoFrame | None, _Packets]":
+    """Return the first frame and what all packets say of themselves."""
     first: VideoFrame | None = None
-    packets: list[_Packet] = []
+    packets = _Packets()
     try:
         for packet in container.demux(stream):
             if packet.size:
-                packets.append(
-                    _Packet(
-                        packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, packet.is_discard
-                    )
-                )
+                packets.add(packet)
             if first is None:
                 first = _first_frame(stream, packet)
     except av.FFmpegError:
-        return first, packets, False
-    return first, packets, True
+        packets.is_whole = False
+    return first, packets
 
 
 def _first_frame(stream: "VideoStream", packet: Any) -> "VideoFrame | None":
@@ -140,35 +155,35 @@ def _first_frame(stream: "VideoStream", packet: Any) -> "VideoFrame | None":
         return None
 
 
-def _times(packets: list[_Packet], *, is_counted: bool) -> FrameTimes | None:
+def _times(packets: _Packets, *, is_counted: bool) -> FrameTimes | None:
     """Return the times that the packets promise, or None when one has none or two have the same."""
-    begin = next((index for index, packet in enumerate(packets) if packet.is_keyframe), 0)
-    shown = [packet for packet in packets[begin:] if not packet.is_discard]
-    timed = sorted((packet.pts, packet.duration) for packet in shown if packet.pts is not None)
-    if not timed or len({pts for pts, _ in timed}) < len(shown):
+    is_shown = ~np.frombuffer(packets.is_discard, bool)
+    is_shown[: packets.begin] = False
+    pts = np.frombuffer(packets.pts, np.int64)[is_shown]
+    order = np.argsort(pts, kind="stable")
+    ascending = pts[order]
+    if not len(pts) or ascending[0] == _NO_TIME or (np.diff(ascending) == 0).any():
         return None
+    durations = np.frombuffer(packets.durations, np.int64)[is_shown][order]
     return FrameTimes(
-        pts=tuple(pts for pts, _ in timed),
-        durations=tuple(length for _, length in timed),
-        is_counted=is_counted,
+        pts=array("q", ascending.tobytes()), durations=array("q", durations.tobytes()), is_counted=is_counted
     )
 
 
-def _has_one_clock(packets: list[_Packet], *, stream: "VideoStream", time_base: Fraction) -> bool:
+def _has_one_clock(packets: _Packets, *, stream: "VideoStream", time_base: Fraction) -> bool:
     rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-    disorder = _MAX_DISORDER / (rate * time_base)
-    dts = [packet.dts for packet in packets if packet.dts is not None]
-    return all(after > before - disorder for before, after in zip(dts, dts[1:], strict=False))
+    dts = np.frombuffer(packets.dts, np.int64)
+    steps = np.diff(dts[dts != _NO_TIME])
+    return bool((steps > -_MAX_DISORDER / float(rate * time_base)).all())
 
 
-def _damage(*, promised: int, packets: list[_Packet], is_whole: bool) -> tuple[str, ...]:
+def _damage(packets: _Packets, *, promised: int) -> tuple[str, ...]:
     damage = []
-    lost = next((index for index, packet in enumerate(packets) if packet.is_keyframe), 0)
-    if lost:
-        damage.append(f"Packets before the first keyframe, which are lost: {lost}.")
+    if packets.begin:
+        damage.append(f"Packets before the first keyframe, which are lost: {packets.begin}.")
     if promised > len(packets):
         damage.append(f"The container promises {promised} packets and has {len(packets)}.")
-    if not is_whole:
+    if not packets.is_whole:
         damage.append(f"The file can be read up to packet {len(packets)} only.")
     return tuple(damage)
 

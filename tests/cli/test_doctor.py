@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from vfm.cli.commands import doctor as doctor_command
 from vfm.cli.main import group
 from vfm.video2token import doctor
+from vfm.video2token.ffmpeg_command import find_ffmpeg
 
 
 def test_tables_name_every_decoder_codec_and_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +67,16 @@ def test_extract_knows_the_decoders_by_their_files(tmp_path: Path) -> None:
     done = CliRunner().invoke(group, ["extract", "a", str(tmp_path), "--fps", "2", "--decoder", "vlc"])
     assert done.exit_code == 2
     assert "'dali', 'ffmpeg', 'pyav', 'torchcodec'" in done.output
+
+
+@pytest.mark.needs("imageio_ffmpeg")
+def test_extract_decodes_with_what_was_asked_for_and_records_it(
+    films: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    arguments = ["extract", str(films(2)), str(data), "--fps", "2", "--workers", "1", "--decoder", "ffmpeg"]
+    assert CliRunner().invoke(group, arguments, standalone_mode=False).return_value == 0
+    (column,) = json.loads((data / "dataset.json").read_text())["columns"].values()
+    assert column["options"]["decoder"] == "ffmpeg"
+    report = json.loads((data / "frames" / "000000.json").read_text())
+    assert report["tools"]["ffmpeg"] == find_ffmpeg().version

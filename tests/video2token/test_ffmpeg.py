@@ -18,6 +18,7 @@ from media import number_in
 from vfm.shards import jpeg
 from vfm.shards.errors import MachineError
 from vfm.shards.plan import Source
+from vfm.video2token import ffmpeg_command
 from vfm.video2token.decoders import ffmpeg, pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
 from vfm.video2token.ffmpeg_command import find_ffmpeg, how_it_ended, running
@@ -239,6 +240,15 @@ def test_a_command_that_cannot_be_run_is_one_sentence(
     (tmp_path / "none").write_text("#!/bin/sh\nexit 139\n")
     (tmp_path / "none").chmod(0o755)
     with pytest.raises(MachineError, match=r"-version failed \(ended by SIGSEGV\)"):
+        find_ffmpeg()
+
+
+def test_a_command_that_does_not_answer_is_one_sentence(
+    stub: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub("").write_text("#!/bin/sh\nexec sleep 600\n")
+    monkeypatch.setattr(ffmpeg_command, "_LOOK_LIMIT_S", 0.2)
+    with pytest.raises(MachineError, match=r"-version gave no answer in 0\.2 s: install"):
         find_ffmpeg()
 
 
