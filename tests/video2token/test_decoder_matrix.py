@@ -208,3 +208,27 @@ def test_ffmpeg_agrees_on_real_clips(shared: Path, name: str) -> None:
     path, options = str(shared / "videos" / "clips" / f"{name}.mp4"), ExtractOptions(fps=2.0, size_px=128)
     ours, default = ffmpeg.decode(path, options), pyav.decode(path, options)
     assert (ours.pts_s, ours.jpegs) == (default.pts_s, default.jpegs)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("shared")
+@pytest.mark.parametrize("name", DECODERS[1:])
+def test_bad_videos_end_as_with_pyav_or_are_rejected_with_a_reason(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    paths = sorted((shared / "badvideos" / "files").iterdir())
+    lend_ffmpeg(tmp_path, monkeypatch)
+    with Pool(
+        "vfm.video2token.worker:extract_one", num_workers=1, timeout_s=60, memory_bytes=4 << 30
+    ) as pool:
+        replies = list(pool.run(task(path, decoder=which) for path in paths for which in ("pyav", name)))
+    assert [reply.message for reply in replies if reply.failure] == []
+    ends = [reply.head.get("reason") or len(reply.head["sizes"]) for reply in replies]
+    others = {
+        path.name: ours
+        for path, default, ours in zip(paths, ends[::2], ends[1::2], strict=True)
+        if ours != default
+    }
+    assert set(others.values()) <= {"unsupported", "decode_error"}
+    if name == "ffmpeg":
+        assert others == {"b19_resolution_change.ts": "unsupported"}  # its clock starts anew

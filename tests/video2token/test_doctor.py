@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -40,6 +42,18 @@ def test_quick_look_tells_of_all_decoders_and_runs_no_clip() -> None:
     assert found["versions"]["av"]
 
 
+@pytest.mark.needs("torchcodec")
+def test_torchcodec_without_libraries_says_which_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opener(_data: bytes) -> None:
+        raise RuntimeError("Could not load libtorchcodec.")
+
+    monkeypatch.setattr(torchcodec, "_opener", lambda: opener)
+    monkeypatch.setitem(sys.modules, "torchcodec", ModuleType("torchcodec"))
+    state = doctor.state_of("torchcodec")
+    assert not state["works"]
+    assert "install shared libraries of FFmpeg 4 to 8" in state["problem"]
+
+
 @pytest.mark.parametrize(
     ("library", "module", "told"),
     [
@@ -50,7 +64,7 @@ def test_quick_look_tells_of_all_decoders_and_runs_no_clip() -> None:
 def test_a_missing_library_is_one_sentence_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, library: str, module: object, told: str
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, library, None)
+    monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MachineError, match=told):
         module.version()  # type: ignore[attr-defined]
     with pytest.raises(MachineError, match=told):
