@@ -12,6 +12,17 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 PATH = click.Path(path_type=Path)
 
 
+def together(*decorators: Decorator) -> Decorator:
+    """Return several options as one decorator, in the order in which the help shows them."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
 def workers(what: str) -> Decorator:
     """Return ``--workers``; ``what`` says what the processes do."""
     return click.option(
@@ -22,6 +33,17 @@ def workers(what: str) -> Decorator:
         show_default="one per usable core",
         metavar="N",
         help=f"Processes that {what}.",
+    )
+
+
+def decoder() -> Decorator:
+    """Return ``--decoder``, whose names are the files of the decoders' folder."""
+    return click.option(
+        "--decoder",
+        type=click.Choice(decoder_names()),
+        default="pyav",
+        show_default=True,
+        help="What decodes; `vfm doctor` shows which work here.",
     )
 
 
@@ -41,6 +63,13 @@ def as_json() -> Decorator:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout."
     )
+
+
+def decoder_names() -> list[str]:
+    """Return the names of the decoders that ship with vfm; imports none of them."""
+    from vfm.video2token import decoders
+
+    return decoders.names()
 
 
 def num_usable_cores() -> int:

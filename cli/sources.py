@@ -2,7 +2,6 @@
 
 import os.path
 import re
-from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli import output
-from vfm.cli.options import PATH, Decorator
+from vfm.cli.options import PATH, Decorator, together
 from vfm.shards.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def is_within(num_rejected: int, allowed: int | Fraction, *, num_sources: int) -
 
 def source_options() -> Decorator:
     """Return all the options that say which sources a job has, as one decorator."""
-    decorators = (
+    return together(
         click.option(
             "--input-list",
             type=PATH,
@@ -96,13 +95,6 @@ def source_options() -> Decorator:
         click.option("--retry-all", is_flag=True, help="Try again every source that was rejected."),
         click.option("--output-folder", type=PATH, hidden=True, help="DATA, as img2dataset calls it."),
     )
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
 
 
 def places(sources: tuple[Path, ...], data: Path | None, given: dict[str, Any]) -> tuple[list[Path], Path]:

@@ -55,9 +55,7 @@ def _is_there(need: str) -> bool:
         return SHARED.is_dir()
     try:
         return importlib.util.find_spec(need) is not None
-    except (
-        ModuleNotFoundError
-    ):  # of a library inside another, such as nvidia.dali, when that is not here either
+    except ModuleNotFoundError:  # of the package that it would be in
         return False
 
 

@@ -6,93 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, output
+from vfm.cli import decoding, options, output
 from vfm.cli import sources as listing
 
 if TYPE_CHECKING:
-    from vfm.video2token.decoders._base import ExtractOptions
     from vfm.video2token.extract import ExtractResult
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
 
-def _rate(value: str) -> float:
-    """Return a rate in frames per second, 0.0 for ``native``."""
-    if value == "native":
-        return 0.0
-    try:
-        rate = float(value)
-    except ValueError:
-        rate = 0.0
-    if not 0.001 <= rate <= 1000:
-        raise click.BadParameter(f"{value!r} is neither a number from 0.001 to 1000 nor 'native'.")
-    return rate
-
-
 @click.command(context_settings={"token_normalize_func": listing.own_name})
 @click.argument("sources", nargs=-1, type=options.PATH, metavar="SOURCES...")
 @click.argument("data", required=False, type=options.PATH, metavar="DATA")
-@click.option(
-    "--fps",
-    type=_rate,
-    metavar="FPS|native",
-    help="Frames per second of video, at regular ticks; `native` keeps every frame.",
-)
-@click.option(
-    "--num-frames",
-    type=_AT_LEAST_1,
-    help="Instead of --fps: as many frames of every video, spread evenly over it.",
-)
-@click.option(
-    "--sampling",
-    type=click.Choice(["grid", "ffmpeg-fps-filter"]),
-    default="grid",
-    show_default=True,
-    help="The frame shown at each tick, or what FFmpeg's filter `fps` gives.",
-)
-@click.option(
-    "--size",
-    "size_px",
-    type=click.IntRange(16, 4096),
-    default=128,
-    show_default=True,
-    help="Length of the frames' short side in pixels.",
-)
-@click.option(
-    "--quality",
-    type=click.IntRange(1, 100),
-    default=90,
-    show_default=True,
-    help="Quality of the stored JPEGs.",
-)
-@click.option(
-    "--max-frames",
-    type=_AT_LEAST_1,
-    default=36_000,
-    show_default=True,
-    help="Reject a video that gives more frames.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Reject a video that takes more seconds to decode.",
-)
-@click.option(
-    "--memory",
-    "memory_mib",
-    type=click.IntRange(min=512),
-    default=4096,
-    show_default=True,
-    help="Reject a video that takes more MiB of address space.",
-)
-@click.option(
-    "--decode-all",
-    is_flag=True,
-    help="Decode every packet; the frames are the same, and it takes longer.",
-)
+@decoding.options()
 @click.option(
     "--samples-per-shard",
     type=_AT_LEAST_1,
@@ -135,11 +61,12 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract 'shards/*.tar' data/mine --fps 2 --dry-run
       vfm extract k400_train.csv data/k400 --root kinetics/ --fps 2 --missing quarantine
       vfm extract videos/ data/mine --fps 2 --retry-failed
+      vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
     from vfm.video2token.extract import extract_sources
 
     inputs, folder = listing.places(sources, data, given)
-    wanted = _extract_options(given)
+    wanted = decoding.extract_options(given)
     found = listing.find_sources(inputs, given)
     if given["dry_run"]:
         listing.show_survey(found, given)
@@ -158,30 +85,6 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     output.say(_summary(result, data=folder))
     is_fine = listing.is_within(result.num_rejected, given["allow_rejects"], num_sources=result.num_sources)
     return 0 if is_fine else 1
-
-
-def _extract_options(given: dict[str, Any]) -> "ExtractOptions":
-    from vfm.video2token.decoders._base import ExtractOptions
-
-    names = ("num_frames", "size_px", "quality", "max_frames", "timeout_s")
-    return ExtractOptions(
-        fps=given["fps"] or None,
-        sampling=_sampling(given),
-        selective=not given["decode_all"],
-        memory_bytes=given["memory_mib"] << 20,
-        **{name: given[name] for name in names},
-    )
-
-
-def _sampling(given: dict[str, Any]) -> str:
-    """Return the rule that the options ask for."""
-    if (given["fps"] is None) == (given["num_frames"] is None):
-        raise click.UsageError("Give either --fps or --num-frames.")
-    if not given["fps"] and given["sampling"] != "grid":
-        raise click.UsageError(f"--sampling {given['sampling']} needs --fps with a number.")
-    if given["num_frames"] is not None:
-        return "uniform"
-    return given["sampling"] if given["fps"] else "native"
 
 
 def _summary(result: "ExtractResult", *, data: Path) -> str:

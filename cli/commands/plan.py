@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, output
+from vfm.cli import decoding, options, output
 
 if TYPE_CHECKING:
-    from vfm.video2token.decoders._base import ExtractOptions
     from vfm.video2token.estimate import Estimate, PlanEstimate
 
 _AT_LEAST_1 = click.IntRange(min=1)
@@ -18,50 +17,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=options.PATH)
-@click.option(
-    "--fps",
-    type=click.FloatRange(0.001, 1000),
-    required=True,
-    help="Frames per second of video, at regular ticks.",
-)
-@click.option(
-    "--size",
-    "size_px",
-    type=click.IntRange(16, 4096),
-    default=128,
-    show_default=True,
-    help="Length of the frames' short side in pixels.",
-)
-@click.option(
-    "--quality",
-    type=click.IntRange(1, 100),
-    default=90,
-    show_default=True,
-    help="Quality of the stored JPEGs.",
-)
-@click.option(
-    "--max-frames",
-    type=_AT_LEAST_1,
-    default=36_000,
-    show_default=True,
-    help="Reject a video that gives more frames.",
-)
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=click.FloatRange(0, min_open=True),
-    default=600.0,
-    show_default=True,
-    help="Reject a video that takes more seconds to decode.",
-)
-@click.option(
-    "--memory",
-    "memory_mib",
-    type=click.IntRange(min=512),
-    default=4096,
-    show_default=True,
-    help="Reject a video that takes more MiB of address space.",
-)
+@decoding.options()
 @click.option(
     "--samples-per-shard", type=_AT_LEAST_1, default=256, show_default=True, help="Videos to a shard."
 )
@@ -121,7 +77,7 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
 
     result = estimate(
         list_sources(sources, missing=given["missing"]),
-        _extract_options(given),
+        decoding.extract_options(given),
         EstimateOptions(
             output=given["out"],
             **{name: given[name] for name in ("num_sampled", "seed", "samples_per_shard", "num_workers")},
@@ -135,13 +91,6 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
     else:
         output.show("\n".join(_lines(result)))
     return 1 if result.num_rejected == result.num_sampled else 0
-
-
-def _extract_options(given: dict[str, Any]) -> "ExtractOptions":
-    from vfm.video2token.decoders._base import ExtractOptions
-
-    names = ("fps", "size_px", "quality", "max_frames", "timeout_s")
-    return ExtractOptions(**{name: given[name] for name in names}, memory_bytes=given["memory_mib"] << 20)
 
 
 def _lines(result: "PlanEstimate") -> list[str]:

@@ -289,7 +289,7 @@ def test_log_level_is_left_as_it_was(film: Film) -> None:
         ({"fps": None, "sampling": "uniform"}, "num_frames cannot be None: use 1 to max_frames"),
         ({"fps": None, "sampling": "uniform", "num_frames": 36_001}, "num_frames cannot be 36001"),
         ({"num_threads": 0}, "num_threads cannot be 0"),
-        ({"decoder": "vlc"}, "decoder cannot be vlc: use one of pyav"),
+        ({"decoder": "vlc"}, "decoder cannot be vlc: use one of dali, ffmpeg, pyav, torchcodec"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, object], told: str) -> None:

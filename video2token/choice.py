@@ -1,0 +1,83 @@
+"""Which frames a sample takes, from their presentation times: the rules, run before anything is decoded."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions
+from vfm.video2token.outline import FrameTimes
+from vfm.video2token.rules import Clock, Rule, copy_times
+from vfm.video2token.sampling import Sampler, Shown, TooManyFramesError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The frames of a sample.
+
+    Attributes:
+        ticks: for each stored frame its place in the times; the same place again where a frame is repeated.
+        pts_s: what is stored as the time of each, seconds in the source.
+        copy_times_s: when each appears in the stored copy, seconds from the first.
+        step_s: time between ticks, seconds; None where the rule has none.
+        duration_s: how long the whole video is shown, seconds.
+    """
+
+    ticks: tuple[int, ...]
+    pts_s: tuple[float, ...]
+    copy_times_s: tuple[float, ...]
+    step_s: float | None
+    duration_s: float
+
+
+def choose(times: FrameTimes, rule: Rule) -> Choice:
+    """Return the frames that a rule takes of a video.
+
+    Args:
+        times: of all frames, one at least.
+        rule: in units of the same time base.
+
+    Raises:
+        DecoderRejected: with reason too_long, or empty_segment when nothing is shown in the segment.
+    """
+    sampler, clock = rule.sampler(_lengths(times)), Clock(rule.time_base)
+    for pts, duration in _lengths(times):
+        clock.push(None, pts=pts, duration=duration)
+    try:
+        ticks = _run(times, sampler=sampler)
+    except TooManyFramesError:
+        raise _too_long(rule.options) from None
+    duration_s = float((clock.end_pts - clock.first_pts) * rule.time_base)
+    if not ticks:
+        told = f"It has no frame from {rule.start_s or 0} s to {rule.end_s or 'its end'}"
+        raise DecoderRejected("empty_segment", f"{told}: its video is {round(duration_s, 3):g} s long.")
+    pts_s = [_time_s(shown, rule=rule) for shown in ticks]
+    return Choice(
+        ticks=tuple(shown.frame for shown in ticks),
+        pts_s=tuple(pts_s),
+        copy_times_s=copy_times(pts_s, sampler),
+        step_s=None if sampler.step_s is None else float(sampler.step_s),
+        duration_s=duration_s,
+    )
+
+
+def _lengths(times: FrameTimes) -> Iterator[tuple[int, int]]:
+    return zip(times.pts, times.durations, strict=True)
+
+
+def _run(times: FrameTimes, *, sampler: Sampler[Any]) -> list[Shown[int]]:
+    ticks: list[Shown[int]] = []
+    for index, (pts, duration) in enumerate(_lengths(times)):
+        ticks += sampler.push(index, pts=pts, duration=duration)
+    return ticks + sampler.finish()
+
+
+def _time_s(shown: Shown[int], *, rule: Rule) -> float:
+    return round(float(shown.pts * rule.time_base if shown.tick_s is None else shown.tick_s), 6)
+
+
+def _too_long(options: ExtractOptions) -> DecoderRejected:
+    rate = "" if options.fps is None else f" at {options.fps} fps"
+    return DecoderRejected(
+        "too_long",
+        f"It gives more than {options.max_frames} frames{rate} (--max-frames allows no more).",
+    )
