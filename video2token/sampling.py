@@ -215,7 +215,6 @@ class GridSampler(Sampler[Frame]):
             num_before = min(num_before, self._num_ticks)
         count = max(0, num_before - self._num_given)
         self._refuse_more_than_allowed(count)
-        self.is_done |= self._num_given + count == self._num_ticks
         return [shown] * count
 
 

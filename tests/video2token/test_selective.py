@@ -12,7 +12,9 @@ from unittest import mock
 import av
 import numpy as np
 import pytest
+from media import number_in
 
+from vfm.shards import jpeg
 from vfm.video2token import packets as packets_module
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
@@ -349,3 +351,13 @@ def test_tail_of_zeros_is_seen_without_decoding_it(write: Callable[..., Path], t
         video, whole = (decode(tmp_path / name, fps=1.0, selective=choice) for choice in (True, False))
         assert (video.jpegs, video.damage) == (whole.jpegs, whole.damage)
         assert video.decoding.startswith("full: ")
+
+
+def test_number_of_frames_spreads_over_joined_recordings(film: Callable[..., Path]) -> None:
+    first = film("1.ts", num_frames=25).read_bytes()
+    joined = film("2.ts", num_frames=25, first=25)
+    joined.write_bytes(first + joined.read_bytes())
+    video = decode(joined, sampling="uniform", num_frames=4)
+    assert [number_in(jpeg.decode(data)) for data in video.jpegs] == [6, 18, 31, 43]
+    assert video.source_duration_s == pytest.approx(2.0, abs=0.05)
+    assert video.flags == ("joined",)
