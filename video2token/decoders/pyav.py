@@ -1,6 +1,7 @@
 """Decodes with PyAV, which brings FFmpeg's libraries in its wheel: the default decoder."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ def decode(path: str, options: ExtractOptions, *, size_bytes: int = -1) -> Decod
     with listening() as log:
         try:
             with open_video(path, facts=facts, log=log) as container:
-                return _Decoding(container, options=options, log=log).run()
+                decoded = _Decoding(container, options=options, log=log).run()
+                return replace(decoded, flags=tuple(sorted({*decoded.flags, *facts.flags})))
         except MemoryError:
             limit = options.memory_bytes >> 20
             raise DecoderRejected("memory", f"Decoding it takes more than {limit} MiB of memory.") from None
