@@ -86,7 +86,9 @@ def _open(path: str) -> int:
     except PermissionError:
         raise DecoderRejected("permission", "The file may not be read.") from None
     except OSError as error:
-        reason = "not_regular" if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENODEV} else "unreadable"
+        if error.errno == errno.ELOOP:
+            raise DecoderRejected("missing", "It is a link that leads to itself.") from None
+        reason = "not_regular" if error.errno in {errno.ENXIO, errno.ENODEV} else "unreadable"
         raise DecoderRejected(reason, f"The file cannot be opened ({error.strerror}).") from None
 
 

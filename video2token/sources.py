@@ -145,7 +145,11 @@ def _check_header(header: Sequence[str], *, path: Path) -> None:
 def _entry_of(row: Sequence[str], *, header: Sequence[str], path: Path, line: int) -> _Entry:
     if len(row) != len(header):
         raise UsageError(f"{path} line {line} has {len(row)} cells, its header {len(header)}: mend it.")
-    cells = {name: cell.strip() or None for name, cell in zip(header, row, strict=True)}
+    # A path is taken as it stands: file names may begin and end with spaces.
+    cells = {
+        name: (cell if name == "path" else cell.strip()) or None
+        for name, cell in zip(header, row, strict=True)
+    }
     named = cells.pop("path")
     if named is None or "\x00" in named:
         raise UsageError(f"{path} line {line} has no usable path: name a video there, or delete the line.")

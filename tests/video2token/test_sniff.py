@@ -103,7 +103,7 @@ def test_anything_but_a_regular_file_is_refused_without_waiting(tmp_path: Path) 
         assert reason_for(tmp_path / "s.mp4") == "not_regular"
     assert reason_for(tmp_path / "pipe.mp4") == "not_regular"
     assert reason_for(tmp_path / "zero.mp4") == "not_regular"
-    assert reason_for(tmp_path / "loop.mp4") == "not_regular"
+    assert reason_for(tmp_path / "loop.mp4") == "missing"
     assert reason_for(tmp_path) == "not_regular"
     assert reason_for(tmp_path / "dangling.mp4") == "missing"
     assert reason_for(tmp_path / "dangling.mp4" / "x.mp4") == "missing"
