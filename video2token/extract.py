@@ -2,14 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vfm.shards.index import IndexRow
 from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
-from vfm.shards.plan import Plan, Source, build_plan, shard_name
+from vfm.shards.plan import PLAN_NAME, Plan, Source, build_plan, read_times, shard_name
 from vfm.shards.sample import Rejection, SampleMeta
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output
@@ -111,7 +111,8 @@ def extract_sources(
         output.prepare(data, plan, column, made_with=tools)
         job = _Job(data, plan=plan, column=column, options=options, tools=tools)
         reports = job.run(num_workers=num_workers, progress=progress or Silence())
-        write_quarantine(data)
+        with output.writing(data):
+            write_quarantine(data)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
 
 
@@ -159,6 +160,7 @@ class _Job:
         progress.start(len(self._plan.sources), "videos")
         try:
             self._tell_before(list(done.values()), progress=progress)
+            self._tell_touched(done, progress=progress)
             if pending:
                 done |= dict(self._make(pending, num_workers=num_workers, progress=progress))
         finally:
@@ -262,6 +264,22 @@ class _Job:
         if other := next((report.tools for report in reports if report.tools != self._tools), None):
             progress.advance(
                 note=f"Shards made before were made with {_listed(other)}, now {_listed(self._tools)}."
+            )
+
+    def _tell_touched(self, done: Container[int], *, progress: Progress) -> None:
+        """Say so when videos of finished shards were changed since; a change of size was refused before."""
+        shards = [index // self._plan.samples_per_shard for index in range(len(self._plan.sources))]
+        times = read_times(self._data / PLAN_NAME)
+        touched = [
+            source.identity
+            for source, shard, mtime_ns in zip(self._plan.sources, shards, times, strict=True)
+            if shard in done and mtime_ns != source.mtime_ns
+        ]
+        if touched:
+            progress.advance(
+                note=f"{len(touched)} videos of finished shards were changed since, at the same size (the "
+                f"first {touched[0]}): their samples show what they were. If they show something else now, "
+                "choose another output."
             )
 
 
