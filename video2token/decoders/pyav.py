@@ -131,7 +131,8 @@ class _Decoding:
 
     def _packets(self) -> Iterator[Any]:
         num_failures = 0
-        self._log.clear()  # what was said while probing is said again while decoding
+        # What decoders said while probing they say again; what the demuxer said of the head it says once.
+        self._log[:] = [said for said in self._log if said[1] == self._container.format.name]
         while num_failures < _MAX_READ_FAILURES:
             try:
                 for packet in self._container.demux(self._stream):
