@@ -1,11 +1,13 @@
 """``vfm extract``: videos to the frames column of a dataset, in processes that may die, in one order."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vfm.shards.errors import MachineError
 from vfm.shards.index import IndexRow
 from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
@@ -22,6 +24,7 @@ from vfm.video2token.worker import task_of, tool_versions
 SAMPLES_PER_SHARD = 256
 _HANDLER = "vfm.video2token.worker:extract_one"
 _MANY_IN_A_ROW = 20
+_QUARANTINE_PAUSE = 20  # times as long as it took to write, so that it costs a twentieth of the job at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +113,12 @@ def extract_sources(
         tools = tool_versions(options.decoder)
         output.prepare(data, plan, column, made_with=tools)
         job = _Job(data, plan=plan, column=column, options=options, tools=tools)
-        reports = job.run(num_workers=num_workers, progress=progress or Silence())
+        try:
+            reports = job.run(num_workers=num_workers, progress=progress or Silence())
+        except BaseException:
+            with contextlib.suppress(MachineError), output.writing(data):
+                write_quarantine(data)  # of what is done; how the job ended is what matters now
+            raise
         with output.writing(data):
             write_quarantine(data)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
@@ -145,6 +153,7 @@ class _Job:
         self._tools = tools
         self._classes = {label: index for index, label in enumerate(plan.classes)}
         self._num_in_a_row = 0
+        self._quarantine_due_s = 0.0
         self.num_before = 0
 
     def run(self, *, num_workers: int, progress: Progress) -> list[ShardReport]:
@@ -207,9 +216,18 @@ class _Job:
                 tools=self._tools,
             )
         if rejected:
-            with output.writing(self._data):
-                write_quarantine(self._data)
+            self._update_quarantine()
         return report
+
+    def _update_quarantine(self) -> None:
+        """Write it now and then: it comes from all reports, which takes the longer the more there are."""
+        begun_s = time.monotonic()
+        if begun_s < self._quarantine_due_s:
+            return
+        with output.writing(self._data):
+            write_quarantine(self._data)
+        now_s = time.monotonic()
+        self._quarantine_due_s = now_s + _QUARANTINE_PAUSE * (now_s - begun_s)
 
     def _add(self, writer: ShardWriter, source: Source, reply: Reply) -> SampleMeta:
         meta = SampleMeta.from_json(reply.head["meta"].encode())

@@ -283,7 +283,9 @@ def _whole_reply(received: bytearray) -> Reply | None:
     body_at = REPLY.size + head_length
     if len(received) < body_at + body_length:
         return None
-    return Reply(head=json.loads(received[REPLY.size : body_at]), body=bytes(received[body_at:]))
+    head = json.loads(received[REPLY.size : body_at])
+    with memoryview(received) as view, view[body_at:] as body:  # a slice of the array would copy it once more
+        return Reply(head=head, body=bytes(body))
 
 
 def _how_it_ended(returncode: int | None) -> str:

@@ -115,7 +115,7 @@ def test_stopped_by_signals_at_20_random_moments_each(many: Many, tmp_path: Path
                 continue
             workers = psutil.Process(job.pid).children()
             seconds, told = stop(job, *sent, pause_s=float(rng.uniform(0, 0.05)))
-            if job.returncode == 0:  # it was done just as the signal came
+            if " sources: " in told:  # it was done as the signal came, and had said so
                 continue
             num_stops += 1
             took_s.append(seconds)
@@ -187,7 +187,7 @@ def test_two_jobs_at_once_20_times(many: Many, tmp_path: Path, figure: Figure) -
             refused = extract(*loser)
             assert refused.returncode == 2
             assert "fps" in refused.stderr
-    figure("equal", f"{num_equal}/20, in the others the job with the other options came first")
+    figure("equal", num_equal)
 
 
 def test_a_lock_that_names_a_living_process_does_not_block(films: Film, tmp_path: Path) -> None:
