@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from jobs import assert_sound, extract, outcomes, stored
+from jobs import ENVIRONMENT, assert_sound, extract, extract_line, outcomes, stored
 
 from vfm.shards.errors import MachineError, UsageError
 from vfm.video2token import extract as module
@@ -324,3 +324,34 @@ def test_a_video_that_vanishes_during_the_job_is_missing(films: Film, tmp_path: 
     result = extract_sources(sources, tmp_path / "data", ExtractOptions(fps=5.0, size_px=48))
     assert result.rejected_by_reason == {"missing": 2}
     assert_sound(tmp_path / "data")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("calls", ["fsync", "rename,renameat,renameat2"])
+def test_every_system_call_that_fails_is_told_and_mended_by_a_rerun(
+    films: Film, tmp_path: Path, calls: str, figure: Figure
+) -> None:
+    """The same sweep as above where it counts: strace lets the K-th call of a real job fail."""
+    if shutil.which("strace") is None:
+        pytest.skip("needs strace")
+    root = films(3, num_frames=6)
+    job = ("--samples-per-shard", 2)
+    assert extract(root, tmp_path / "clean", *job).returncode == 0
+    failing_call, code = 0, 3
+    while code == 3:
+        failing_call += 1
+        data = tmp_path / f"data{failing_call}"
+        inject = f"inject={calls}:error=EIO:when={failing_call}"
+        line = ["strace", "-qq", "-o", os.devnull, "-e", inject, *extract_line(root, data, *job)]
+        done = subprocess.run(line, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+        code = done.returncode
+        if "ptrace" in done.stderr and failing_call == 1:
+            pytest.skip(f"strace may not trace here ({done.stderr.strip()})")
+        assert code in {0, 3}, done.stderr
+        assert code == 0 or "Input/output error" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+        assert extract(root, data, *job).returncode == 0
+        assert stored(data) == stored(tmp_path / "clean")
+        assert_sound(data)
+    figure("calls", failing_call - 1)
+    assert failing_call > 8
