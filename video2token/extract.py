@@ -151,7 +151,9 @@ class _Job:
         self._fingerprint = column.fingerprint
         self._options = options
         self._tools = tools
+        # Of the whole plan: asked for every sample these would take the square of the number of sources.
         self._classes = {label: index for index, label in enumerate(plan.classes)}
+        self._has_labels, self._has_captions = plan.has_labels, plan.has_captions
         self._num_in_a_row = 0
         self._quarantine_due_s = 0.0
         self.num_before = 0
@@ -233,9 +235,9 @@ class _Job:
         meta = SampleMeta.from_json(reply.head["meta"].encode())
         class_index = self._classes.get(source.label, -1) if source.label is not None else -1
         members = {"json": meta.to_json(), "mp4": reply.body}
-        if self._plan.has_labels:
+        if self._has_labels:
             members["cls"] = str(class_index).encode()
-        if self._plan.has_captions:
+        if self._has_captions:
             members["txt"] = next(iter(source.captions), "").encode()
         row = IndexRow(
             num_frames=meta.num_frames,

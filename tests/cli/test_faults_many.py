@@ -4,11 +4,16 @@ import os
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from jobs import ENVIRONMENT, extract_line
+
+from vfm.shards.plan import Plan
+from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.extract import extract
 
 Film = Callable[..., Path]
 Figure = Callable[[str, object], None]
@@ -42,6 +47,25 @@ def run(root: Path, data: Path) -> tuple[float, int, str]:
         said = told.read()
     assert job.returncode == 0, said
     return time.monotonic() - begun_s, usage.ru_maxrss << 10, said.splitlines()[-1]
+
+
+def test_the_whole_plan_is_not_looked_at_for_every_sample(
+    films: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What depends on all sources, asked for each of them, would make a large job quadratic."""
+    num_asked: Counter[str] = Counter()
+    for name in ("classes", "has_labels", "has_captions", "sha256"):
+        monkeypatch.setattr(Plan, name, counted(getattr(Plan, name).fget, name=name, num_asked=num_asked))
+    extract([films(12)], tmp_path / "data", ExtractOptions(fps=5.0, size_px=48), samples_per_shard=6)
+    assert max(num_asked.values()) <= 3
+
+
+def counted(ask: Callable[[Plan], object], *, name: str, num_asked: Counter[str]) -> property:
+    def asked(plan: Plan) -> object:
+        num_asked[name] += 1
+        return ask(plan)
+
+    return property(asked)
 
 
 @pytest.mark.slow
