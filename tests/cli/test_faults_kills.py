@@ -200,20 +200,17 @@ def test_a_lock_that_names_a_living_process_does_not_block(films: Film, tmp_path
 @pytest.mark.slow
 def test_a_killed_jobs_lock_is_taken_over_20_times(many: Many, tmp_path: Path) -> None:
     """Each next job starts within a moment of the kill, before the system has cleared away all (E18)."""
-    data = tmp_path / "data"
-    for _ in range(20):
-        job = start_job(many.root, data)
-        wait_for(lambda: is_writing(data) or job.poll() is not None)  # noqa: B023
-        job.kill()
-        job.communicate()
-        if job.returncode == 0:
-            break
-        (data / ".lock").write_text(f"{os.getpid()}\n")
-        next_job = start_job(many.root, data)
-        wait_for(lambda: is_writing(data) or next_job.poll() is not None)  # noqa: B023
-        assert next_job.poll() in {None, 0}
-        next_job.kill()
-        next_job.communicate()
+    for trial in range(20):
+        data = tmp_path / f"data{trial}"
+        for _ in range(2):
+            job = start_job(many.root, data)
+            wait_for(lambda: is_writing(data) or job.poll() is not None)  # noqa: B023
+            assert job.poll() is None, job.communicate()
+            job.kill()
+            job.communicate()
+            (data / ".lock").write_text(
+                f"{os.getpid()}\n"
+            )  # a number that is now another process
     finish(many.root, data)
     assert stored(data) == many.clean
 
