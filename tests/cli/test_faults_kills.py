@@ -208,9 +208,7 @@ def test_a_killed_jobs_lock_is_taken_over_20_times(many: Many, tmp_path: Path) -
             assert job.poll() is None, job.communicate()
             job.kill()
             job.communicate()
-            (data / ".lock").write_text(
-                f"{os.getpid()}\n"
-            )  # a number that is now another process
+            (data / ".lock").write_text(f"{os.getpid()}\n")  # a number that is now another process
     finish(many.root, data)
     assert stored(data) == many.clean
 
