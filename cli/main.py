@@ -15,6 +15,8 @@ from vfm import __version__
 from vfm.cli import commands
 from vfm.shards.errors import MachineError, VfmError
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 class LazyGroup(click.Group):
     """A group whose commands are the files of ``vfm.cli.commands``, each imported when it is asked for."""
@@ -59,7 +61,7 @@ class Terminated(BaseException):
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 too many rejects, 2 usage, 3 environment, 130/143 signals."""
-    signal.signal(signal.SIGTERM, _raise_terminated)
+    _take_signals()
     try:
         status = group.main(standalone_mode=False)
     except click.ClickException as error:
@@ -87,8 +89,27 @@ def main() -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def _take_signals() -> None:
+    """Let SIGTERM end a command as Ctrl-C does, and a second signal not disturb how it ends.
+
+    What is left to do after the first takes seconds at most; SIGINT stays ignored where a shell did so.
+    """
+    signal.signal(signal.SIGTERM, _raise_once)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _raise_once)
+
+
+def _raise_once(number: int, _frame: FrameType | None) -> None:
+    # Blocked, not ignored: Python writes a traceback for one that came before it was ignored, and gives those
+    # with a handler of ours back to the system as it exits, which would end it by the second signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    for each in _STOPPING:
+        signal.signal(each, _do_nothing)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Take a signal that came with the first one."""
 
 
 def _told_by_the_system(error: OSError) -> MachineError | None:

@@ -180,6 +180,15 @@ def read_plan(path: Path) -> Plan:
     return Plan(sources=sources, samples_per_shard=samples_per_shard)
 
 
+def read_times(path: Path) -> list[int]:
+    """Return when each source of a plan was last changed as the plan was made, nanoseconds, in its order.
+
+    Raises: as ``read_plan``.
+    """
+    times: list[int] = read_table(path)["mtime_ns"].to_pylist()
+    return times
+
+
 def _encoded(source: Source) -> dict[str, Any]:
     row = {name: getattr(source, name) for name in _TYPES}
     row |= {name: _to_text(row[name]) for name in _TEXTS}

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +35,8 @@ film, films = _media.film, _media.films
 _stills = _load("stills")
 stills, tiny_codebook, tiny_vocabulary = _stills.stills, _stills.tiny_codebook, _stills.tiny_vocabulary
 
+_load("jobs")  # imported by name where it is used
+
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 
@@ -59,7 +62,23 @@ def _is_there(need: str) -> bool:
         return False
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder ``shared`` beside the checkout; the test is marked ``needs("shared")``."""
     return SHARED.resolve()
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Return a function that notes a measured figure of the test; ``pytest -v`` lists them at its end."""
+    return lambda name, value: request.node.user_properties.append((name, value))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the figures that tests have noted."""
+    if terminalreporter.verbosity <= 0:
+        return
+    for report in terminalreporter.getreports("passed"):
+        if report.when == "call" and report.user_properties:
+            figures = ", ".join(f"{name} {value}" for name, value in report.user_properties)
+            terminalreporter.write_line(f"{report.nodeid}: {figures}")

@@ -1,16 +1,18 @@
 """``vfm extract``: videos to the frames column of a dataset, in processes that may die, in one order."""
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vfm.shards.errors import MachineError
 from vfm.shards.foreign import finish_column
 from vfm.shards.index import IndexRow
 from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
-from vfm.shards.plan import Plan, Source, build_plan, shard_name
+from vfm.shards.plan import PLAN_NAME, Plan, Source, build_plan, read_times, shard_name
 from vfm.shards.sample import Rejection, SampleMeta
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output
@@ -24,6 +26,7 @@ from vfm.video2token.worker import task_of, tool_versions
 SAMPLES_PER_SHARD = 256
 _HANDLER = "vfm.video2token.worker:extract_one"
 _MANY_IN_A_ROW = 20
+_QUARANTINE_PAUSE = 20  # times as long as it took to write, so that it costs a twentieth of the job at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +120,14 @@ def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the use
         output.prepare(data, plan, column, made_with=tools)
         job = _Job(data, plan=plan, column=column, options=options, tools=tools)
         job.take(asked.sources, retry=retry)
-        reports = job.run(num_workers=num_workers, progress=progress or Silence())
-        write_quarantine(data)
+        try:
+            reports = job.run(num_workers=num_workers, progress=progress or Silence())
+        except BaseException:
+            with contextlib.suppress(MachineError), output.writing(data):
+                write_quarantine(data)  # of what is done; how the job ended is what matters now
+            raise
         with output.writing(data):
+            write_quarantine(data)
             finish_column(data / FRAMES, reports=reports, has_splits=plan.has_splits)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
 
@@ -151,10 +159,13 @@ class _Job:
         self._fingerprint = column.fingerprint
         self._options = options
         self._tools = tools
+        # Of the whole plan: asked for every sample these would take the square of the number of sources.
         self._classes = {label: index for index, label in enumerate(plan.classes)}
+        self._has_labels, self._has_captions = plan.has_labels, plan.has_captions
         self._num_in_a_row = 0
         self._now = {source.key: source for source in plan.sources}
         self._retry: Retry = "none"
+        self._quarantine_due_s = 0.0
         self.num_before = 0
 
     def take(self, sources: Sequence[Source], *, retry: Retry) -> None:
@@ -177,6 +188,7 @@ class _Job:
         try:
             before = [report for index, report in done.items() if index not in retried]
             self._tell_before(before, progress=progress)
+            self._tell_touched(done, progress=progress)
             if pending:
                 made = self._make(pending, retried=retried, num_workers=num_workers, progress=progress)
                 done |= dict(made)
@@ -248,8 +260,7 @@ class _Job:
                 tools=self._tools if kept is None else kept.tools(self._tools),
             )
         if rejected:
-            with output.writing(self._data):
-                write_quarantine(self._data)
+            self._update_quarantine()
         return report
 
     def _end(
@@ -269,13 +280,23 @@ class _Job:
         now = {source.key: self._now[source.key].size_bytes for source in sources}
         return {source.key: now[source.key] for source in sources if now[source.key] != source.size_bytes}
 
+    def _update_quarantine(self) -> None:
+        """Write it now and then: it comes from all reports, which takes the longer the more there are."""
+        begun_s = time.monotonic()
+        if begun_s < self._quarantine_due_s:
+            return
+        with output.writing(self._data):
+            write_quarantine(self._data)
+        now_s = time.monotonic()
+        self._quarantine_due_s = now_s + _QUARANTINE_PAUSE * (now_s - begun_s)
+
     def _add(self, writer: ShardWriter, source: Source, reply: Reply) -> SampleMeta:
         meta = SampleMeta.from_json(reply.head["meta"].encode())
         class_index = self._classes.get(source.label, -1) if source.label is not None else -1
         members = {"json": meta.to_json(), "mp4": reply.body}
-        if self._plan.has_labels:
+        if self._has_labels:
             members["cls"] = str(class_index).encode()
-        if self._plan.has_captions:
+        if self._has_captions:
             members["txt"] = next(iter(source.captions), "").encode()
         row = IndexRow(
             num_frames=meta.num_frames,
@@ -322,6 +343,22 @@ class _Job:
         if other := next((report.tools for report in reports if report.tools != self._tools), None):
             progress.advance(
                 note=f"Shards made before were made with {_listed(other)}, now {_listed(self._tools)}."
+            )
+
+    def _tell_touched(self, done: Container[int], *, progress: Progress) -> None:
+        """Say so when videos of finished shards were changed since; a change of size was refused before."""
+        shards = [index // self._plan.samples_per_shard for index in range(len(self._plan.sources))]
+        times = read_times(self._data / PLAN_NAME)
+        touched = [
+            source.identity
+            for source, shard, mtime_ns in zip(self._plan.sources, shards, times, strict=True)
+            if shard in done and mtime_ns != source.mtime_ns
+        ]
+        if touched:
+            progress.advance(
+                note=f"{len(touched)} videos of finished shards were changed since, at the same size (the "
+                f"first {touched[0]}): their samples show what they were. If they show something else now, "
+                "choose another output."
             )
 
 

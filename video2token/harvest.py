@@ -11,6 +11,7 @@ from vfm.video2token.packets import NO_TIME, Packets
 from vfm.video2token.picture import Look
 from vfm.video2token.rules import Clock, Rule, copy_times
 from vfm.video2token.sampling import Sampler, Shown
+from vfm.video2token.sniff import FileFacts
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -32,14 +33,14 @@ class Harvest:
         rule: Rule,
         packets: Packets,
         decoding: str,
-        told_s: float | None = None,
+        facts: FileFacts,
     ) -> None:
         self._container = container
         self._stream = stream
         self._rule = rule
         self._packets = packets
         self._decoding = decoding
-        self._told_s = told_s
+        self._told_s = facts.told_s
         self._sink = JpegSink(quality=rule.options.quality)
         self._look: Look | None = None
         self._pts_s: list[float] = []
@@ -48,7 +49,7 @@ class Harvest:
         self._num_errors = 0
         self._damage: list[str] = []
         self._size: tuple[int, int] | None = None
-        self._flags: set[str] = set()
+        self._flags = set(facts.flags)
 
     def see(self, frame: "VideoFrame") -> None:
         """Take note of a decoded frame, wanted or not."""

@@ -84,6 +84,7 @@ class Outline:
         time_base: seconds per unit of a time.
         origin: the container's start in these units, where FFmpeg's filter ``fps`` counts from.
         damage: sentences about packets that are missing or cannot be decoded.
+        file_flags: what the bytes of the file say before it is opened, such as ``trailing_data``.
     """
 
     look: Look
@@ -97,6 +98,7 @@ class Outline:
     container: str
     source_fps: float | None
     damage: tuple[str, ...]
+    file_flags: tuple[str, ...]
 
 
 def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
@@ -130,6 +132,7 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
             container=container.format.name,
             source_fps=round(float(rate), 6) if rate else None,
             damage=_damage(packets, promised=stream.frames),
+            file_flags=facts.flags,
         )
 
 

@@ -143,7 +143,8 @@ def demux(
 ) -> "Iterator[Packet[VideoStream]]":
     """Yield the packets that are to be decoded; errors on the way are counted in ``packets``."""
     num_failures = 0
-    log.clear()  # what was said while probing is said again
+    # What decoders said while probing they say again; what the demuxer said of the head it says once.
+    log[:] = [said for said in log if said[1] == container.format.name]
     while num_failures < _MAX_READ_FAILURES:
         try:
             for packet in container.demux(stream):

@@ -24,7 +24,7 @@ from typing import IO, Any, Literal, Self
 from vfm.shards.errors import MachineError
 from vfm.video2token.serve import READY, REPLY, REQUEST
 
-Failure = Literal["timeout", "crash"]
+Failure = Literal["timeout", "crash", "oom"]
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -47,7 +47,8 @@ class Reply:
     Attributes:
         head: the handler's answer, None when the worker was lost.
         body: the bytes that came with it.
-        failure: how the worker was lost: it took too long, or it crashed, and crashed again when tried alone.
+        failure: how the worker was lost: it took too long, or it crashed, and crashed again when tried alone;
+            ``oom`` when it was killed, which nobody but the system does when memory runs out.
         message: one sentence about that.
     """
 
@@ -239,8 +240,15 @@ class Pool:
         elif task is not None and failure == "crash" and not task.is_retry:
             self._retries.append(replace(task, is_retry=True))
         elif task is not None:
-            message = f"It took longer than {self._timeout_s:g} s." if failure == "timeout" else ""
-            self._done[task.index] = Reply(failure=failure, message=message or f"Its {last_words}.")
+            self._done[task.index] = self._reply_of_lost(worker, failure, last_words=last_words)
+
+    def _reply_of_lost(self, worker: _Worker, failure: Failure, *, last_words: str) -> Reply:
+        if failure == "timeout":
+            return Reply(failure=failure, message=f"It took longer than {self._timeout_s:g} s.")
+        if worker.process.returncode == -signal.SIGKILL:
+            message = f"Its {last_words}, as the system does when memory runs out."
+            return Reply(failure="oom", message=message)
+        return Reply(failure=failure, message=f"Its {last_words}.")
 
     def _end(self, worker: _Worker) -> str:
         """Kill a worker with all that it started, and return how it ended."""
@@ -275,7 +283,9 @@ def _whole_reply(received: bytearray) -> Reply | None:
     body_at = REPLY.size + head_length
     if len(received) < body_at + body_length:
         return None
-    return Reply(head=json.loads(received[REPLY.size : body_at]), body=bytes(received[body_at:]))
+    head = json.loads(received[REPLY.size : body_at])
+    with memoryview(received) as view, view[body_at:] as body:  # a slice of the array would copy it once more
+        return Reply(head=head, body=bytes(body))
 
 
 def _how_it_ended(returncode: int | None) -> str:

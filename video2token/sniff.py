@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vfm.video2token.decoders._base import DecoderRejected
@@ -22,6 +23,8 @@ _CONTAINER_BOXES = (b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"ftyp
 _CONTAINERS = (b"\x1aE\xdf\xa3", b"FLV", b"OggS", b"GIF8", b"\x30\x26\xb2\x75", b"\x00\x00\x01\xba")
 _MAX_MOOV_BYTES = 64 << 20
 _MAX_BOXES = 100_000
+_MAX_ENTRIES = 64  # of one track, each looked at
+_PROTECTED = (b"encv", b"drmi")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +35,18 @@ class FileFacts:
         is_known: whether they begin like a container this module knows.
         is_cut: whether the last box of an MP4 ends after the file does.
         told_s: duration that the head of an MP4 gives, seconds; None where it gives none.
+        has_trailing_data: whether an MP4 goes on after its end: a second file, or bytes that are no box.
     """
 
     is_known: bool
     is_cut: bool
     told_s: float | None = None
+    has_trailing_data: bool = False
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What of this a sample records in its flags."""
+        return ("trailing_data",) if self.has_trailing_data else ()
 
 
 def look_at(path: str, *, size_bytes: int = -1) -> FileFacts:
@@ -78,7 +88,9 @@ def _open(path: str) -> int:
     except PermissionError:
         raise DecoderRejected("permission", "The file may not be read.") from None
     except OSError as error:
-        reason = "not_regular" if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENODEV} else "unreadable"
+        if error.errno == errno.ELOOP:
+            raise DecoderRejected("missing", "It is a link that leads to itself.") from None
+        reason = "not_regular" if error.errno in {errno.ENXIO, errno.ENODEV} else "unreadable"
         raise DecoderRejected(reason, f"The file cannot be opened ({error.strerror}).") from None
 
 
@@ -108,24 +120,37 @@ def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFact
     if head[4:8] not in _CONTAINER_BOXES:
         known = head.startswith(_CONTAINERS) or head[8:12] == b"AVI " or head[0:189:188] == b"GG"
         return FileFacts(is_known=known, is_cut=False)
-    position, told_s = 0, None
+    end, seen, told_s = 0, set[bytes](), None
+    for position, length, kind in _boxes(descriptor, size_bytes=size_bytes):
+        # A second index, or what is no box at all, after the first index: something was appended to the file.
+        if b"moov" in seen and (kind in {b"ftyp", b"moov"} or not length):
+            return FileFacts(is_known=True, is_cut=False, told_s=told_s, has_trailing_data=True)
+        if kind in {b"ftyp", b"moov"} and length <= _MAX_MOOV_BYTES:
+            content = os.pread(descriptor, length, position)
+            _refuse_encrypted(content, kind=kind)
+            told_s = _told_duration_s(content) if kind == b"moov" else told_s
+        seen.add(kind)
+        end = position + length
+    return FileFacts(is_known=True, is_cut=end > size_bytes, told_s=told_s)
+
+
+def _boxes(descriptor: int, *, size_bytes: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yield position, length and kind of the top boxes; a last one of length 0 stands for what is no box."""
+    position = 0
     for _ in range(_MAX_BOXES):
         if position + 8 > size_bytes:
-            break
+            return
         box = os.pread(descriptor, 16, position)
-        length = int.from_bytes(box[:4])
+        length, kind = int.from_bytes(box[:4]), box[4:8]
         if length == 1:
             length = int.from_bytes(box[8:16])
-        if length == 0:  # until the end of the file
-            break
+        elif length == 0 and kind.isalnum():  # until the end of the file
+            length = size_bytes - position
         if length < 8:
-            return FileFacts(is_known=True, is_cut=False)
-        if box[4:8] == b"moov" and length <= _MAX_MOOV_BYTES:
-            moov = os.pread(descriptor, length, position)
-            _refuse_encrypted(moov)
-            told_s = _told_duration_s(moov)
+            yield position, 0, kind
+            return
+        yield position, length, kind
         position += length
-    return FileFacts(is_known=True, is_cut=position > size_bytes, told_s=told_s)
 
 
 def _told_duration_s(moov: bytes) -> float | None:
@@ -140,8 +165,24 @@ def _told_duration_s(moov: bytes) -> float | None:
     return None if is_open else ticks / scale
 
 
-def _refuse_encrypted(moov: bytes) -> None:
-    """Refuse a video whose sample entry is ``encv`` (ISO 14496-12 section 8.12): it decodes to noise."""
-    # After "stsd" stand 4 bytes of version and flags, 4 of the number of entries, 4 of the entry's length.
-    if re.search(rb"stsd.{12}encv", moov, re.DOTALL):
+def _refuse_encrypted(box: bytes, *, kind: bytes) -> None:
+    """Refuse a video that says it is encrypted: it decodes to noise.
+
+    It says so in a sample entry ``encv`` (ISO 14496-12 section 8.12), ``drmi`` with FairPlay. That name among
+    the brands of the ``ftyp`` box, where it is none, is taken for the same claim.
+    """
+    names = [box[at : at + 4] for at in range(8, len(box), 4)] if kind == b"ftyp" else _sample_entries(box)
+    if any(name in _PROTECTED for name in names):
         raise DecoderRejected("encrypted", "The video is encrypted (DRM), its pictures cannot be read.")
+
+
+def _sample_entries(moov: bytes) -> Iterator[bytes]:
+    """Yield the kinds of all sample entries: after "stsd" stand version and flags, a count, then entries."""
+    for found in re.finditer(rb"stsd\0...(....)", moov, re.DOTALL):
+        at = found.end()
+        for _ in range(min(int.from_bytes(found[1]), _MAX_ENTRIES)):
+            length = int.from_bytes(moov[at : at + 4])
+            yield moov[at + 4 : at + 8]
+            if length < 8:
+                break
+            at += length

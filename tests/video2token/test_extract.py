@@ -340,26 +340,3 @@ def test_other_tools_on_resume_are_told(films: Film, tmp_path: Path, monkeypatch
     recorder = Recorder()
     run(root, tmp_path / "data", samples_per_shard=1, progress=recorder)
     assert recorder.notes[0].endswith("now pyav 99.0.")
-
-
-@pytest.mark.needs("shared")
-def test_corpus_of_bad_videos_ends_and_adds_up(shared: Path, tmp_path: Path) -> None:
-    """Every file of the corpus has an outcome, and the canary's magenta is in no sample but its own."""
-    files = sorted((shared / "badvideos" / "files").iterdir())
-    (tmp_path / "all.csv").write_text("path\n" + "\n".join(f'"{path}"' for path in files))
-    options = ExtractOptions(fps=2.0, size_px=48, timeout_s=60.0)
-    result = run(tmp_path / "all.csv", tmp_path / "data", options, samples_per_shard=40, num_workers=2)
-    assert result.num_ok + result.num_partial + result.num_rejected == len(files) == result.num_sources
-    assert not {"crash", "timeout", "memory"} & set(result.rejected_by_reason)
-    dataset = open_dataset(tmp_path / "data")
-    for index in range(len(dataset)):
-        meta = dataset.meta(index)
-        red, green, blue = dataset.frames(index, [0])[0].mean(axis=(0, 1))
-        is_magenta = red > 200 and green < 60 and blue > 200
-        assert is_magenta == ("canary" in meta.source), meta.source
-    outcomes = {
-        meta.source.rpartition("/")[2]: meta.outcome for meta in map(dataset.meta, range(len(dataset)))
-    }
-    for name in ("b08_bitflips_payload.mp4", "r22_nasa_200_bits.mp4", "b20_no_first_keyframe.mkv"):
-        assert outcomes[name] == "partial"
-    assert all(outcomes[path.name] == "ok" for path in files if path.name.startswith("a0"))

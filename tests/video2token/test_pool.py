@@ -109,7 +109,6 @@ def test_a_task_that_hangs_costs_itself_alone(run: Callable[..., list[Reply]]) -
     [
         (["exit", 3], "Its process ended with status 3."),
         (["kill", signal.SIGSEGV], "Its process was ended by SIGSEGV."),
-        (["kill", signal.SIGKILL], "Its process was ended by SIGKILL."),
         (["raise", "why"], "Its process ended with status 1: KeyError: 'why'."),
     ],
 )
@@ -119,6 +118,12 @@ def test_a_task_that_crashes_twice_costs_itself_alone(
     replies = run([["sleep", 0.0], task, ["sleep", 0.0]])
     assert [reply.failure for reply in replies] == [None, "crash", None]
     assert replies[1].message == told
+
+
+def test_a_worker_that_is_killed_twice_ran_out_of_memory(run: Callable[..., list[Reply]]) -> None:
+    replies = run([["sleep", 0.0], ["kill", signal.SIGKILL], ["sleep", 0.0]])
+    assert [reply.failure for reply in replies] == [None, "oom", None]
+    assert replies[1].message == "Its process was ended by SIGKILL, as the system does when memory runs out."
 
 
 def test_a_task_that_crashes_once_is_tried_again(run: Callable[..., list[Reply]], tmp_path: Path) -> None:

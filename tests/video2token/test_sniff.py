@@ -11,6 +11,17 @@ from vfm.video2token.sniff import FileFacts, look_at
 MP4 = struct.pack(">I4s8s", 16, b"ftyp", b"isom\0\0\2\0")
 
 
+def box(kind: bytes, content: bytes = b"") -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def stsd(*entries: bytes) -> bytes:
+    """Return a list of sample entries, each with a few bytes inside."""
+    return box(
+        b"stsd", struct.pack(">II", 0, len(entries)) + b"".join(box(kind, bytes(9)) for kind in entries)
+    )
+
+
 def reason_for(path: Path, *, size_bytes: int = -1) -> str:
     with pytest.raises(DecoderRejected) as caught:
         look_at(str(path), size_bytes=size_bytes)
@@ -41,6 +52,9 @@ def reason_for(path: Path, *, size_bytes: int = -1) -> str:
             + b"stsd\0\0\0\0\0\0\0\1\0\0\0\x08encv" + bytes(4),
             "encrypted",
         ),
+        (MP4 + box(b"moov", stsd(b"avc1", b"encv")), "encrypted"),
+        (MP4 + box(b"moov", stsd(b"mp4a") + stsd(b"drmi")), "encrypted"),
+        (box(b"ftyp", b"isom\0\0\2\0isomencv") + box(b"moov", stsd(b"avc1")), "encrypted"),
     ],
 )  # fmt: skip
 def test_what_is_no_video_is_named(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -59,6 +73,17 @@ def test_what_is_no_video_is_named(tmp_path: Path, data: bytes, reason: str) -> 
         (MP4 + struct.pack(">I4s", 3, b"junk"), FileFacts(is_known=True, is_cut=False)),
         (b"\x1aE\xdf\xa3" + bytes(99), FileFacts(is_known=True, is_cut=False)),
         (b"G" + bytes(187) + b"G" + bytes(187), FileFacts(is_known=True, is_cut=False)),
+        (MP4 + box(b"moov") + box(b"mdat", b"encv") + box(b"free"), FileFacts(is_known=True, is_cut=False)),
+        ((MP4 + box(b"moov")) * 2, FileFacts(is_known=True, is_cut=False, has_trailing_data=True)),
+        (
+            MP4 + box(b"moov") + struct.pack(">I4s", 0, b"mdat") + MP4,
+            FileFacts(is_known=True, is_cut=False),
+        ),
+        (
+            MP4 + box(b"mdat") + box(b"moov") + bytes(16),
+            FileFacts(is_known=True, is_cut=False, has_trailing_data=True),
+        ),
+        (MP4 + box(b"moov", stsd(b"avc1")), FileFacts(is_known=True, is_cut=False)),
         (b"\x1b[31mcolour", FileFacts(is_known=False, is_cut=False)),
     ],
 )
@@ -78,7 +103,7 @@ def test_anything_but_a_regular_file_is_refused_without_waiting(tmp_path: Path) 
         assert reason_for(tmp_path / "s.mp4") == "not_regular"
     assert reason_for(tmp_path / "pipe.mp4") == "not_regular"
     assert reason_for(tmp_path / "zero.mp4") == "not_regular"
-    assert reason_for(tmp_path / "loop.mp4") == "not_regular"
+    assert reason_for(tmp_path / "loop.mp4") == "missing"
     assert reason_for(tmp_path) == "not_regular"
     assert reason_for(tmp_path / "dangling.mp4") == "missing"
     assert reason_for(tmp_path / "dangling.mp4" / "x.mp4") == "missing"
@@ -97,3 +122,8 @@ def test_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "open", refuse)  # tests may run as root, whom no mode stops
     assert reason_for(tmp_path / "film.mp4") == "permission"
+
+
+def test_what_follows_the_end_of_the_file_becomes_a_flag() -> None:
+    assert FileFacts(is_known=True, is_cut=False, has_trailing_data=True).flags == ("trailing_data",)
+    assert FileFacts(is_known=True, is_cut=False).flags == ()

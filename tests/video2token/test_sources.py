@@ -108,6 +108,12 @@ def test_list_gives_labels_splits_captions_and_keys_in_any_order(tmp_path: Path)
     assert second.key.startswith("v-b-")
 
 
+def test_listed_paths_keep_the_spaces_around_them(tmp_path: Path) -> None:
+    touch(tmp_path, " a.mp4 ", "b.mp4")
+    (source,) = list_sources([write_list(tmp_path / "l.csv", "path, label\n a.mp4 , x \n")], missing="error")
+    assert (source.identity, source.labels) == (" a.mp4 ", ("x",))
+
+
 def test_listed_paths_outside_the_lists_folder_stay_relative(tmp_path: Path) -> None:
     touch(tmp_path, "videos/a.mp4")
     path = write_list(tmp_path / "lists" / "l.csv", f"path\n{tmp_path / 'videos' / 'a.mp4'}\n")

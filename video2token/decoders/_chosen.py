@@ -124,7 +124,7 @@ class _Work:
             sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
             color=look.color,
             num_decode_errors=self._backend.num_errors,
-            flags=look.flags,
+            flags=tuple(sorted({*outline.file_flags, *look.flags})),
             decoding=self._backend.decoding,
             damage=(*outline.damage, *self._told()),
         )

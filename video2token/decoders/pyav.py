@@ -179,7 +179,7 @@ class _Video:
             rule=rule,
             packets=packets,
             decoding=decoding,
-            told_s=self._facts.told_s,
+            facts=self._facts,
         )
 
     def _open(self) -> _Opened:

@@ -27,11 +27,18 @@ def locate(named: str | None, *, root: str, where: str) -> tuple[str, str]:
 
 def text_of(value: object, *, where: str, column: str) -> str | None:
     """Return a cell that holds one text; an integer is taken for its digits, blank for None."""
+    text = path_of(value, where=where, column=column)
+    return None if text is None else text.strip()
+
+
+def path_of(value: object, *, where: str, column: str) -> str | None:
+    """Return a cell that holds a path, with the spaces around it, which belong to the file's name."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UsageError(f"{where}: {column} is {_told(value)}: write a text there.")
-    return str(value).strip() or None
+    text = str(value)
+    return text if text.strip() else None
 
 
 def texts_of(value: object, *, where: str, column: str, is_many: bool) -> tuple[str, ...]:

@@ -7,8 +7,17 @@ from typing import Any
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources import _kinetics
 from vfm.video2token.sources._base import Entry, ListOptions, Row, refuse_remote
-from vfm.video2token.sources._cells import check_segment, key_of, locate, seconds_of, text_of, texts_of
+from vfm.video2token.sources._cells import (
+    check_segment,
+    key_of,
+    locate,
+    path_of,
+    seconds_of,
+    text_of,
+    texts_of,
+)
 
+_READERS = {"key": key_of, "path": path_of}
 _ALIASES = {
     "path": ("path", "video", "file", "filename"),
     "labels": ("label", "labels"),
@@ -97,7 +106,7 @@ def entry_of(row: Row, *, root: str, fields: Fields) -> Entry:
         elif name in {"start_s", "end_s"}:
             given[name] = seconds_of(value, where=row.where, column=column)
         else:
-            read = key_of if name == "key" else text_of
+            read = _READERS.get(name, text_of)
             given[name] = read(value, where=row.where, column=column)
     check_segment(given["start_s"], given["end_s"], where=row.where)
     file, name = locate(given.pop("path"), root=root, where=row.where)
