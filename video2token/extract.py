@@ -14,8 +14,11 @@ from vfm.shards.sample import Rejection, SampleMeta
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output
 from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.duplicates import Duplicates
+from vfm.video2token.measure import DROPPED, SignalOptions
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.progress import Progress, Silence
+from vfm.video2token.scenes import MIN_SHOT_S, SurveyOptions, split_scenes
 from vfm.video2token.sources import list_sources
 from vfm.video2token.worker import task_of, tool_versions
 
@@ -76,13 +79,15 @@ def extract(
     )
 
 
-def extract_sources(
+def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user)
     sources: Sequence[Source],
     data: Path,
     options: ExtractOptions,
     *,
     samples_per_shard: int = SAMPLES_PER_SHARD,
     num_workers: int = 1,
+    signals: SignalOptions | None = None,
+    is_split_at_cuts: bool = False,
     progress: Progress | None = None,
 ) -> ExtractResult:
     """Extract the frames of ``sources`` into the dataset ``data``, going on where an earlier run ended.
@@ -96,6 +101,8 @@ def extract_sources(
         options: how frames are taken, and what one video may cost.
         samples_per_shard: at most; what a killed job loses is the shard in hand.
         num_workers: decoding processes.
+        signals: what is measured beside the frames, and which videos are left out by it.
+        is_split_at_cuts: make a sample of each shot of a video; the cuts are looked for first.
         progress: hears how it comes along.
 
     Raises:
@@ -106,17 +113,29 @@ def extract_sources(
     plan = build_plan(sources, samples_per_shard=samples_per_shard)
     output.make_folder(data)
     with hold(data):
-        column = frames_column(plan, options)
+        if is_split_at_cuts:
+            survey = SurveyOptions(
+                num_workers=num_workers, timeout_s=options.timeout_s, memory_bytes=options.memory_bytes
+            )
+            shots = split_scenes(plan.sources, data, survey, progress=progress or Silence())
+            plan = build_plan(shots, samples_per_shard=samples_per_shard)
+        column = frames_column(plan, options, signals=signals, is_split_at_cuts=is_split_at_cuts)
         tools = tool_versions(options.decoder)
         output.prepare(data, plan, column, made_with=tools)
-        job = _Job(data, plan=plan, column=column, options=options, tools=tools)
+        job = _Job(data, plan=plan, column=column, options=options, tools=tools, signals=signals)
         reports = job.run(num_workers=num_workers, progress=progress or Silence())
         write_quarantine(data)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
 
 
-def frames_column(plan: Plan, options: ExtractOptions) -> Column:
-    """Return the column that ``options`` make of ``plan``; its fingerprint covers both."""
+def frames_column(
+    plan: Plan,
+    options: ExtractOptions,
+    *,
+    signals: SignalOptions | None = None,
+    is_split_at_cuts: bool = False,
+) -> Column:
+    """Return the column that the options make of ``plan``; its fingerprint covers them all."""
     known = {"cls": plan.has_labels, "txt": plan.has_captions}
     return make_column(
         FRAMES,
@@ -124,6 +143,8 @@ def frames_column(plan: Plan, options: ExtractOptions) -> Column:
         fields=("json", "mp4", *(field for field, is_known in known.items() if is_known)),
         options={
             **options.to_column(),
+            **(signals.to_column() if signals else {}),
+            **({"min_shot_s": MIN_SHOT_S} if is_split_at_cuts else {}),
             "samples_per_shard": plan.samples_per_shard,
             "plan_sha256": plan.sha256,
         },
@@ -134,14 +155,23 @@ def frames_column(plan: Plan, options: ExtractOptions) -> Column:
 class _Job:
     """One run over the shards that are not done."""
 
-    def __init__(
-        self, data: Path, *, plan: Plan, column: Column, options: ExtractOptions, tools: dict[str, str]
+    def __init__(  # noqa: PLR0913 (what the job is)
+        self,
+        data: Path,
+        *,
+        plan: Plan,
+        column: Column,
+        options: ExtractOptions,
+        tools: dict[str, str],
+        signals: SignalOptions | None = None,
     ) -> None:
         self._data = data
         self._plan = plan
         self._fingerprint = column.fingerprint
         self._options = options
         self._tools = tools
+        self._signals = signals or SignalOptions()
+        self._duplicates: Duplicates | None = None
         self._classes = {label: index for index, label in enumerate(plan.classes)}
         self._num_in_a_row = 0
         self.num_before = 0
@@ -156,6 +186,8 @@ class _Job:
         }
         pending = [index for index in range(len(names)) if index not in done]
         self.num_before = len(done)
+        if (max_bits := self._signals.drop_duplicates) is not None:
+            self._duplicates = Duplicates(self._data / FRAMES, finished=done, max_bits=max_bits)
         progress.start(len(self._plan.sources), "videos")
         try:
             self._tell_before(list(done.values()), progress=progress)
@@ -176,8 +208,10 @@ class _Job:
             memory_bytes=self._options.memory_bytes,
         ) as pool:
             sources = (source for index in pending for source in self._plan.shard(index))
-            replies = pool.run(task_of(source, self._options) for source in sources)
+            replies = pool.run(task_of(source, self._options, signals=self._signals) for source in sources)
             for index in pending:
+                if self._duplicates:
+                    self._duplicates.read_before(index)
                 yield index, self._shard(index, replies=replies, progress=progress)
 
     def _shard(self, index: int, *, replies: Iterator[Reply], progress: Progress) -> ShardReport:
@@ -225,23 +259,43 @@ class _Job:
             frame_sizes=reply.head["sizes"],
         )
         writer.add(source.key, members, row=row)
+        if self._duplicates:
+            self._duplicates.add(meta)
         return meta
 
     def _rejection(self, source: Source, reply: Reply) -> Rejection | None:
         """Return why there is no sample, None when there is one."""
         if reply.failure is None and "meta" in reply.head:
-            return None
+            return self._duplicate(source, reply)
         head = reply.head or {}
+        reason = reply.failure or head["reason"]
         return Rejection(
             key=source.key,
             source=source.identity,
-            reason=reply.failure or head["reason"],
+            reason=reason,
             message=reply.message or head["message"],
-            tool=self._options.decoder,
+            tool="signals" if reason in DROPPED else self._options.decoder,
+        )
+
+    def _duplicate(self, source: Source, reply: Reply) -> Rejection | None:
+        """Return the rejection of a video that looks like a sample before it, where that was asked for."""
+        if self._duplicates is None:
+            return None
+        twin = self._duplicates.find(SampleMeta.from_json(reply.head["meta"].encode()))
+        if twin is None:
+            return None
+        return Rejection(
+            key=source.key,
+            source=source.identity,
+            reason="duplicate",
+            message=f"It looks like {twin} (--drop-duplicates {self._signals.drop_duplicates}).",
+            tool="signals",
         )
 
     def _count_in_a_row(self, rejection: Rejection) -> str:
         """Return a warning when so many in a row are rejected that something else must be wrong."""
+        if rejection.reason in DROPPED:
+            return ""
         self._num_in_a_row += 1
         times, rest = divmod(self._num_in_a_row, _MANY_IN_A_ROW)
         if rest or times & (times - 1):  # at 20, 40, 80, 160, …

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vfm.shards.sample import SampleMeta
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.measure import SignalOptions, measure, refuse_static
 from vfm.video2token.mjpeg import mux
 from vfm.video2token.sampling import times_in_copy
 
@@ -20,12 +21,15 @@ _SHARED = (
 )  # fmt: skip
 
 
-def task_of(source: "Source", options: ExtractOptions) -> dict[str, Any]:
+def task_of(
+    source: "Source", options: ExtractOptions, *, signals: SignalOptions | None = None
+) -> dict[str, Any]:
     """Return what ``extract_one`` takes, as plain values that can cross to another process."""
     return {
         "path": source.path,
         "size_bytes": source.size_bytes,
         "options": asdict(options),
+        "signals": (signals or SignalOptions()).to_task(),
         "known": {
             "key": source.key,
             "source": source.identity,
@@ -51,6 +55,8 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     options = ExtractOptions(**task["options"])
     decoder = importlib.import_module(f"vfm.video2token.decoders.{options.decoder}")
     try:
+        # Before the frames, because a video that is dropped for them need not be decoded in full.
+        signals = _signals(task)
         decoded: DecodedVideo = decoder.decode(task["path"], options, size_bytes=task["size_bytes"])
         times_s = times_in_copy(decoded.pts_s, fps=options.fps)
         video, offsets, sizes = mux(decoded.jpegs, times_s=times_s, last_s=decoded.last_s)
@@ -59,8 +65,22 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     except MemoryError:
         limit = options.memory_bytes >> 20
         return {"reason": "memory", "message": f"Its frames take more than {limit} MiB of memory."}, b""
-    meta = _describe(decoded, known=task["known"], fps=options.fps).to_json().decode()
+    known = {**task["known"], "signals": signals}
+    meta = _describe(decoded, known=known, fps=options.fps).to_json().decode()
     return {"meta": meta, "offsets": offsets, "sizes": sizes}, video
+
+
+def _signals(task: dict[str, Any]) -> dict[str, Any]:
+    known, asked = task["known"], task["signals"]
+    signals = measure(
+        task["path"],
+        asked["names"],
+        start_s=known["start_s"],
+        end_s=known["end_s"],
+        size_bytes=task["size_bytes"],
+    )
+    refuse_static(signals, drop_static=asked["drop_static"])
+    return signals
 
 
 def _describe(decoded: DecodedVideo, *, known: dict[str, Any], fps: float) -> SampleMeta:

@@ -11,6 +11,7 @@ from vfm.cli import options, output
 if TYPE_CHECKING:
     from vfm.video2token.decoders._base import ExtractOptions
     from vfm.video2token.extract import ExtractResult
+    from vfm.video2token.measure import SignalOptions
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -70,6 +71,28 @@ _AT_LEAST_1 = click.IntRange(min=1)
     help="Videos to a shard; a killed job loses the shard in hand.",
 )
 @click.option(
+    "--signals",
+    metavar="NAMES",
+    help="Measure these of every video, with commas between: hash, motion, shots.",
+)
+@click.option(
+    "--drop-static",
+    type=click.FloatRange(0, min_open=True),
+    is_flag=False,
+    flag_value=0.001,
+    metavar="[SCORE]",
+    help="Leave out videos that move less: shares of the diagonal per second, 0.001 unless given.",
+)
+@click.option(
+    "--drop-duplicates",
+    type=click.IntRange(0, 31),
+    is_flag=False,
+    flag_value=6,
+    metavar="[BITS]",
+    help="Leave out videos that look like an earlier one: bits of 64 that differ, 6 unless given.",
+)
+@click.option("--split-scenes", is_flag=True, help="Make a sample of each shot of 1 s or more.")
+@click.option(
     "--missing",
     type=click.Choice(["error", "quarantine"]),
     default="error",
@@ -81,7 +104,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Exit with 1 when more videos than this were rejected.",
+    help="Exit with 1 when more videos than this were rejected, those left out on request not counted.",
 )
 @options.workers("decode videos")
 @options.as_json()
@@ -99,6 +122,7 @@ def command(sources: tuple[Path, ...], data: Path, **given: Any) -> int:
       vfm extract cam1/ cam2/ extra.mp4 data/mine --fps 0.5 --allow-rejects 10 --json
     """
     from vfm.video2token.extract import extract_sources
+    from vfm.video2token.measure import DROPPED
     from vfm.video2token.sources import list_sources
 
     result = extract_sources(
@@ -107,12 +131,15 @@ def command(sources: tuple[Path, ...], data: Path, **given: Any) -> int:
         _extract_options(given),
         samples_per_shard=given["samples_per_shard"],
         num_workers=given["num_workers"],
+        signals=_signal_options(given),
+        is_split_at_cuts=given["split_scenes"],
         progress=output.make_progress(),
     )
     if given["as_json"]:
         output.show_json({"data": str(data), **asdict(result)})
     output.say(_summary(result, data=data))
-    return 1 if result.num_rejected > given["allow_rejects"] else 0
+    num_dropped = sum(result.rejected_by_reason.get(reason, 0) for reason in DROPPED)
+    return 1 if result.num_rejected - num_dropped > given["allow_rejects"] else 0
 
 
 def _extract_options(given: dict[str, Any]) -> "ExtractOptions":
@@ -120,6 +147,15 @@ def _extract_options(given: dict[str, Any]) -> "ExtractOptions":
 
     names = ("fps", "size_px", "quality", "max_frames", "timeout_s")
     return ExtractOptions(**{name: given[name] for name in names}, memory_bytes=given["memory_mib"] << 20)
+
+
+def _signal_options(given: dict[str, Any]) -> "SignalOptions":
+    from vfm.video2token.measure import SignalOptions
+
+    names = tuple(name.strip() for name in (given["signals"] or "").split(",") if name.strip())
+    return SignalOptions(
+        names=names, drop_static=given["drop_static"], drop_duplicates=given["drop_duplicates"]
+    )
 
 
 def _summary(result: "ExtractResult", *, data: Path) -> str:
