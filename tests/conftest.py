@@ -34,6 +34,8 @@ film, films = _media.film, _media.films
 _stills = _load("stills")
 stills, tiny_codebook = _stills.stills, _stills.tiny_codebook
 
+_load("films_of_shots")  # imported by name where it is used
+
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 

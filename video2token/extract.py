@@ -18,7 +18,7 @@ from vfm.video2token.duplicates import Duplicates
 from vfm.video2token.measure import DROPPED, SignalOptions
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.progress import Progress, Silence
-from vfm.video2token.scenes import MIN_SHOT_S, SurveyOptions, split_scenes
+from vfm.video2token.scenes import MIN_SHOT_S, CutSearchOptions, split_scenes
 from vfm.video2token.sources import list_sources
 from vfm.video2token.worker import task_of, tool_versions
 
@@ -114,10 +114,10 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
     output.make_folder(data)
     with hold(data):
         if is_split_at_cuts:
-            survey = SurveyOptions(
+            search = CutSearchOptions(
                 num_workers=num_workers, timeout_s=options.timeout_s, memory_bytes=options.memory_bytes
             )
-            shots = split_scenes(plan.sources, data, survey, progress=progress or Silence())
+            shots = split_scenes(plan.sources, data, search, progress=progress or Silence())
             plan = build_plan(shots, samples_per_shard=samples_per_shard)
         column = frames_column(plan, options, signals=signals, is_split_at_cuts=is_split_at_cuts)
         tools = tool_versions(options.decoder)

@@ -18,8 +18,8 @@ _SAVE_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SurveyOptions:
-    """What the survey may cost.
+class CutSearchOptions:
+    """What the search for cuts may cost.
 
     Attributes:
         num_workers: processes.
@@ -33,7 +33,7 @@ class SurveyOptions:
 
 
 def split_scenes(
-    sources: Sequence[Source], data: Path, options: SurveyOptions, *, progress: Progress
+    sources: Sequence[Source], data: Path, options: CutSearchOptions, *, progress: Progress
 ) -> list[Source]:
     """Return the sources with each video split at its cuts; the caller holds the dataset's lock.
 
@@ -45,7 +45,7 @@ def split_scenes(
         DamageError: ``scenes.json`` is not as it was written.
         MachineError: workers do not start, or the dataset cannot be written.
     """
-    shots = _survey(sources, data, options, progress=progress)
+    shots = _search(sources, data, options, progress=progress)
     return [shot for source in sources for shot in shots_of(source, **shots[_name(source)])]
 
 
@@ -77,8 +77,8 @@ def shots_of(
     ]
 
 
-def _survey(
-    sources: Sequence[Source], data: Path, options: SurveyOptions, *, progress: Progress
+def _search(
+    sources: Sequence[Source], data: Path, options: CutSearchOptions, *, progress: Progress
 ) -> dict[str, Any]:
     """Return the shots signal of each source by its name, looking only at those no earlier run looked at."""
     known = _read(data)

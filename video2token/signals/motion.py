@@ -10,7 +10,8 @@ optical flow", 1981: where the picture moves by v, its luma changes by v times i
 changes over the sum of the gradients, times pi/2 because gradients point every way, is the mean displacement,
 up to about two pixels of a glance between two looks.
 
-A moving camera counts as motion, noise hardly does. The two methods agree within a factor of about two.
+A moving camera counts as motion, noise hardly does. On real videos the two methods agree within a factor of
+three.
 """
 
 import math

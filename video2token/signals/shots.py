@@ -1,7 +1,8 @@
 """Where a video cuts from one shot to the next.
 
 The change between two frames is the geometric mean of two: how much the pixels differ, which a cut between
-like scenes shows, and how much the histograms differ, which a moving camera hardly does. A cut is a change that
+like scenes shows, and how much the histograms differ, which a moving camera hardly does. A cut is a change
+that
 
 - stands out: it is three times as large as the second largest change among its neighbours, two to six frames
   away (after Yeo and Liu, "Rapid scene analysis on compressed video", IEEE Transactions on Circuits and
