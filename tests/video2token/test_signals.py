@@ -175,6 +175,17 @@ def test_hashes_of_different_films_are_far_apart(tmp_path: Path) -> None:
     assert min(hash_signal.distance(one, other) for one, other in pairs if one != other) >= 14
 
 
+def test_still_pictures_are_told_apart(tmp_path: Path) -> None:
+    found = []
+    for number in range(0, 72, 16):  # five photographs
+        write_shots(tmp_path / "film.mp4", shots([number], faster=0))
+        found.append(hash_of_film(tmp_path / "film.mp4"))
+        again = write_again(tmp_path / "film.mp4", tmp_path / "again.mkv", size_px=64, crf="28")
+        assert hash_signal.distance(found[-1], hash_of_film(again)) <= DUPLICATE_BITS
+    pairs = [(one, other) for index, one in enumerate(found) for other in found[index + 1 :]]
+    assert min(hash_signal.distance(one, other) for one, other in pairs) >= 14
+
+
 def test_a_wave_sets_the_bit_of_its_frequency() -> None:
     times, rows, columns = np.ogrid[:16, :9, :16]
     flat = np.full((16, 9, 16), 120.0)

@@ -6,6 +6,8 @@ transform, and the hash is made of bits of its lowest coefficients. Here the vid
 numbers, each the mean of a sixteenth of its time; the bits tell which coefficients are positive: the 16
 lowest spatial frequencies, without the mean brightness, at each of the temporal frequencies 0 to 3. Three
 quarters of the bits are about what changes over time, because videos of one fixed camera are no duplicates.
+Where nothing changes at a temporal frequency, a bit of the next higher spatial ones takes its place: still
+pictures have 64 bits too.
 
 A video turned, mirrored, cropped, or of another length has another hash.
 """
@@ -87,12 +89,17 @@ def hash_of(cube: Floats) -> str:
     coefficients = np.einsum(
         "ut,vh,xw,thw->uvx", _cosines(_TIMES), _cosines(_ROWS), _cosines(_COLUMNS), cube, optimize=False
     )
-    is_set = [
-        coefficients[time, row, column] > _DEAD_ZONE
-        for time in range(_NUM_TEMPORAL)
-        for row, column in _lowest_frequencies()
+    still = [coefficients[0, row, column] for row, column in _lowest_frequencies(NUM_BITS)]
+    moving = [
+        coefficients[time, row, column]
+        for time in range(1, _NUM_TEMPORAL)
+        for row, column in _lowest_frequencies(_NUM_SPATIAL)
     ]
-    return f"{sum(1 << bit for bit, value in enumerate(is_set) if value):016x}"
+    told = still[:_NUM_SPATIAL] + [
+        change if abs(change) > _DEAD_ZONE else instead
+        for change, instead in zip(moving, still[_NUM_SPATIAL:], strict=True)
+    ]
+    return f"{sum(1 << bit for bit, value in enumerate(told) if value > _DEAD_ZONE):016x}"
 
 
 def _pooled(luma: npt.NDArray[np.uint8]) -> Floats:
@@ -116,7 +123,7 @@ def _cosines(length: int) -> Floats:
     return waves
 
 
-def _lowest_frequencies() -> list[tuple[int, int]]:
-    """Return the 16 lowest (vertical, horizontal) frequencies but (0, 0), by their sum."""
+def _lowest_frequencies(count: int) -> list[tuple[int, int]]:
+    """Return the lowest (vertical, horizontal) frequencies but (0, 0), by their sum."""
     every = [(row, column) for row in range(_ROWS) for column in range(_COLUMNS)]
-    return sorted(every, key=lambda place: (sum(place), place[0]))[1 : _NUM_SPATIAL + 1]
+    return sorted(every, key=lambda place: (sum(place), place[0]))[1 : count + 1]
