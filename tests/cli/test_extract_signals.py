@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 from films_of_shots import shots, write_again, write_shots
 
+from vfm.cli.commands.extract import command
 from vfm.shards.dataset import open_dataset
+from vfm.video2token import signals
+from vfm.video2token.measure import DUPLICATE_BITS, STATIC_SCORE
 
 VFM = [sys.executable, "-m", "vfm.cli", "extract"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -44,3 +48,11 @@ def test_signals_that_do_not_exist_are_wrong_usage(tmp_path: Path) -> None:
         2, "vfm: There is no signal 'sound': use some of hash, motion, shots.\n",
     )  # fmt: skip
     assert not (tmp_path / "data").exists()
+
+
+def test_help_tells_the_signals_and_thresholds_that_are_used() -> None:
+    given = {option.name: option for option in command.params if isinstance(option, click.Option)}
+    assert f": {', '.join(signals.names())}." in (given["signals"].help or "")
+    thresholds = {"drop_static": STATIC_SCORE, "drop_duplicates": DUPLICATE_BITS}
+    assert {name: given[name].flag_value for name in thresholds} == thresholds
+    assert all(f" {value} unless given" in (given[name].help or "") for name, value in thresholds.items())
