@@ -104,6 +104,14 @@ def test_a_moving_camera_is_no_cut(tmp_path: Path, faster: float) -> None:
         assert found_cuts_s(tmp_path / "film.mp4") == []
 
 
+@pytest.mark.needs("shared")
+@pytest.mark.parametrize(
+    ("clip", "cuts_s"), [("bikes", [1.2, 3.04, 5.48, 7.48, 9.68]), ("nasa", [8.008]), ("bbb", [])]
+)
+def test_cuts_of_web_videos_are_those_that_one_sees(shared: Path, clip: str, cuts_s: list[float]) -> None:
+    assert found_cuts_s(shared / "videos" / "clips" / f"{clip}.mp4") == cuts_s
+
+
 def test_cuts_of_a_segment_count_from_the_begin_of_the_video(tmp_path: Path) -> None:
     cuts_s = write_shots(tmp_path / "film.mp4", shots(FIVE_PHOTOS))
     found = measure(str(tmp_path / "film.mp4"), ["shots"], start_s=2.0, end_s=5.0)["shots"]
