@@ -1,6 +1,6 @@
 """What is known about one sample, and about one source that did not become a sample."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self
 
 from vfm.shards.atomic import canonical_json, parse_json
@@ -41,6 +41,7 @@ class SampleMeta:
         end_s: its end, None for the video's end.
         flags: what is special about the source, sorted: see the dataset format's reference.
         decoding: ``selective`` when only the frames that were wanted were decoded, or why it was all of them.
+        signals: what else was measured, JSON values by the signal's name; empty when nothing was asked for.
         num_decode_errors: how many errors the decoder met and passed over.
         damage: one sentence for each kind of damage; empty for ``ok``.
     """
@@ -71,6 +72,7 @@ class SampleMeta:
     end_s: float | None = None
     flags: tuple[str, ...] = ()
     decoding: str = ""
+    signals: dict[str, Any] = field(default_factory=dict)
     num_decode_errors: int = 0
     damage: tuple[str, ...] = ()
 
@@ -132,4 +134,4 @@ class Rejection:
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
         """Return the rejection of ``to_dict``."""
-        return cls(**{field.name: str(value[field.name]) for field in fields(cls)})
+        return cls(**{each.name: str(value[each.name]) for each in fields(cls)})

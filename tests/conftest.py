@@ -37,6 +37,8 @@ stills, tiny_codebook, tiny_vocabulary = _stills.stills, _stills.tiny_codebook, 
 
 _load("jobs")  # imported by name where it is used
 
+_load("films_of_shots")  # imported by name where it is used
+
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
 

@@ -17,9 +17,12 @@ from vfm.shards.sample import Rejection, SampleMeta
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output
 from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.duplicates import Duplicates
+from vfm.video2token.measure import DROPPED, SignalOptions
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.progress import Progress, Silence
 from vfm.video2token.retry import KeptShard, Retry, is_retried
+from vfm.video2token.scenes import MIN_SHOT_S, CutSearchOptions, split_scenes
 from vfm.video2token.sources import list_sources
 from vfm.video2token.worker import task_of, tool_versions
 
@@ -81,7 +84,7 @@ def extract(
     )
 
 
-def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the user)
+def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user)
     sources: Sequence[Source],
     data: Path,
     options: ExtractOptions,
@@ -89,6 +92,8 @@ def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the use
     samples_per_shard: int = SAMPLES_PER_SHARD,
     num_workers: int = 1,
     retry: Retry = "none",
+    signals: SignalOptions | None = None,
+    is_split_at_cuts: bool = False,
     progress: Progress | None = None,
 ) -> ExtractResult:
     """Extract the frames of ``sources`` into the dataset ``data``, going on where an earlier run ended.
@@ -104,6 +109,8 @@ def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the use
         num_workers: decoding processes.
         retry: which sources that an earlier run rejected are tried again; their shards are made anew with
             the samples they hold, and stay as they are when nothing comes of it.
+        signals: what is measured beside the frames, and which videos are left out by it.
+        is_split_at_cuts: make a sample of each shot of a video; the cuts are looked for first.
         progress: hears how it comes along.
 
     Raises:
@@ -114,11 +121,17 @@ def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the use
     asked = build_plan(sources, samples_per_shard=samples_per_shard)
     output.make_folder(data)
     with hold(data):
+        if is_split_at_cuts:
+            search = CutSearchOptions(
+                num_workers=num_workers, timeout_s=options.timeout_s, memory_bytes=options.memory_bytes
+            )
+            shots = split_scenes(asked.sources, data, search, progress=progress or Silence())
+            asked = build_plan(shots, samples_per_shard=samples_per_shard)
         plan = output.agreed_plan(data, asked, retry=retry)
-        column = frames_column(plan, options)
+        column = frames_column(plan, options, signals=signals, is_split_at_cuts=is_split_at_cuts)
         tools = tool_versions(options.decoder)
         output.prepare(data, plan, column, made_with=tools)
-        job = _Job(data, plan=plan, column=column, options=options, tools=tools)
+        job = _Job(data, plan=plan, column=column, options=options, tools=tools, signals=signals)
         job.take(asked.sources, retry=retry)
         try:
             reports = job.run(num_workers=num_workers, progress=progress or Silence())
@@ -132,8 +145,14 @@ def extract_sources(  # noqa: PLR0913 (what is made, and five choices of the use
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
 
 
-def frames_column(plan: Plan, options: ExtractOptions) -> Column:
-    """Return the column that ``options`` make of ``plan``; its fingerprint covers both."""
+def frames_column(
+    plan: Plan,
+    options: ExtractOptions,
+    *,
+    signals: SignalOptions | None = None,
+    is_split_at_cuts: bool = False,
+) -> Column:
+    """Return the column that the options make of ``plan``; its fingerprint covers them all."""
     known = {"cls": plan.has_labels, "txt": plan.has_captions}
     return make_column(
         FRAMES,
@@ -141,6 +160,8 @@ def frames_column(plan: Plan, options: ExtractOptions) -> Column:
         fields=("json", "mp4", *(field for field, is_known in known.items() if is_known)),
         options={
             **options.to_column(),
+            **(signals.to_column() if signals else {}),
+            **({"min_shot_s": MIN_SHOT_S} if is_split_at_cuts else {}),
             "samples_per_shard": plan.samples_per_shard,
             "plan_sha256": plan.sha256,
         },
@@ -151,14 +172,23 @@ def frames_column(plan: Plan, options: ExtractOptions) -> Column:
 class _Job:
     """One run over the shards that are not done."""
 
-    def __init__(
-        self, data: Path, *, plan: Plan, column: Column, options: ExtractOptions, tools: dict[str, str]
+    def __init__(  # noqa: PLR0913 (what the job is)
+        self,
+        data: Path,
+        *,
+        plan: Plan,
+        column: Column,
+        options: ExtractOptions,
+        tools: dict[str, str],
+        signals: SignalOptions | None = None,
     ) -> None:
         self._data = data
         self._plan = plan
         self._fingerprint = column.fingerprint
         self._options = options
         self._tools = tools
+        self._signals = signals or SignalOptions()
+        self._duplicates: Duplicates | None = None
         # Of the whole plan: asked for every sample these would take the square of the number of sources.
         self._classes = {label: index for index, label in enumerate(plan.classes)}
         self._has_labels, self._has_captions = plan.has_labels, plan.has_captions
@@ -184,6 +214,9 @@ class _Job:
         retried = {i: kept for i, report in done.items() if (kept := self._kept(report))}
         pending = [index for index in range(len(names)) if index not in done or index in retried]
         self.num_before = len(done) - len(retried)
+        if (max_bits := self._signals.drop_duplicates) is not None:
+            finished = {i: report for i, report in done.items() if i not in retried}
+            self._duplicates = Duplicates(self._data / FRAMES, finished=finished, max_bits=max_bits)
         progress.start(len(self._plan.sources), "videos")
         try:
             before = [report for index, report in done.items() if index not in retried]
@@ -223,8 +256,10 @@ class _Job:
             timeout_s=self._options.timeout_s,
             memory_bytes=self._options.memory_bytes,
         ) as pool:
-            replies = pool.run(task_of(self._now[key], options) for key in keys)
+            replies = pool.run(task_of(self._now[key], options, signals=self._signals) for key in keys)
             for index in pending:
+                if self._duplicates:
+                    self._duplicates.read_before(index)
                 kept = retried.get(index)
                 yield index, self._shard(index, kept=kept, replies=replies, progress=progress)
 
@@ -274,6 +309,8 @@ class _Job:
             return rejection
         sample = kept.sample(source.key)
         writer.add(source.key, sample.members, row=sample.row)
+        if self._duplicates:
+            self._duplicates.add(sample.meta)
         return sample.meta
 
     def _new_sizes(self, sources: Sequence[Source]) -> dict[str, int]:
@@ -306,23 +343,43 @@ class _Job:
             frame_sizes=reply.head["sizes"],
         )
         writer.add(source.key, members, row=row)
+        if self._duplicates:
+            self._duplicates.add(meta)
         return meta
 
     def _rejection(self, source: Source, reply: Reply) -> Rejection | None:
         """Return why there is no sample, None when there is one."""
         if reply.failure is None and "meta" in reply.head:
-            return None
+            return self._duplicate(source, reply)
         head = reply.head or {}
+        reason = reply.failure or head["reason"]
         return Rejection(
             key=source.key,
             source=source.identity,
-            reason=reply.failure or head["reason"],
+            reason=reason,
             message=reply.message or head["message"],
-            tool=self._options.decoder,
+            tool="signals" if reason in DROPPED else self._options.decoder,
+        )
+
+    def _duplicate(self, source: Source, reply: Reply) -> Rejection | None:
+        """Return the rejection of a video that looks like a sample before it, where that was asked for."""
+        if self._duplicates is None:
+            return None
+        twin = self._duplicates.find(SampleMeta.from_json(reply.head["meta"].encode()))
+        if twin is None:
+            return None
+        return Rejection(
+            key=source.key,
+            source=source.identity,
+            reason="duplicate",
+            message=f"It looks like {twin} (--drop-duplicates {self._signals.drop_duplicates}).",
+            tool="signals",
         )
 
     def _count_in_a_row(self, rejection: Rejection) -> str:
         """Return a warning when so many in a row are rejected that something else must be wrong."""
+        if rejection.reason in DROPPED:
+            return ""
         self._num_in_a_row += 1
         times, rest = divmod(self._num_in_a_row, _MANY_IN_A_ROW)
         if rest or times & (times - 1):  # at 20, 40, 80, 160, …

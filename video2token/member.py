@@ -4,11 +4,25 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from vfm.video2token.decoders._base import DecoderRejected
 
 _CHUNK_BYTES = 16 << 20
+
+
+def source_file(
+    path: str, *, offset: int | None, size_bytes: int, mtime_ns: int
+) -> AbstractContextManager[str]:
+    """Return the path to decode for a source: its own, or that of its copy out of a tar.
+
+    Args: as of `member_copy`; without ``offset`` the file is the video.
+
+    Raises: as `member_copy`.
+    """
+    if offset is None:
+        return nullcontext(path)
+    return member_copy(path, offset=offset, size_bytes=size_bytes, mtime_ns=mtime_ns)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from vfm.shards.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_ma
 from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
 from vfm.video2token.retry import Retry, with_agreed_sizes
 
+SCENES_NAME = "scenes.json"
 _NUM_NAMED = 3  # how many of many differences a sentence names
 
 
@@ -27,7 +28,7 @@ def make_folder(data: Path) -> None:
             names = sorted(path.name for path in data.iterdir())
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"{data} is or lies in a file, not a folder: choose another output.") from None
-    ours = {LOCK_NAME, PLAN_NAME}  # all that a job killed early has left
+    ours = {LOCK_NAME, PLAN_NAME, SCENES_NAME}  # all that a job killed early has left
     strange = [name for name in names if name not in ours and not name.startswith(".")]
     if strange and MANIFEST_NAME not in names:
         raise UsageError(

@@ -10,6 +10,7 @@ from vfm.shards.index import FRAME_FIELD, Index, IndexRow, read_index
 from vfm.shards.manifest import FRAMES, ShardReport, index_path, read_manifest, read_report
 from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, shard_name
 from vfm.shards.sample import Rejection, SampleMeta
+from vfm.video2token.measure import DROPPED
 
 Retry = Literal["none", "failed", "all"]
 
@@ -20,7 +21,9 @@ TRANSIENT = frozenset(
 
 
 def is_retried(rejection: Rejection, *, retry: Retry) -> bool:
-    """Return whether a source that was rejected is tried again."""
+    """Return whether a source that was rejected is tried again; one left out on request never is."""
+    if rejection.reason in DROPPED:
+        return False
     return retry == "all" or (retry == "failed" and rejection.reason in TRANSIENT)
 
 

@@ -1,19 +1,20 @@
 """What a decoding process does with one video: look, decode, mux, describe."""
 
 import importlib
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vfm.shards.sample import SampleMeta
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.member import member_copy
+from vfm.video2token.measure import SignalOptions, measure, refuse_static
+from vfm.video2token.member import source_file
 from vfm.video2token.mjpeg import mux
 from vfm.video2token.sampling import times_in_copy
 
 if TYPE_CHECKING:
     from vfm.shards.plan import Source  # brings pyarrow, which would double the start-up of a worker
 
+_PLACE = ("offset", "size_bytes", "mtime_ns")  # of a source in its file
 # What DecodedVideo and SampleMeta call by the same name.
 _SHARED = (
     "pts_s", "width_px", "height_px", "source_width_px", "source_height_px", "source_fps",
@@ -22,7 +23,9 @@ _SHARED = (
 )  # fmt: skip
 
 
-def task_of(source: "Source", options: ExtractOptions) -> dict[str, Any]:
+def task_of(
+    source: "Source", options: ExtractOptions, *, signals: SignalOptions | None = None
+) -> dict[str, Any]:
     """Return what ``extract_one`` takes, as plain values that can cross to another process."""
     return {
         "path": source.path,
@@ -30,6 +33,7 @@ def task_of(source: "Source", options: ExtractOptions) -> dict[str, Any]:
         "mtime_ns": source.mtime_ns,
         "offset": source.offset,
         "options": asdict(options),
+        "signals": (signals or SignalOptions()).to_task(),
         "known": {
             "key": source.key,
             "source": source.identity,
@@ -55,7 +59,9 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     options = ExtractOptions(**task["options"])
     decoder = importlib.import_module(f"vfm.video2token.decoders.{options.decoder}")
     try:
-        with _file(task) as path:
+        with source_file(task["path"], **{name: task[name] for name in _PLACE}) as path:
+            # Before the frames, because a video that is dropped for them need not be decoded in full.
+            signals = _signals(task, path=path)
             decoded: DecodedVideo = decoder.decode(
                 path, options, size_bytes=task["size_bytes"], **_segment(task["known"])
             )
@@ -66,16 +72,16 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     except MemoryError:
         limit = options.memory_bytes >> 20
         return {"reason": "memory", "message": f"Its frames take more than {limit} MiB of memory."}, b""
-    meta = _describe(decoded, known=task["known"], options=options).to_json().decode()
+    known = {**task["known"], "signals": signals}
+    meta = _describe(decoded, known=known, options=options).to_json().decode()
     return {"meta": meta, "offsets": offsets, "sizes": sizes}, video
 
 
-def _file(task: dict[str, Any]) -> AbstractContextManager[str]:
-    """Return the path to decode: the source's own, or that of its copy out of a tar."""
-    if task["offset"] is None:
-        return nullcontext(task["path"])
-    names = ("offset", "size_bytes", "mtime_ns")
-    return member_copy(task["path"], **{name: task[name] for name in names})
+def _signals(task: dict[str, Any], *, path: str) -> dict[str, Any]:
+    asked = task["signals"]
+    signals = measure(path, asked["names"], size_bytes=task["size_bytes"], **_segment(task["known"]))
+    refuse_static(signals, drop_static=asked["drop_static"])
+    return signals
 
 
 def _segment(known: dict[str, Any]) -> dict[str, float]:

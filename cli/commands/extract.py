@@ -11,6 +11,7 @@ from vfm.cli import sources as listing
 
 if TYPE_CHECKING:
     from vfm.video2token.extract import ExtractResult
+    from vfm.video2token.measure import SignalOptions
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -27,6 +28,28 @@ _AT_LEAST_1 = click.IntRange(min=1)
     help="Videos to a shard; a killed job loses the shard in hand.",
 )
 @click.option(
+    "--signals",
+    metavar="NAMES",
+    help="Measure these of every video, with commas between: hash, motion, shots.",
+)
+@click.option(
+    "--drop-static",
+    type=click.FloatRange(0, min_open=True),
+    is_flag=False,
+    flag_value=0.001,
+    metavar="[SCORE]",
+    help="Leave out videos that move less: shares of the diagonal per second, 0.001 unless given.",
+)
+@click.option(
+    "--drop-duplicates",
+    type=click.IntRange(0, 31),
+    is_flag=False,
+    flag_value=6,
+    metavar="[BITS]",
+    help="Leave out videos that look like an earlier one: bits of 64 that differ, 6 unless given.",
+)
+@click.option("--split-scenes", is_flag=True, help="Make a sample of each shot of 1 s or more.")
+@click.option(
     "--missing",
     type=click.Choice(["error", "quarantine"]),
     default="error",
@@ -39,7 +62,8 @@ _AT_LEAST_1 = click.IntRange(min=1)
     default="0",
     show_default=True,
     metavar="N|N%",
-    help="Exit with 1 when more videos than this were rejected, a number or a share.",
+    help="Exit with 1 when more videos than this were rejected, a number or a share; not counting those "
+    "left out on request.",
 )
 @listing.source_options()
 @options.workers("decode videos")
@@ -64,6 +88,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
     from vfm.video2token.extract import extract_sources
+    from vfm.video2token.measure import DROPPED
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
@@ -78,13 +103,25 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
         samples_per_shard=given["samples_per_shard"],
         num_workers=given["num_workers"],
         retry=listing.retry_of(given),
+        signals=_signal_options(given),
+        is_split_at_cuts=given["split_scenes"],
         progress=output.make_progress(),
     )
     if given["as_json"]:
         output.show_json({"data": str(folder), **asdict(result)})
     output.say(_summary(result, data=folder))
-    is_fine = listing.is_within(result.num_rejected, given["allow_rejects"], num_sources=result.num_sources)
+    num_rejected = sum(count for reason, count in result.rejected_by_reason.items() if reason not in DROPPED)
+    is_fine = listing.is_within(num_rejected, given["allow_rejects"], num_sources=result.num_sources)
     return 0 if is_fine else 1
+
+
+def _signal_options(given: dict[str, Any]) -> "SignalOptions":
+    from vfm.video2token.measure import SignalOptions
+
+    names = tuple(name.strip() for name in (given["signals"] or "").split(",") if name.strip())
+    return SignalOptions(
+        names=names, drop_static=given["drop_static"], drop_duplicates=given["drop_duplicates"]
+    )
 
 
 def _summary(result: "ExtractResult", *, data: Path) -> str:

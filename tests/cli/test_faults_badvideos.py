@@ -244,7 +244,8 @@ known = dict(key="k", source="s", labels=(), captions=(), split=None, start_s=No
 options = asdict(ExtractOptions(fps=2.0, size_px=48))
 begun_s = time.monotonic()
 file = dict(path=sys.argv[1], size_bytes=-1, offset=None, mtime_ns=0)
-head, _ = extract_one({**file, "options": options, "known": known})
+signals = dict(names=[], drop_static=None)
+head, _ = extract_one({**file, "options": options, "known": known, "signals": signals})
 peak_bytes = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if "VmHWM" in line)
 print(json.dumps([head.get("reason", "sample"), time.monotonic() - begun_s, peak_bytes]))
 """

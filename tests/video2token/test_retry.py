@@ -94,7 +94,7 @@ def test_missing_videos_that_have_come_are_added_and_nothing_else_is_touched(
     assert (data / "plan.parquet").read_bytes() == plan
     after = times(data)
     assert {name for name in after if after[name] == before.get(name)} == {
-        "000001.tar", "000001.json", "000001.index.parquet",
+        "000001.tar", "000001.json", "000001.index.parquet", "000001.tar.idx", "000001.idx",
     }  # fmt: skip
     new_sizes = report_of(data, "000000").new_sizes_bytes
     assert list(new_sizes.values()) == [videos[1].stat().st_size]
@@ -126,9 +126,12 @@ def test_only_what_was_rejected_is_decoded(
     bring_back()
     tasks: list[str] = []
     task_of = module.task_of
-    monkeypatch.setattr(
-        module, "task_of", lambda source, options: tasks.append(source.path) or task_of(source, options)
-    )
+
+    def noted(source, options, **more):
+        tasks.append(source.path)
+        return task_of(source, options, **more)
+
+    monkeypatch.setattr(module, "task_of", noted)
     run(listed, tmp_path / "data", retry="failed")
     assert tasks == [str(videos[4])]
 

@@ -1,0 +1,126 @@
+"""Which signals a job computes of every video, and which videos it leaves out by them."""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from vfm.shards.errors import UsageError
+from vfm.video2token.decoders._base import DecoderRejected
+from vfm.video2token.member import source_file
+from vfm.video2token.signals import names
+
+DROPPED = frozenset(("static", "duplicate"))  # reasons of rejections that were asked for
+STATIC_SCORE = 0.001  # a thousandth of the diagonal per second
+DUPLICATE_BITS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalOptions:
+    """What is measured beside the frames, and what is dropped by it.
+
+    Attributes:
+        names: files of ``vfm.video2token.signals``.
+        drop_static: a video whose motion score is below this is rejected as ``static``; None keeps all.
+        drop_duplicates: a video whose hash differs in at most so many bits from that of a sample earlier in
+            the plan is rejected as ``duplicate``; None keeps all.
+    """
+
+    names: tuple[str, ...] = ()
+    drop_static: float | None = None
+    drop_duplicates: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no signal can do."""
+        for name in self.names:
+            if name not in names():
+                raise UsageError(f"There is no signal {name!r}: use some of {', '.join(names())}.")
+        if self.drop_static is not None and not self.drop_static > 0:
+            raise UsageError(f"drop_static cannot be {self.drop_static}: use more than 0.")
+        if self.drop_duplicates is not None and not 0 <= self.drop_duplicates < 32:
+            raise UsageError(f"drop_duplicates cannot be {self.drop_duplicates}: use 0 to 31 of 64 bits.")
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The signals that are asked for or needed, sorted."""
+        needed = {"motion": self.drop_static, "hash": self.drop_duplicates}
+        return tuple(sorted({*self.names, *(name for name, value in needed.items() if value is not None)}))
+
+    def to_task(self) -> dict[str, Any]:
+        """Return what a decoding process must know, as plain values."""
+        return {"names": self.computed, "drop_static": self.drop_static}
+
+    def to_column(self) -> dict[str, Any]:
+        """Return what the stored bytes follow from, as it stands in the manifest: only what is asked for."""
+        dropped = {"drop_static": self.drop_static, "drop_duplicates": self.drop_duplicates}
+        asked = {"signals": list(self.computed)} if self.computed else {}
+        return asked | {name: value for name, value in dropped.items() if value is not None}
+
+
+def measure(
+    path: str,
+    signals: Sequence[str],
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    size_bytes: int = -1,
+) -> dict[str, Any]:
+    """Return the signals of a video, or of a segment of it, by name; all in one pass over its frames.
+
+    Args:
+        path: absolute.
+        signals: files of ``vfm.video2token.signals``.
+        start_s: begin of the segment, seconds from the video's first frame; None for its begin.
+        end_s: its end, None for the video's end.
+        size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
+
+    Raises:
+        DecoderRejected: the file cannot be opened, or holds no video.
+        MemoryError: decoding takes more memory than there is.
+    """
+    if not signals:
+        return {}
+    from vfm.video2token.glance import glances
+
+    modules = {name: _module(name) for name in signals}
+    measured = {name: module.build() for name, module in modules.items()}
+    wants_vectors = any(module.WANTS_VECTORS for module in modules.values())
+    for glance in glances(
+        path, start_s=start_s, end_s=end_s, size_bytes=size_bytes, wants_vectors=wants_vectors
+    ):
+        for signal in measured.values():
+            signal.add(glance)
+    return {name: signal.result() for name, signal in measured.items()}
+
+
+def refuse_static(signals: dict[str, Any], *, drop_static: float | None) -> None:
+    """Reject a video that hardly moves; one whose motion could not be measured stays.
+
+    Raises:
+        DecoderRejected: with reason static.
+    """
+    score = signals["motion"]["score"] if drop_static is not None else None
+    if drop_static is not None and score is not None and score < drop_static:
+        raise DecoderRejected(
+            "static",
+            f"It moves by {score:g} of its diagonal per second (--drop-static asks for {drop_static:g}).",
+        )
+
+
+def measure_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Answer the pool: the signals of one video, none when it is rejected (which decoding will find too).
+
+    Args:
+        task: the arguments of ``measure``, and of ``source_file`` for the path.
+    """
+    place = {name: task.pop(name) for name in ("offset", "mtime_ns")}
+    try:
+        with source_file(task["path"], size_bytes=task["size_bytes"], **place) as path:
+            return {"signals": measure(**{**task, "path": path})}, b""
+    except (DecoderRejected, MemoryError):
+        return {"signals": {}}, b""
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"vfm.video2token.signals.{name}")
