@@ -120,8 +120,14 @@ def test_webdataset_reads_values(
 
 @pytest.mark.needs("datasets")
 def test_hugging_face_reads_values_streaming_and_not(
-    told: list[tuple[str, int, list[int]]], run_block: Callable[[str], Namespace]
+    told: list[tuple[str, int, list[int]]],
+    run_block: Callable[[str], Namespace],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import datasets
+
+    # It asks torchcodec where that is installed, which does not load without FFmpeg's shared libraries.
+    monkeypatch.setattr(datasets.config, "TORCHCODEC_AVAILABLE", False)
     names = run_block("Hugging Face `datasets`")
     for rows in (names["stream"], names["table"]):
         found = [(row["__key__"], row["cls"], numbers_in(row["mp4"]["bytes"])) for row in rows]
