@@ -23,7 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from vfm.video2token.deinterlace import deinterlace
-from vfm.video2token.scaling import SCALING, scale
+from vfm.video2token.scaling import SCALING, Scaler, scale
 
 Way = Callable[[VideoFrame], VideoFrame]
 Planes = list[np.ndarray]
@@ -72,7 +72,7 @@ def read_pairs(path: Path, *, height: int) -> list[tuple[VideoFrame, VideoFrame]
 
 def psnr(frame: VideoFrame, truth: VideoFrame, *, size_px: int) -> float:
     """Return how near a frame comes to the truth at the stored size, dB."""
-    size, scaler = (truth.width * size_px // truth.height, size_px), VideoReformatter()
+    size, scaler = (truth.width * size_px // truth.height, size_px), Scaler()
     error = scale(frame, size, scaler=scaler).astype(float) - scale(truth, size, scaler=scaler)
     return float(10 * np.log10(255**2 / max(1e-9, np.square(error).mean())))
 

@@ -27,7 +27,7 @@ def ffmpeg_command(path: Path, times_s: Sequence[float], size: tuple[int, int], 
     width, height = size
     chain = f"fps=fps={fps}:round=up,scale={width}:{height}:flags={_SCALING}"
     done = subprocess.run(
-        [*_ffmpeg(), "-i", f"file:{path}", "-map", "0:V:0", "-vf", chain, "-fps_mode", "passthrough",
+        [*_ffmpeg(), "-i", f"file:{path}", "-map", f"0:{_best(path).index}", "-vf", chain, "-fps_mode", "passthrough",
          "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
@@ -44,7 +44,7 @@ def temporary_files(path: Path, times_s: Sequence[float], size: tuple[int, int],
         copy = Path(folder) / "input.mp4"
         shutil.copyfile(path, copy)
         subprocess.run(
-            [*_ffmpeg(), "-i", str(copy), "-map", "0:V:0", "-vf", chain, "-fps_mode", "passthrough",
+            [*_ffmpeg(), "-i", str(copy), "-map", f"0:{_best(path).index}", "-vf", chain, "-fps_mode", "passthrough",
              "-q:v", "2", f"{folder}/%05d.jpg"],
             check=True,
         )  # fmt: skip
@@ -96,6 +96,8 @@ def opencv(path: Path, times_s: Sequence[float], size: tuple[int, int], fps: flo
 
     cv2.setNumThreads(1)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    if int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)) != _best(path).codec_context.width:
+        raise ValueError("it reads another of the file's streams")
     rate = capture.get(cv2.CAP_PROP_FPS)
     wanted, place = [int((time - times_s[0]) * rate + 1e-6) for time in times_s], 0
     while capture.grab():
@@ -126,6 +128,14 @@ def _torchcodec(path: Path, times_s: Sequence[float], size: tuple[int, int], *, 
     decoder = VideoDecoder(str(path), transforms=[Resize((height, width))], **given)
     last_s = decoder.metadata.end_stream_seconds - 1e-4
     yield from decoder.get_frames_played_at([min(time, last_s) for time in times_s]).data.numpy()
+
+
+def _best(path: Path) -> av.VideoStream:
+    """Return the stream that FFmpeg ranks best, which is the one that vfm takes."""
+    with av.open(str(path)) as container:
+        stream = container.streams.best("video")
+        assert isinstance(stream, av.VideoStream)
+        return stream
 
 
 def _ffmpeg() -> list[str]:

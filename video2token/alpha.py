@@ -7,12 +7,11 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
 from vfm.video2token.color import full_white
-from vfm.video2token.scaling import SCALING
+from vfm.video2token.scaling import SCALING, Scaler
 
 if TYPE_CHECKING:
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
-    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 _BAND_ROWS = 256  # flattened at a time, for the memory that takes
@@ -46,14 +45,14 @@ def has_alpha(pix_fmt: "VideoFormat") -> bool:
     return pix_fmt.has_palette or any(component.is_alpha for component in pix_fmt.components)
 
 
-def flatten(frame: "VideoFrame", *, scaler: "VideoReformatter") -> "tuple[VideoFrame, bool]":
+def flatten(frame: "VideoFrame", *, scaler: Scaler) -> "tuple[VideoFrame, bool]":
     """Return a picture as seen on black, in RGB of its own size, and whether it was transparent anywhere.
 
     That is done before scaling: otherwise the hidden colour of transparent pixels would bleed into their
     neighbours. RGB has 8 bits for each component, or 16 where the source has more than 8.
     """
     is_deep = max(component.bits for component in frame.format.components) > 8
-    rgba = scaler.reformat(
+    rgba = scaler.whole.reformat(
         frame, format="rgba64le" if is_deep else "rgba", interpolation=SCALING, threads=1
     ).to_ndarray()
     opaque = opaque_code(frame.format)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
-from av.video.reformatter import VideoReformatter
 
 from vfm.video2token.alpha import announces_alpha, flatten, has_alpha
 from vfm.video2token.color import Coding, describe_color, matrix_to_use, spread
 from vfm.video2token.decoders._base import MAX_STORED_PIXELS, DecoderRejected
 from vfm.video2token.deinterlace import deinterlace
 from vfm.video2token.geometry import MAX_ASPECT, Orientation, orientation_of, stored_size
-from vfm.video2token.scaling import scale
+from vfm.video2token.scaling import Scaler, scale
 from vfm.video2token.tonemap import to_sdr
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Look:
                 "too_large", f"Its frames would be stored as {self.width_px} x {self.height_px} pixels."
             )
         self._codec = stream.codec_context.codec.canonical_name
-        self._scaler = VideoReformatter()
+        self._scaler = Scaler()
         self._flags = {"mirrored"} if self.orientation.mirrored else set()
         if announces_alpha(stream):
             self._flags.add("alpha")

@@ -4,12 +4,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from av.video.reformatter import VideoReformatter
 
 from vfm.shards import jpeg
 from vfm.video2token.alpha import announces_alpha, decoder_of, flatten, flatten_on_black, has_alpha
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, ExtractOptions
+from vfm.video2token.scaling import Scaler
 
 RED = (200, 40, 30)
 
@@ -69,7 +69,7 @@ def test_hidden_colours_do_not_bleed_into_what_is_seen(pix_fmt: str) -> None:
     picture = draw_rgba()
     picture[:, 40:, :3] = (0, 255, 0)  # a green that is not to be seen
     frame = av.VideoFrame.from_ndarray(picture, format="rgba").reformat(format=pix_fmt)
-    flat, is_transparent = flatten(frame, scaler=VideoReformatter())
+    flat, is_transparent = flatten(frame, scaler=Scaler())
     seen = flat.reformat(64, 48, format="rgb24").to_ndarray().astype(int)
     assert is_transparent
     assert np.abs(seen[:, :24] - RED).max() <= 2

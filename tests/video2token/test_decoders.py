@@ -16,7 +16,7 @@ from vfm.video2token import decoders
 from vfm.video2token.container import raise_memory_error
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.scaling import scale
+from vfm.video2token.scaling import Scaler, scale
 from vfm.video2token.sniff import FileFacts
 from vfm.video2token.worker import extract_one, task_of
 
@@ -119,7 +119,7 @@ def test_colour_matrix_and_range_are_followed(space: int) -> None:
         for plane, value in zip(frame.planes, (120, 100, 150), strict=True):
             plane.update(bytes([value]) * plane.buffer_size)
         frame.colorspace, frame.color_range = space, value_range
-        scaled = scale(frame, (32, 32), scaler=av.video.reformatter.VideoReformatter())
+        scaled = scale(frame, (32, 32), scaler=Scaler())
         np.testing.assert_allclose(scaled[16, 16], rgb_of(120, 100, 150, weights, value_range == 2), atol=1.1)
 
 

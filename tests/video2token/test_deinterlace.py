@@ -5,13 +5,12 @@ import av
 import numpy as np
 import pytest
 from av.filter import Graph
-from av.video.reformatter import VideoReformatter
 
 from vfm.shards import jpeg
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.deinterlace import deinterlace
-from vfm.video2token.scaling import scale
+from vfm.video2token.scaling import Scaler, scale
 
 WIDTH, HEIGHT = 720, 576
 
@@ -64,7 +63,7 @@ def still(size: tuple[int, int] = (WIDTH, HEIGHT), *, pix_fmt: str = "yuv420p") 
 def psnr_db(frame: av.VideoFrame, truth: np.ndarray, *, size_px: int) -> float:
     """Return how near a frame comes to the truth, both at the stored size."""
     size = (WIDTH * size_px // HEIGHT, size_px)
-    scaler = VideoReformatter()
+    scaler = Scaler()
     stored = scale(frame, size, scaler=scaler).astype(float)
     exact = av.VideoFrame.from_ndarray(truth, format="rgb24").reformat(format=frame.format.name)
     return float(10 * np.log10(255**2 / np.square(stored - scale(exact, size, scaler=scaler)).mean()))
@@ -127,7 +126,7 @@ def test_interlaced_video_is_flagged_and_combs_are_gone(
     assert video.flags == ("interlaced",)
     for index, data in enumerate(video.jpegs):
         truth = av.VideoFrame.from_ndarray(draw(2 * index), format="rgb24")
-        exact = scale(truth, (video.width_px, video.height_px), scaler=VideoReformatter())
+        exact = scale(truth, (video.width_px, video.height_px), scaler=Scaler())
         # the truth as JPEG: what its chroma loses is not what is asked here
         stored = jpeg.decode(jpeg.encode(exact, quality=100)).astype(float)
         assert 10 * np.log10(255**2 / np.square(jpeg.decode(data) - stored).mean()) > 36

@@ -46,9 +46,15 @@ def decode(path: Path, **options: object) -> DecodedVideo:
 
 
 @pytest.mark.parametrize(
-    "pix_fmt", ["yuv420p", "yuv422p", "yuv444p", "yuvj420p", "nv12", "yuv420p10le", "rgb24"]
-)
-def test_the_common_picture_is_one_pass_of_swscale(pix_fmt: str) -> None:
+    ("pix_fmt", "most", "mean"),
+    [
+        ("yuv420p", 1, 0.05), ("yuv422p", 1, 0.05), ("yuv444p", 1, 0.05), ("nv12", 1, 0.05),
+        ("yuv420p10le", 1, 0.05), ("yuvj420p", 0, 0), ("rgb24", 0, 0),
+    ],
+)  # fmt: skip
+def test_the_common_picture_is_one_pass_of_swscale_but_for_its_rounding(
+    pix_fmt: str, most: int, mean: float
+) -> None:
     frame = frame_of(pix_fmt, size=(320, 240))
     once = VideoReformatter().reformat(
         frame,
@@ -61,7 +67,9 @@ def test_the_common_picture_is_one_pass_of_swscale(pix_fmt: str) -> None:
         | Interpolation.BITEXACT,
     )
     look = Look(frame, stream=stream_of(), size_px=128)
-    np.testing.assert_array_equal(look.upright_rgb(frame), once.to_ndarray())
+    errors = np.abs(look.upright_rgb(frame).astype(int) - once.to_ndarray())
+    assert errors.max() <= most
+    assert errors.mean() <= mean
     assert look.flags == ()
 
 
