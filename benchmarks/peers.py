@@ -27,7 +27,7 @@ def ffmpeg_command(path: Path, times_s: Sequence[float], size: tuple[int, int], 
     width, height = size
     chain = f"fps=fps={fps}:round=up,scale={width}:{height}:flags={_SCALING}"
     done = subprocess.run(
-        [*_ffmpeg(), "-i", f"file:{path}", "-map", f"0:{_best(path).index}", "-vf", chain, "-fps_mode", "passthrough",
+        [*_ffmpeg(), "-i", f"file:{path}", "-map", _map(path), "-vf", chain, "-fps_mode", "passthrough",
          "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
@@ -44,7 +44,7 @@ def temporary_files(path: Path, times_s: Sequence[float], size: tuple[int, int],
         copy = Path(folder) / "input.mp4"
         shutil.copyfile(path, copy)
         subprocess.run(
-            [*_ffmpeg(), "-i", str(copy), "-map", f"0:{_best(path).index}", "-vf", chain, "-fps_mode", "passthrough",
+            [*_ffmpeg(), "-i", str(copy), "-map", _map(path), "-vf", chain, "-fps_mode", "passthrough",
              "-q:v", "2", f"{folder}/%05d.jpg"],
             check=True,
         )  # fmt: skip
@@ -128,6 +128,10 @@ def _torchcodec(path: Path, times_s: Sequence[float], size: tuple[int, int], *, 
     decoder = VideoDecoder(str(path), transforms=[Resize((height, width))], **given)
     last_s = decoder.metadata.end_stream_seconds - 1e-4
     yield from decoder.get_frames_played_at([min(time, last_s) for time in times_s]).data.numpy()
+
+
+def _map(path: Path) -> str:
+    return f"0:{_best(path).index}"
 
 
 def _best(path: Path) -> av.VideoStream:
