@@ -96,7 +96,7 @@ def opencv(path: Path, times_s: Sequence[float], size: tuple[int, int], fps: flo
 
     cv2.setNumThreads(1)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    if int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)) != _best(path).codec_context.width:
+    if int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)) != _best(path)[1]:
         raise ValueError("it reads another of the file's streams")
     rate = capture.get(cv2.CAP_PROP_FPS)
     wanted, place = [int((time - times_s[0]) * rate + 1e-6) for time in times_s], 0
@@ -131,15 +131,15 @@ def _torchcodec(path: Path, times_s: Sequence[float], size: tuple[int, int], *, 
 
 
 def _map(path: Path) -> str:
-    return f"0:{_best(path).index}"
+    return f"0:{_best(path)[0]}"
 
 
-def _best(path: Path) -> av.VideoStream:
-    """Return the stream that FFmpeg ranks best, which is the one that vfm takes."""
+def _best(path: Path) -> tuple[int, int]:
+    """Return index and width of the stream that FFmpeg ranks best, which is the one that vfm takes."""
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
         assert isinstance(stream, av.VideoStream)
-        return stream
+        return stream.index, stream.codec_context.width
 
 
 def _ffmpeg() -> list[str]:
