@@ -54,15 +54,9 @@ def is_within(num_rejected: int, allowed: int | Fraction, *, num_sources: int) -
     return num_rejected <= (allowed * num_sources if isinstance(allowed, Fraction) else allowed)
 
 
-def source_options() -> Decorator:
-    """Return all the options that say which sources a job has, as one decorator."""
+def list_options() -> Decorator:
+    """Return the options that say how lists are read, as one decorator."""
     return together(
-        click.option(
-            "--input-list",
-            type=PATH,
-            metavar="FILE",
-            help="Read more SOURCES from FILE, one on each line or between NULs; - is the standard input.",
-        ),
         click.option(
             "--root",
             type=PATH,
@@ -82,6 +76,26 @@ def source_options() -> Decorator:
             show_default=True,
             help="What to do about columns of a list that mean nothing here.",
         ),
+        click.option(
+            "--missing",
+            type=click.Choice(["error", "quarantine"]),
+            default="error",
+            show_default=True,
+            help="What to do about a list that names missing files.",
+        ),
+    )
+
+
+def source_options() -> Decorator:
+    """Return all the options that say which sources a job has, as one decorator."""
+    return together(
+        click.option(
+            "--input-list",
+            type=PATH,
+            metavar="FILE",
+            help="Read more SOURCES from FILE, one on each line or between NULs; - is the standard input.",
+        ),
+        list_options(),
         click.option(
             "--limit",
             type=click.IntRange(min=1),
@@ -128,9 +142,9 @@ def find_sources(inputs: list[Path], given: dict[str, Any]) -> "list[Source]":
         classes=read_classes(given["classes"]) if given["classes"] else (),
         other_columns=given["other_columns"],
     )
-    missing: Missing = "quarantine" if given["dry_run"] else given["missing"]
+    missing: Missing = "quarantine" if given.get("dry_run") else given["missing"]
     sources = list_sources(inputs, missing=missing, options=options)
-    return in_plan_order(sources)[: given["limit"]] if given["limit"] else sources
+    return in_plan_order(sources)[: given["limit"]] if given.get("limit") else sources
 
 
 def retry_of(given: dict[str, Any]) -> "Retry":

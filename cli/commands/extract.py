@@ -50,13 +50,6 @@ _AT_LEAST_1 = click.IntRange(min=1)
 )
 @click.option("--split-scenes", is_flag=True, help="Make a sample of each shot of 1 s or more.")
 @click.option(
-    "--missing",
-    type=click.Choice(["error", "quarantine"]),
-    default="error",
-    show_default=True,
-    help="What to do about a list that names missing files.",
-)
-@click.option(
     "--allow-rejects",
     type=listing.allowance,
     default="0",

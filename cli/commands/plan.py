@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli import decoding, options, output
+from vfm.cli import sources as listing
 
 if TYPE_CHECKING:
     from vfm.video2token.estimate import Estimate, PlanEstimate
@@ -21,13 +22,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
 @click.option(
     "--samples-per-shard", type=_AT_LEAST_1, default=256, show_default=True, help="Videos to a shard."
 )
-@click.option(
-    "--missing",
-    type=click.Choice(["error", "quarantine"]),
-    default="error",
-    show_default=True,
-    help="What to do about a list that names missing files.",
-)
+@listing.list_options()
 @click.option(
     "--target",
     "specs",
@@ -72,11 +67,10 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
       vfm plan videos/ --fps 2 --sample 200 --json | jq .columns
     """
     from vfm.video2token.estimate import EstimateOptions, estimate
-    from vfm.video2token.sources import list_sources
     from vfm.video2token.targets._base import TargetOptions
 
     result = estimate(
-        list_sources(sources, missing=given["missing"]),
+        listing.find_sources(list(sources), given),
         decoding.extract_options(given),
         EstimateOptions(
             output=given["out"],
