@@ -1,5 +1,6 @@
 """From a dataset to the batches of every update: one stream, the same on any number of workers and ranks."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -156,21 +157,39 @@ def _fetch(loaded: Iterator[Any], portions: list[list[Draw]]) -> Iterator[Portio
         try:
             batch = next(loaded)
         except (RuntimeError, ConnectionError, EOFError) as error:
-            if not _tells_of_a_worker(error):
+            if not tells_of_a_worker(error):
                 raise
-            raise MachineError(
-                f"A loader process failed ({str(error).splitlines()[0]}): "
-                "run the same command again to go on, with --workers 0 if it happens again."
-            ) from error
+            _let_go(loaded)
+            raise worker_failed(error) from error
         if isinstance(batch, VfmError):
             raise batch
         yield Portion(indices=[index for _, index in portion], batch=batch)
 
 
-def _tells_of_a_worker(error: Exception) -> bool:
-    # A dead worker shows as a connection that breaks or, when torch notices first, as one of these two texts.
+def tells_of_a_worker(error: Exception) -> bool:
+    """Return whether an error means that a loader process is lost.
+
+    A dead worker shows as a connection that breaks or, when torch notices first, as one of two texts. torch
+    notices in a signal handler, so that its error may come out of any line of the main process.
+    """
     told = ("DataLoader worker", "DataLoader timed out")
     return not isinstance(error, RuntimeError) or any(text in str(error) for text in told)
+
+
+def worker_failed(error: Exception) -> MachineError:
+    """Return the sentence about a loader process that is lost."""
+    return MachineError(
+        f"A loader process failed ({str(error).splitlines()[0]}): "
+        "run the same command again to go on, with --workers 0 if it happens again."
+    )
+
+
+def _let_go(loaded: Iterator[Any]) -> None:
+    """End the workers: torch raises once for the dead one, and may not have done so yet."""
+    end = getattr(loaded, "_shutdown_workers", None)
+    if end is not None:
+        with contextlib.suppress(RuntimeError):
+            end()
 
 
 def _leave_interrupts_to_the_parent(_worker: int) -> None:
