@@ -16,6 +16,7 @@ ffmpeg-fps-filter
 In a segment, ticks are counted from its begin, and frames outside of it are left out.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
 from math import lcm
@@ -45,7 +46,7 @@ class Shown(NamedTuple, Generic[Frame]):
     tick_s: Fraction | None = None
 
 
-class Sampler(Generic[Frame]):
+class Sampler(ABC, Generic[Frame]):
     """Takes frames in the order they are shown, gives some of them; what all rules share.
 
     Args:
@@ -134,13 +135,13 @@ class Sampler(Generic[Frame]):
         """When the first tick stands, seconds in the source."""
         return (self.first_pts + self._start) * self._time_base
 
+    @abstractmethod
     def _until(self, before: Shown[Frame], shown: Shown[Frame]) -> list[Shown[Frame]]:
         """Return what is certain once ``shown`` follows ``before``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rest(self, shown: Shown[Frame]) -> list[Shown[Frame]]:
         """Return what is left once it is known that ``shown`` is the last."""
-        raise NotImplementedError
 
     def _longest_alone(self) -> int:
         """How long the only frame of a video may be shown, in units of the time base."""
