@@ -13,6 +13,7 @@ from vfm.shards.foreign import shard_files, shard_paths
 from vfm.shards.index import FRAME_FIELD, Entry, IndexRow, Span, write_index
 from vfm.shards.manifest import ShardReport, index_path, report_path, tar_path, write_report
 from vfm.shards.sample import Rejection
+from vfm.shards.spool import Payload, part_of, pieces_of
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
 END_OF_TAR = bytes(2 * BLOCK_BYTES)
@@ -60,7 +61,7 @@ class ShardWriter:
         if self._file is not None:
             self._abandon(self._file)
 
-    def add(self, key: str, members: Mapping[str, bytes], *, row: IndexRow) -> None:
+    def add(self, key: str, members: Mapping[str, Payload], *, row: IndexRow) -> None:
         """Append one sample.
 
         Args:
@@ -125,12 +126,14 @@ class ShardWriter:
             file.close()
         temp_path(self._path).unlink(missing_ok=True)
 
-    def _member(self, name: str, payload: bytes) -> Span:
+    def _member(self, name: str, payload: Payload) -> Span:
         self._write(member_header(name, size_bytes=len(payload)))
-        offset = self._size_bytes
-        self._write(payload)
+        offset, crc32 = self._size_bytes, 0
+        for piece in pieces_of(payload):
+            self._write(piece)
+            crc32 = zlib.crc32(piece, crc32)
         self._write(bytes(-len(payload) % BLOCK_BYTES))
-        return Span(offset=offset, size_bytes=len(payload), crc32=zlib.crc32(payload))
+        return Span(offset=offset, size_bytes=len(payload), crc32=crc32)
 
     def _write(self, data: bytes) -> None:
         assert self._file is not None, "add belongs inside the with block, before commit"
@@ -148,12 +151,11 @@ def member_header(name: str, *, size_bytes: int) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT)
 
 
-def _frame_spans(video: bytes, *, at: int, row: IndexRow) -> tuple[Span, ...]:
+def _frame_spans(video: Payload, *, at: int, row: IndexRow) -> tuple[Span, ...]:
     """Return where each JPEG is in the tar, given where the video that holds them starts."""
     spans = []
-    view = memoryview(video)
     for offset, size_bytes in zip(row.frame_offsets, row.frame_sizes, strict=True):
         assert 0 <= offset <= len(video) - size_bytes, "a frame outside its video"
-        crc32 = zlib.crc32(view[offset : offset + size_bytes])
+        crc32 = zlib.crc32(part_of(video, offset, size_bytes))
         spans.append(Span(offset=at + offset, size_bytes=size_bytes, crc32=crc32))
     return tuple(spans)

@@ -10,6 +10,7 @@ from typing import Any
 from vfm.shards import errors
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.npy import to_npy
+from vfm.shards.spool import Payload, part_of
 from vfm.video2token.targets._base import Target, TargetOptions, build_target
 
 Members = list[bytes]  # of one sample, in the order of the target's fields
@@ -49,7 +50,7 @@ def compute_rows(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     return {"sizes": sizes}, b"".join(member for members in rows for member in members)
 
 
-def members_in(head: dict[str, Any], body: bytes) -> Iterator[Members]:
+def members_in(head: dict[str, Any], body: Payload) -> Iterator[Members]:
     """Yield the members of each sample of a reply of ``compute_rows``.
 
     Raises:
@@ -61,7 +62,7 @@ def members_in(head: dict[str, Any], body: bytes) -> Iterator[Members]:
     for sizes in head["sizes"]:
         members = []
         for size in sizes:
-            members.append(body[start : start + size])
+            members.append(bytes(part_of(body, start, size)))
             start += size
         yield members
 

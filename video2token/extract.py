@@ -14,6 +14,7 @@ from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
 from vfm.shards.plan import PLAN_NAME, Plan, Source, build_plan, read_times, shard_name
 from vfm.shards.sample import Rejection, SampleMeta
+from vfm.shards.spool import Payload
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output
 from vfm.video2token.decoders._base import ExtractOptions
@@ -330,7 +331,7 @@ class _Job:
     def _add(self, writer: ShardWriter, source: Source, reply: Reply) -> SampleMeta:
         meta = SampleMeta.from_json(reply.head["meta"].encode())
         class_index = self._classes.get(source.label, -1) if source.label is not None else -1
-        members = {"json": meta.to_json(), "mp4": reply.body}
+        members: dict[str, Payload] = {"json": meta.to_json(), "mp4": reply.body}
         if self._has_labels:
             members["cls"] = str(class_index).encode()
         if self._has_captions:

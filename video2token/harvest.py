@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected, JpegSink
+from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected
 from vfm.video2token.full import FullDecoding
+from vfm.video2token.jpegs import JpegSink
 from vfm.video2token.packets import NO_TIME, Packets
 from vfm.video2token.picture import Look
 from vfm.video2token.rules import Clock, Rule, copy_times
@@ -115,7 +116,7 @@ class Harvest:
         look, context, rate = self._look, self._stream.codec_context, self._stream.average_rate
         assert look is not None, "finish raises where nothing was kept"
         return DecodedVideo(
-            jpegs=tuple(self._sink.jpegs),
+            jpegs=self._sink.jpegs,
             pts_s=tuple(self._pts_s),
             last_s=self._last_s,
             width_px=look.width_px,

@@ -1,18 +1,20 @@
 """Motion JPEG in MP4: JPEGs become packets of a video unchanged, so that an index can point at each."""
 
-import io
 from collections.abc import Sequence
 from fractions import Fraction
 
 import av
 import simplejpeg  # type: ignore[import-untyped]  # it ships no types
 
+from vfm.shards.spool import Payload, Spool
+
+_HEAD_BYTES = 1 << 10  # more than stands before the first packet of an MP4
 _TIME_BASE = Fraction(1, 90_000)  # exact for 24, 25, 29.97, 30, 50 and 60 fps
 
 
 def mux(
     jpegs: Sequence[bytes], *, times_s: Sequence[float], last_s: float
-) -> tuple[bytes, list[int], list[int]]:
+) -> tuple[Payload, list[int], list[int]]:
     """Return an MP4 that shows each JPEG at its time, and where each of them lies in it.
 
     The same JPEGs and times give the same bytes: no date and no version is written.
@@ -27,8 +29,8 @@ def mux(
     """
     assert len(jpegs) == len(times_s) > 0, "one time for each JPEG, and at least one"
     ticks = _ascending(times_s)
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
+    spool = Spool()
+    with av.open(spool.file, "w", format="mp4", container_options={"fflags": "+bitexact"}) as container:
         height, width, *_ = simplejpeg.decode_jpeg_header(jpegs[0])
         stream = container.add_mux_stream("mjpeg", width=width, height=height)
         stream.time_base = _TIME_BASE
@@ -38,7 +40,7 @@ def mux(
             packet.pts = packet.dts = tick
             packet.duration = end - tick
             container.mux(packet)
-    return _located(file.getvalue(), jpegs)
+    return spool.payload(), *_located(spool, jpegs)
 
 
 def _units(seconds: float) -> int:
@@ -54,12 +56,13 @@ def _ascending(times_s: Sequence[float]) -> list[int]:
     return ticks
 
 
-def _located(data: bytes, jpegs: Sequence[bytes]) -> tuple[bytes, list[int], list[int]]:
+def _located(spool: Spool, jpegs: Sequence[bytes]) -> tuple[list[int], list[int]]:
+    """Return offset and length of every JPEG; the first lies behind the file's head, all others in a row."""
     sizes = [len(jpeg) for jpeg in jpegs]
-    offset = data.index(jpegs[0])
+    offset = spool.read(0, _HEAD_BYTES + sizes[0]).index(jpegs[0])
     offsets = []
     for jpeg, size in zip(jpegs, sizes, strict=True):
-        assert data[offset : offset + size] == jpeg, "the muxer changed a JPEG or its place"
+        assert spool.read(offset, size) == jpeg, "the muxer changed a JPEG or its place"
         offsets.append(offset)
         offset += size
-    return data, offsets, sizes
+    return offsets, sizes

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any, Literal, Self
 
 from vfm.shards.errors import MachineError
+from vfm.shards.spool import Payload, Spool
 from vfm.video2token.serve import READY, REPLY, REQUEST
 
 Failure = Literal["timeout", "crash", "oom"]
@@ -47,13 +48,13 @@ class Reply:
     Attributes:
         head: the handler's answer, None when the worker was lost.
         body: the bytes that came with it.
-        failure: how the worker was lost: it took too long, or it crashed, and crashed again when tried alone;
-            ``oom`` when it was killed, which nobody but the system does when memory runs out.
+        failure: how the worker was lost, twice: it took too long, or it crashed, then also alone; ``oom``
+            when it was killed, which nobody but the system does when memory runs out.
         message: one sentence about that.
     """
 
     head: Any = None
-    body: bytes = b""
+    body: Payload = b""
     failure: Failure | None = None
     message: str = ""
 
@@ -63,6 +64,40 @@ class _Task:
     index: int
     value: Any
     is_retry: bool = False
+    is_alone: bool = False
+
+
+class _Incoming:
+    """A reply on its way."""
+
+    def __init__(self) -> None:
+        self._start = bytearray()  # until the head is whole
+        self._head: Any = None
+        self._body: Spool | None = None
+        self._body_bytes = 0
+
+    def take(self, chunk: bytes) -> Reply | None:
+        """Take what came next, and return the reply once it is whole."""
+        if self._body is None:
+            self._start += chunk
+            chunk = self._rest_of_start()
+        if self._body is None:
+            return None
+        self._body.append(chunk)
+        is_whole = len(self._body) >= self._body_bytes
+        return Reply(head=self._head, body=self._body.payload()) if is_whole else None
+
+    def _rest_of_start(self) -> bytes:
+        """Read the head if it is whole, and return what came of the body with it."""
+        if len(self._start) < REPLY.size:
+            return b""
+        head_bytes, body_bytes = REPLY.unpack_from(self._start)
+        body_at = REPLY.size + head_bytes
+        if len(self._start) < body_at:
+            return b""
+        self._head = json.loads(self._start[REPLY.size : body_at])
+        self._body, self._body_bytes = Spool(), body_bytes
+        return bytes(self._start[body_at:])
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -73,7 +108,7 @@ class _Worker:
     task: _Task | None = None
     is_ready: bool = False
     left_s: float = _START_LIMIT_S  # until it is given up
-    received: bytearray = field(default_factory=bytearray)
+    incoming: "_Incoming" = field(default_factory=_Incoming)
 
     @property
     def is_idle(self) -> bool:
@@ -152,13 +187,13 @@ class Pool:
         if not self._queue:
             self._queue.extend(task for task in [next(tasks, None)] if task is not None)
         running = [worker.task for worker in self._workers if worker.task]
-        # A crash may have been the fault of what ran beside it, so the second try is alone.
-        if self._retries:
-            return deque() if running else self._retries
+        if any(task.is_alone for task in running):
+            return deque()
+        if self._retries:  # these go first, for results of later tasks wait for theirs
+            return deque() if running and self._retries[0].is_alone else self._retries
         waiting_bytes = sum(len(reply.body) for reply in self._done.values())
         is_full = waiting_bytes > self._max_waiting_bytes or len(self._done) >= _MAX_WAITING
-        is_alone = any(task.is_retry for task in running)
-        return deque() if is_full or is_alone else self._queue
+        return deque() if is_full else self._queue
 
     def _start(self) -> None:
         try:
@@ -212,10 +247,9 @@ class Pool:
         if not chunk:
             self._lose(worker, "crash")
             return
-        worker.received += chunk
         worker.left_s = max(worker.left_s, _SILENCE_LIMIT_S)
-        if reply := _whole_reply(worker.received):
-            worker.received.clear()
+        if reply := worker.incoming.take(chunk):
+            worker.incoming = _Incoming()
             self._finish(worker, reply)
 
     def _finish(self, worker: _Worker, reply: Reply) -> None:
@@ -237,8 +271,9 @@ class Pool:
             self._num_failed_starts += 1
             if self._num_failed_starts >= _MAX_FAILED_STARTS:
                 raise MachineError(f"Worker processes do not start ({last_words}): see that memory is free.")
-        elif task is not None and failure == "crash" and not task.is_retry:
-            self._retries.append(replace(task, is_retry=True))
+        elif task is not None and not task.is_retry:
+            # A crash may have been the fault of what ran beside it; a hang is waited for beside the others.
+            self._retries.append(replace(task, is_retry=True, is_alone=failure == "crash"))
         elif task is not None:
             self._done[task.index] = self._reply_of_lost(worker, failure, last_words=last_words)
 
@@ -274,18 +309,6 @@ def _send(worker: _Worker, value: Any) -> None:
     # A worker that is gone is noticed where its answer is awaited.
     with contextlib.suppress(ConnectionError):
         worker.connection.sendall(REQUEST.pack(len(text)) + text)
-
-
-def _whole_reply(received: bytearray) -> Reply | None:
-    if len(received) < REPLY.size:
-        return None
-    head_length, body_length = REPLY.unpack_from(received)
-    body_at = REPLY.size + head_length
-    if len(received) < body_at + body_length:
-        return None
-    head = json.loads(received[REPLY.size : body_at])
-    with memoryview(received) as view, view[body_at:] as body:  # a slice of the array would copy it once more
-        return Reply(head=head, body=bytes(body))
 
 
 def _how_it_ended(returncode: int | None) -> str:

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vfm.shards.spool import Payload, pieces_of
+
 REQUEST = struct.Struct(">I")  # length of the JSON after it
 REPLY = struct.Struct(">IQ")  # length of the JSON head after it, length of the bytes after that
 READY = "ready"
@@ -69,7 +71,8 @@ def _exactly(connection: socket.socket, length: int) -> bytes:
     return bytes(data)
 
 
-def _send(connection: socket.socket, head: Any, body: bytes) -> None:
+def _send(connection: socket.socket, head: Any, body: Payload) -> None:
     text = json.dumps(head).encode()
     connection.sendall(REPLY.pack(len(text), len(body)) + text)
-    connection.sendall(body)
+    for piece in pieces_of(body):
+        connection.sendall(piece)

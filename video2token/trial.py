@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from vfm.shards.index import IndexRow
 from vfm.shards.manifest import FRAMES, Column, Manifest, make_column, write_manifest
 from vfm.shards.plan import Plan, Source, shard_name
 from vfm.shards.sample import SampleMeta
+from vfm.shards.spool import Payload
 from vfm.shards.writer import BLOCK_BYTES, ShardWriter, member_header
 from vfm.video2token import output
 from vfm.video2token.compute import compute_members
@@ -41,7 +42,7 @@ class Outcome:
     elapsed_s: float
 
 
-def extract_and_time(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def extract_and_time(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     """Return what ``extract_one`` does, and in its head the seconds that it took: ``elapsed_s``."""
     importlib.import_module(f"vfm.video2token.decoders.{task['options']['decoder']}")  # once a process
     begun_s = time.monotonic()
@@ -107,7 +108,7 @@ def measure_target(data: Path, target: Target, outcomes: Sequence[Outcome]) -> l
     ]
 
 
-def tar_bytes(key: str, members: dict[str, bytes]) -> int:
+def tar_bytes(key: str, members: Mapping[str, Payload]) -> int:
     """Return how many bytes a sample takes in a tar: headers, contents and padding."""
     return sum(
         len(member_header(f"{key}.{field}", size_bytes=len(payload)))
@@ -136,7 +137,7 @@ def _outcome(
         return Outcome(meta=None, reason=str(reply.head["reason"]), size_bytes=0, elapsed_s=elapsed_s)
     meta = SampleMeta.from_json(reply.head["meta"].encode())
     class_index = -1 if source.label is None else plan.classes.index(source.label)
-    known = {
+    known: dict[str, Payload] = {
         "json": meta.to_json(),
         "mp4": reply.body,
         "cls": str(class_index).encode(),

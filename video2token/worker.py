@@ -1,10 +1,13 @@
 """What a decoding process does with one video: look, decode, mux, describe."""
 
+import errno
 import importlib
+import tempfile
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vfm.shards.sample import SampleMeta
+from vfm.shards.spool import Payload
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
 from vfm.video2token.measure import SignalOptions, measure, refuse_static
 from vfm.video2token.member import source_file
@@ -46,7 +49,7 @@ def task_of(
     }
 
 
-def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     """Return a sample's facts and its MP4, or why there is none.
 
     Args:
@@ -69,6 +72,11 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         video, offsets, sizes = mux(decoded.jpegs, times_s=times_s, last_s=decoded.last_s)
     except DecoderRejected as rejected:
         return {"reason": rejected.reason, "message": rejected.message}, b""
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        told = f"There is no room for its frames in {tempfile.gettempdir()} (set TMPDIR)."
+        return {"reason": "no_space", "message": told}, b""
     except MemoryError:
         limit = options.memory_bytes >> 20
         return {"reason": "memory", "message": f"Its frames take more than {limit} MiB of memory."}, b""

@@ -107,20 +107,20 @@ def test_every_way_to_fail_costs_that_video_alone(
     assert "SIGSEGV" in ends["segfault"].message
     assert "SIGABRT" in ends["abort"].message
     assert {child.pid for child in children()} <= before
-    assert took_s < num_hanging * 1.0 + 15  # a second each, and the time that processes take to start
+    assert took_s < num_hanging * 2.0 + 15  # twice a second each, and the time that processes take to start
 
 
 def test_a_video_that_hangs_does_not_hold_up_the_others(
     film: Film, tmp_path: Path, stub: None, figure: Figure
 ) -> None:
-    """One of two processes hangs to its limit: the other does all the rest meanwhile."""
+    """One of two processes hangs to its limit, twice: the other does all the rest meanwhile."""
     good = film("films/good_00.mp4", num_frames=12)
     for index in range(1, 40):
         os.link(good, good.with_name(f"good_{index:02d}.mp4"))
     os.link(good, good.with_name("sleep.mp4"))
     took_s = run(good.parent, tmp_path / "data", timeout_s=3.0)
-    figure("s_over_the_limit", round(took_s - 3.0, 2))
-    assert took_s < 3.0 + 4.0
+    figure("s_over_the_limits", round(took_s - 2 * 3.0, 2))
+    assert took_s < 2 * 3.0 + 4.0
     words = [end.word for end in outcomes(tmp_path / "data").values()]
     assert (words.count("ok"), words.count("timeout")) == (40, 1)
 

@@ -33,6 +33,11 @@ def run(task):
         if not path.exists():
             path.touch()
             os._exit(9)
+    elif kind == "hang once":
+        path = Path(value)
+        if not path.exists():
+            path.touch()
+            time.sleep(60)
     elif kind == "bytes":
         return {"task": task}, bytes(value)
     elif kind == "who":
@@ -129,6 +134,22 @@ def test_a_worker_that_is_killed_twice_ran_out_of_memory(run: Callable[..., list
 def test_a_task_that_crashes_once_is_tried_again(run: Callable[..., list[Reply]], tmp_path: Path) -> None:
     replies = run([["sleep", 0.0], ["once", str(tmp_path / "seen")], ["sleep", 0.0]])
     assert [reply.failure for reply in replies] == [None] * 3
+
+
+def test_a_task_that_hangs_once_is_tried_again_beside_the_others(
+    run: Callable[..., list[Reply]], tmp_path: Path
+) -> None:
+    tasks = [["hang once", str(tmp_path / "seen")], *[["who", 0.2]] * 6]
+    replies = run(tasks, timeout_s=1.0)
+    assert [reply.failure for reply in replies] == [None] * 7
+
+
+def test_a_second_try_is_not_held_up_by_results_that_wait_for_it(
+    run: Callable[..., list[Reply]], tmp_path: Path
+) -> None:
+    tasks = [["hang once", str(tmp_path / "seen")], *[["bytes", 1000]] * 20]
+    replies = run(tasks, timeout_s=1.0, max_waiting_bytes=2000)
+    assert [reply.failure for reply in replies] == [None] * 21
 
 
 def test_a_reply_that_falls_silent_is_given_up(

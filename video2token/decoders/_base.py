@@ -1,12 +1,10 @@
 """What every decoder takes and gives: the contract, and the parts all of them share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
-from vfm.shards import jpeg
 from vfm.shards.errors import UsageError
 from vfm.video2token.decoders import names
 
@@ -112,7 +110,7 @@ class DecodedVideo:
             ``times_in_copy`` tells it from ``pts_s`` and the rate alone.
     """
 
-    jpegs: tuple[bytes, ...]
+    jpegs: Sequence[bytes]
     pts_s: tuple[float, ...]
     last_s: float
     width_px: int
@@ -146,19 +144,3 @@ class DecoderRejected(Exception):  # noqa: N818 (an outcome of a video, not a fa
         super().__init__(message)
         self.reason = reason
         self.message = message
-
-
-class JpegSink:
-    """Takes RGB frames tick by tick and keeps them as JPEGs."""
-
-    def __init__(self, *, quality: int) -> None:
-        self.jpegs: list[bytes] = []
-        self._quality = quality
-
-    def add(self, frame: np.ndarray) -> None:
-        """Keep a frame, uint8 [H,W,3] RGB."""
-        self.jpegs.append(jpeg.encode(frame, quality=self._quality))
-
-    def repeat(self) -> None:
-        """Keep the frame before once more, without encoding it again."""
-        self.jpegs.append(self.jpegs[-1])

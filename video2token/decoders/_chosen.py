@@ -8,7 +8,8 @@ import av
 import numpy as np
 
 from vfm.video2token.choice import Choice, choose
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions, JpegSink
+from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.jpegs import JpegSink
 from vfm.video2token.outline import FrameTimes, Outline
 from vfm.video2token.picture import Look
 from vfm.video2token.rules import Rule
@@ -107,7 +108,7 @@ class _Work:
     def _result(self, choice: Choice, sink: JpegSink) -> DecodedVideo:
         outline, look = self._outline, self._outline.look
         return DecodedVideo(
-            jpegs=tuple(sink.jpegs),
+            jpegs=sink.jpegs,
             pts_s=choice.pts_s,
             copy_times_s=choice.copy_times_s,
             last_s=choice.step_s or 1 / (outline.source_fps or 25),
