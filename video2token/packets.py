@@ -88,37 +88,57 @@ def read_packets(
         select: whether to look into the packets, to decode only some of them.
         end_s: where the segment ends that is wanted, seconds from the first frame; None: read all.
     """
-    packets = Packets()
-    context = stream.codec_context
-    # libdav1d and others decode the same stream: what counts is the codec, not who decodes it.
-    codec = context.codec.canonical_name
-    read = reader_for(codec, bytes(context.extradata or b"")) if select else None
-    if read is None:
-        packets.unfit = f"{codec} is always decoded whole" if select else "it was asked for"
-    known: set[bytes] = set()
-    is_behind = _Behind(end_s, time_base=stream.time_base)
-    held_bytes = 0
-    for packet in demux(container, stream, packets=packets, log=log):
+    reader = PacketReader(stream, select=select)
+    is_behind = Behind(end_s, time_base=stream.time_base)
+    for packet in demux(container, stream, packets=reader.packets, log=log):
+        reader.take(packet)
+        if is_behind(packet):
+            reader.packets.is_whole = False
+            break
+    return reader.packets
+
+
+class PacketReader:
+    """Takes packets in the order of decoding and notes what they say.
+
+    Args:
+        stream: theirs, not decoded yet.
+        select: whether to look into the packets, to decode only some of them.
+
+    Attributes:
+        packets: what was noted so far.
+    """
+
+    def __init__(self, stream: "VideoStream", *, select: bool) -> None:
+        self.packets = Packets()
+        context = stream.codec_context
+        # libdav1d and others decode the same stream: what counts is the codec, not who decodes it.
+        codec = context.codec.canonical_name
+        self._read = reader_for(codec, bytes(context.extradata or b"")) if select else None
+        if self._read is None:
+            self.packets.unfit = f"{codec} is always decoded whole" if select else "it was asked for"
+        self._known: set[bytes] = set()
+        self._held_bytes = 0
+
+    def take(self, packet: "Packet[VideoStream]") -> None:
+        """Note the next packet, and keep it while all are few."""
+        packets = self.packets
         _note(packets, packet)
-        if read is not None and not packets.unfit:
+        if self._read is not None and not packets.unfit:
             try:
-                facts = read(bytes(packet))
-                _check(packet, facts, known=known, is_first=len(packets) == 1)
+                facts = self._read(bytes(packet))
+                _check(packet, facts, known=self._known, is_first=len(packets) == 1)
                 packets.facts.append(_bits(facts))
             except (UnfitError, IndexError) as error:
                 packets.unfit = str(error) if isinstance(error, UnfitError) else "damage in its units"
         if packets.held is not None:
             packets.held.append(packet)
-            held_bytes += packet.size + _PACKET_COST_BYTES
-            if held_bytes > _MAX_HELD_BYTES:
+            self._held_bytes += packet.size + _PACKET_COST_BYTES
+            if self._held_bytes > _MAX_HELD_BYTES:
                 packets.held = None
-        if is_behind(packet):
-            packets.is_whole = False
-            break
-    return packets
 
 
-class _Behind:
+class Behind:
     """Tells when all packets that a segment needs are read."""
 
     _MARGIN_S = 1  # frames before the first packet's time, and a last frame's duration

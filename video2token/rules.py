@@ -42,8 +42,8 @@ class Rule:
         given: dict[str, Any] = {
             "time_base": self.time_base,
             "max_frames": self.options.max_frames,
-            "start_s": _exact(self.start_s or 0.0),
-            "end_s": None if self.end_s is None else _exact(self.end_s),
+            "start_s": exact(self.start_s or 0.0),
+            "end_s": None if self.end_s is None else exact(self.end_s),
         }
         if self.options.sampling == "native":
             return NativeSampler(**given)
@@ -96,6 +96,6 @@ def copy_times(pts_s: list[float], sampler: Sampler[Any]) -> tuple[float, ...]:
     return tuple(times_in_copy(pts_s, fps=float(1 / sampler.step_s), first_tick_s=first_tick_s))
 
 
-def _exact(seconds: float) -> Fraction:
+def exact(seconds: float) -> Fraction:
     """Return the decimal that was meant, to the microsecond: 0.8 + 0.4 is 12/10."""
     return Fraction(repr(round(seconds, 6)))

@@ -332,6 +332,20 @@ def test_segment_of_a_long_video_is_read_no_further_than_it_reaches(
     part = decode(path, **query)
     assert [time - part.pts_s[0] for time in part.pts_s] == pytest.approx([0, 0.2, 0.4], abs=0.001)
     assert part.source_duration_s == pytest.approx(6.0, abs=0.05)
+    assert num_packets_read(path, **query) < 100
+
+
+LATE: list[dict[str, Any]] = [
+    {"fps": 3.0, "start_s": 41.3, "end_s": 43.9},
+    {"fps": 0.7, "start_s": 37.0, "end_s": 46.0},
+    {"sampling": "uniform", "num_frames": 3, "start_s": 30.1, "end_s": 31.0},
+    {"sampling": "native", "start_s": 52.02, "end_s": 52.5},
+    {"fps": 3.0, "start_s": 57.0, "end_s": 60.0},  # to the end, which is read as ever
+    {"fps": 3.0, "sampling": "ffmpeg-fps-filter", "start_s": 41.3, "end_s": 43.9},
+]
+
+
+def num_packets_read(path: Path, **query: Any) -> int:
     read = Counter[str]()
     original = packets_module._note
 
@@ -341,7 +355,50 @@ def test_segment_of_a_long_video_is_read_no_further_than_it_reaches(
 
     with mock.patch.object(packets_module, "_note", count):
         decode(path, **query)
-    assert read["packets"] < 100
+    return read["packets"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"preset": "ultrafast", "g": "50"}),
+        ("libx264", {**H264["closed"], "bf": "3"}),
+        ("libx264", H264["pyramid"]),
+        ("libx265", {"x265-params": HEVC["open"] + X265}),
+        ("libx265", {"x265-params": HEVC["decodable_leading"] + X265}),
+    ],
+)
+def test_late_segment_is_exact_without_the_packets_before_it(
+    write: Callable[..., Path], codec: str, options: dict[str, str]
+) -> None:
+    path = write("a.mp4", codec=codec, options=options, num_frames=1500)
+    assert ways(path, LATE) == ["selective"] * 6
+    assert [num_packets_read(path, **query) < 500 for query in LATE] == [True, True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("a.mkv", {}), ("a.ts", {}), ("a.mp4", {"g": "9999"}), ("a.mp4", H264["open"])]
+)
+def test_late_segment_without_an_index_or_an_entry_is_read_from_the_begin(
+    write: Callable[..., Path], name: str, change: dict[str, str]
+) -> None:
+    options = {"preset": "ultrafast", "g": "50", **change}
+    path = write(name, codec="libx264", options=options, num_frames=1500)
+    assert ways(path, LATE[:1]) == ["selective"]
+    assert num_packets_read(path, **LATE[0]) > 1000
+
+
+def test_late_segment_of_varying_rate_is_exact(write: Callable[..., Path]) -> None:
+    steps = np.random.default_rng(0).integers(5, 90, 1500)
+    pts = np.cumsum(steps).tolist()
+    path = write(
+        "a.mp4",
+        codec="libx264",
+        options={"preset": "ultrafast", "g": "50", "bf": "2"},
+        pts=pts,
+        num_frames=1500,
+    )
+    assert ways(path, LATE[:4]) == ["selective"] * 4
 
 
 def test_tail_of_zeros_is_seen_without_decoding_it(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ second pass decodes only what those depend on; otherwise all of it, and the samp
 """
 
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +20,9 @@ from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, Extrac
 from vfm.video2token.full import FullDecoding
 from vfm.video2token.harvest import Harvest
 from vfm.video2token.packets import Packets, demux, read_packets
-from vfm.video2token.rules import Rule
+from vfm.video2token.rules import Rule, exact
 from vfm.video2token.sampling import Shown, TooManyFramesError
+from vfm.video2token.segment import is_late, read_segment
 from vfm.video2token.selective import wanted_frames
 from vfm.video2token.sniff import FileFacts, look_at
 from vfm.video2token.wanted import select, timeline
@@ -90,16 +91,15 @@ class _Video:
     def harvest(self, options: ExtractOptions, *, start_s: float | None, end_s: float | None) -> Harvest:
         """Return the wanted frames: decoded selectively if that is exact, else from all packets."""
         opened = self._open()
+        is_fit = options.selective and options.sampling != "ffmpeg-fps-filter"
+        if is_fit and start_s and end_s and is_late(*opened, start_s=exact(start_s)):
+            with suppress(UnfitError):
+                return self._late_segment(opened, options=options, start_s=start_s, end_s=end_s)
+            opened = self._open()
         packets = read_packets(
             opened.container, opened.stream, log=self._log, select=options.selective, end_s=end_s
         )
-        rule = Rule(
-            options=options,
-            time_base=opened.stream.time_base or choose_stream(opened.container)[1],
-            origin=_origin(opened),
-            start_s=start_s,
-            end_s=end_s,
-        )
+        rule = _rule(options, opened, start_s=start_s, end_s=end_s)
         why = ""
         for num_threads in sorted({1, options.num_threads}, reverse=True):
             # What threads cannot do, by errors or by their memory, one alone decides: always the same.
@@ -114,6 +114,16 @@ class _Video:
                 break  # nothing was decoded yet
             opened = self._open()
         return self._full(opened, packets=packets, rule=rule, decoding=why)
+
+    def _late_segment(
+        self, opened: _Opened, *, options: ExtractOptions, start_s: float, end_s: float
+    ) -> Harvest:
+        """Return the wanted frames of a segment, without a look at what lies between the begin and it."""
+        rule = _rule(options, opened, start_s=start_s, end_s=end_s)
+        packets = read_segment(
+            opened.container, opened.stream, log=self._log, start_s=exact(start_s), end_s=end_s
+        )
+        return self._selective(opened, packets=packets, rule=rule, num_threads=1)
 
     def _selective(self, opened: _Opened, *, packets: Packets, rule: Rule, num_threads: int) -> Harvest:
         if announces_alpha(opened.stream):
@@ -196,6 +206,16 @@ class _Video:
 def _tells_cuts(opened: _Opened) -> bool:
     """Return whether the container itself tells when the file was cut: by a count, or by its structure."""
     return opened.stream.frames > 0 or "matroska" in opened.container.format.name
+
+
+def _rule(options: ExtractOptions, opened: _Opened, *, start_s: float | None, end_s: float | None) -> Rule:
+    return Rule(
+        options=options,
+        time_base=opened.stream.time_base or choose_stream(opened.container)[1],
+        origin=_origin(opened),
+        start_s=start_s,
+        end_s=end_s,
+    )
 
 
 def _origin(opened: _Opened) -> int:
