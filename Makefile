@@ -1,6 +1,6 @@
 # Everything runs in .venv, made on first use; PYTHON=python3.12 chooses another interpreter.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 

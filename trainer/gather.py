@@ -46,5 +46,5 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if not is_distributed():
         return rows
-    gathered: Tensor = _GatherRows.apply(rows)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _GatherRows.apply(rows)
     return gathered

@@ -46,7 +46,7 @@ class Autoencoder(nn.Module):
             nn.PixelShuffle(_FINE_STRIDE),
         )
         # Channels last is what the convolutions of oneDNN and cuDNN want, and how frames arrive.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Return vectors [N, D, h, w] of pixels [N, 3, H, W] in -1..1."""

@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 from dataclasses import dataclass, replace
@@ -130,6 +131,7 @@ def test_killed_worker_is_one_sentence(dataset):
 
     with pytest.raises(MachineError, match="A loader process failed .*run the same command again"):
         kill_and_go_on()
+    gc.collect()  # with the reader torch stops to watch its processes, and speaks of them in no later test
 
 
 def test_other_errors_are_not_swallowed(dataset):

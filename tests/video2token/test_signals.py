@@ -161,7 +161,7 @@ def test_motion_of_a_single_frame_is_not_known(film: Film) -> None:
     [
         {"crf": "28"},
         {"size_px": 48},
-        {"every": 3},
+        {"every": 2},  # with every third, one photo is 6 or 7 bits away, depending on the processor
         {"codec": "mpeg4", "size_px": 160, "q:v": "8"},
     ],
 )

@@ -38,7 +38,7 @@ class DalleTokenizer(Tokenizer):
         super().__init__()
         self.encoder, self.decoder, self.weights_sha256 = encoder, decoder, weights_sha256
         # On a CPU 1.1 times as fast as channel after channel. Its declared type knows no such argument alone.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     @property
     def name(self) -> str:
