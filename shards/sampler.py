@@ -37,7 +37,7 @@ class Place:
             )
 
     def advance(self, count: int, *, num_samples: int) -> "Place":
-        """Return the place ``count`` samples further on, crossing into later epochs where needed."""
+        """Return the place ``count`` samples further on, crossing into later epochs of ``num_samples``."""
         epochs, samples_seen = divmod(self.samples_seen + count, num_samples)
         return Place(seed=self.seed, epoch=self.epoch + epochs, samples_seen=samples_seen)
 
@@ -61,11 +61,20 @@ def epoch_order(num_samples: int, *, seed: int, epoch: int) -> Int64:
     return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
 
 
-def batches(num_samples: int, *, place: Place, batch_size: int) -> Iterator[tuple[Place, list[Draw]]]:
+def batches(
+    num_samples: int, *, place: Place, batch_size: int, epoch_samples: int | None = None
+) -> Iterator[tuple[Place, list[Draw]]]:
     """Yield batches of one endless stream: the orders of all epochs, one after the other.
 
     Batches run across the border of epochs, so that every batch is full, nothing is lost or repeated, and
     all ranks take equal steps. The stream after a place is the same whatever the batch size was before it.
+
+    Args:
+        num_samples: of the dataset.
+        place: where to begin.
+        batch_size: draws of a batch.
+        epoch_samples: how many samples of each epoch's order are drawn, all unless given. A multiple of the
+            batch size makes batches end with the epoch.
 
     Yields:
         The place before the batch, and its ``batch_size`` draws as (epoch, index).
@@ -77,18 +86,19 @@ def batches(num_samples: int, *, place: Place, batch_size: int) -> Iterator[tupl
         raise UsageError("There are no samples to draw from: choose another split or another dataset.")
     if batch_size < 1:
         raise UsageError(f"A batch cannot hold {batch_size} samples: use 1 or more.")
+    length = num_samples if epoch_samples is None else epoch_samples
     # A place at the very end of an epoch is the start of the next.
-    place = place.advance(0, num_samples=num_samples)
-    stream = _stream(num_samples, place=place)
+    place = place.advance(0, num_samples=length)
+    stream = _stream(num_samples, place=place, epoch_samples=length)
     while True:
         yield place, [next(stream) for _ in range(batch_size)]
-        place = place.advance(batch_size, num_samples=num_samples)
+        place = place.advance(batch_size, num_samples=length)
 
 
-def _stream(num_samples: int, *, place: Place) -> Iterator[Draw]:
+def _stream(num_samples: int, *, place: Place, epoch_samples: int) -> Iterator[Draw]:
     epoch, start = place.epoch, place.samples_seen
     while True:
-        for index in epoch_order(num_samples, seed=place.seed, epoch=epoch)[start:].tolist():
+        for index in epoch_order(num_samples, seed=place.seed, epoch=epoch)[start:epoch_samples].tolist():
             yield epoch, index
         epoch, start = epoch + 1, 0
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vfm.shards.dataset import Dataset
-from vfm.shards.errors import MachineError, VfmError
+from vfm.shards.errors import MachineError, UsageError, VfmError
 from vfm.shards.sampler import Draw, Place, batches, rank_share, sample_rng
 from vfm.trainer.distributed import World
 from vfm.trainer.methods._base import Sampler
+from vfm.trainer.optim import epoch_samples
 from vfm.trainer.recipe import TrainConfig
 
 WORKER_TIMEOUT_S = 300.0
@@ -96,6 +97,23 @@ def num_workers(config: TrainConfig, *, device: torch.device) -> int:
     return 4 if device.type == "cuda" else 0
 
 
+def portion_sizes(config: TrainConfig, *, world_size: int) -> list[int]:
+    """Return how many samples each micro-batch of one rank's share of an update has.
+
+    Raises:
+        UsageError: the batch does not divide among the ranks; or, where an epoch is made of whole batches, a
+            rank's share does not divide into micro-batches, so that the last would have fewer negatives.
+    """
+    share = len(rank_share([(0, 0)] * config.batch_size, rank=0, world_size=world_size))
+    size = config.micro_batch_size or share
+    if config.drop_last and share % size:
+        raise UsageError(
+            f"The {share} samples per update of a rank do not divide into micro-batches of {size}, and where "
+            f"samples are contrasted each needs as many others: set train.micro_batch_size to a divisor."
+        )
+    return [min(size, share - start) for start in range(0, share, size)]
+
+
 def stack(samples: Sequence[Any]) -> Any:
     """Stack the arrays of samples by name; a fault told by a worker is passed on as it is."""
     fault = next((sample for sample in samples if isinstance(sample, VfmError)), None)
@@ -138,14 +156,14 @@ class _Plan:
     def updates(self) -> Iterator[tuple[Place, list[list[Draw]]]]:
         stream = self.stream
         num_samples, batch_size = len(stream.dataset), stream.config.batch_size
+        in_epoch = epoch_samples(stream.config, num_samples=num_samples)
+        endless = batches(num_samples, place=self.place, batch_size=batch_size, epoch_samples=in_epoch)
         world = stream.world
-        for before, batch in islice(
-            batches(num_samples, place=self.place, batch_size=batch_size), self.num_updates
-        ):
-            mine = rank_share(batch, rank=world.rank, world_size=world.size)
-            size = stream.config.micro_batch_size or len(mine)
-            portions = [mine[i : i + size] for i in range(0, len(mine), size)]
-            yield before.advance(batch_size, num_samples=num_samples), portions
+        sizes = portion_sizes(stream.config, world_size=world.size)
+        for before, batch in islice(endless, self.num_updates):
+            mine = iter(rank_share(batch, rank=world.rank, world_size=world.size))
+            portions = [list(islice(mine, size)) for size in sizes]
+            yield before.advance(batch_size, num_samples=in_epoch), portions
 
     def __iter__(self) -> Iterator[list[Draw]]:
         for _, portions in self.updates():

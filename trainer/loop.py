@@ -20,7 +20,16 @@ from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
 from vfm.trainer.log import EVENTS_FOLDER, LOG_NAME, Events, JsonLines, Lines, RunLog, Target
 from vfm.trainer.meter import Meter
 from vfm.trainer.methods._base import Method
-from vfm.trainer.optim import build_optimizer, load_moments, lr_at, moments, num_updates, set_lr
+from vfm.trainer.optim import (
+    build_optimizer,
+    epoch_samples,
+    load_moments,
+    lr_at,
+    moments,
+    num_updates,
+    set_lr,
+    updates_per_epoch,
+)
 from vfm.trainer.precision import autocast
 from vfm.trainer.recipe import Recipe
 from vfm.trainer.signals import Caught, caught
@@ -96,8 +105,12 @@ class _Loop:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.num_steps = num_updates(job.recipe.train, num_samples=len(job.dataset))
-        self.optim = job.recipe.optim.for_batch(job.recipe.train.batch_size)
+        config, num_samples = job.recipe.train, len(job.dataset)
+        self.num_steps = num_updates(config, num_samples=num_samples)
+        self.optim = job.recipe.optim.for_run(
+            batch_size=config.batch_size,
+            updates_per_epoch=updates_per_epoch(config, num_samples=num_samples),
+        )
         self.step = 0
         self.place = Place(seed=job.recipe.train.seed, epoch=0, samples_seen=0)
         self.wrapped = wrap(job.method.to(job.world.device).train(), world=job.world)
@@ -203,7 +216,7 @@ class _Loop:
 
     def tell(self, log: RunLog) -> None:
         """Log the means since the last line."""
-        num_samples = len(self.job.dataset)
+        num_samples = epoch_samples(self.job.recipe.train, num_samples=len(self.job.dataset))
         self.record = {
             "step": self.step,
             "epoch": self.place.epoch + self.place.samples_seen / num_samples,

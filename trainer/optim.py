@@ -11,22 +11,34 @@ from vfm.trainer.recipe import OptimConfig, TrainConfig
 
 
 def num_updates(config: TrainConfig, *, num_samples: int) -> int:
-    """Return how many updates a run has: ``max_steps``, else every full batch of all epochs together.
+    """Return how many updates a run has: ``max_steps``, else every full batch of all epochs.
 
-    Epochs follow each other without a gap, so at most one batch is left over in a whole run.
+    Where epochs follow each other without a gap, at most one batch is left over in a whole run; with
+    ``drop_last`` it is one in each epoch.
 
     Raises:
-        UsageError: all epochs together do not fill one batch.
+        UsageError: a batch is larger than the dataset, so that samples would be in it twice.
     """
+    if config.batch_size > num_samples:
+        raise UsageError(
+            f"A batch of {config.batch_size} is more than the {num_samples} samples there are: lower it with "
+            f"--batch-size {num_samples} or less."
+        )
     if config.max_steps is not None:
         return config.max_steps
-    total = config.epochs * num_samples // config.batch_size
-    if total == 0:
-        raise UsageError(
-            f"{config.epochs} epochs of {num_samples} samples do not fill one batch of {config.batch_size}: "
-            "lower train.batch_size or raise train.epochs."
-        )
-    return total
+    if config.drop_last:
+        return config.epochs * (num_samples // config.batch_size)
+    return config.epochs * num_samples // config.batch_size
+
+
+def updates_per_epoch(config: TrainConfig, *, num_samples: int) -> float:
+    """Return how many updates one pass over the samples is, a whole number with ``drop_last``."""
+    return epoch_samples(config, num_samples=num_samples) / config.batch_size
+
+
+def epoch_samples(config: TrainConfig, *, num_samples: int) -> int:
+    """Return how many samples an epoch has; ``drop_last`` leaves those of an unfinished batch out."""
+    return num_samples - num_samples % config.batch_size if config.drop_last else num_samples
 
 
 def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
@@ -39,7 +51,7 @@ def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
     Args:
         update: which.
         num_updates: of the whole run.
-        config: rates for the run's batch size (`OptimConfig.for_batch`).
+        config: rates and warm-up of the run (`OptimConfig.for_run`).
     """
     warmup = int(config.warmup * num_updates) if config.warmup < 1 else int(config.warmup)
     if update < warmup:

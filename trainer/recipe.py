@@ -56,6 +56,7 @@ class OptimConfig:
         weight_decay: decoupled; parameters for which ``Method.no_weight_decay`` holds have none.
         clip_norm: the global gradient norm is cut to this; None leaves it alone.
         warmup: updates until ``lr`` is reached; below 1 a share of all updates.
+        warmup_epochs: passes over the samples until ``lr`` is reached, in place of ``warmup``.
         warmup_peak: whether ``lr`` is reached by the last update of the warm-up or by the one after it.
         schedule: how the rate falls from there to the last update.
         min_lr: what it falls to.
@@ -69,6 +70,7 @@ class OptimConfig:
     eps: float = 1e-8
     clip_norm: float | None = 1.0
     warmup: float = 0.1
+    warmup_epochs: float | None = None
     warmup_peak: Literal["last", "after"] = "after"
     schedule: Schedule = "linear"
     min_lr: float = 0.0
@@ -82,16 +84,22 @@ class OptimConfig:
         clip = self.clip_norm
         _check("optim.clip_norm", clip, clip is None or clip > 0, "above 0 or none")
         _check("optim.warmup", self.warmup, self.warmup >= 0, "0 or more")
+        epochs = self.warmup_epochs
+        _check("optim.warmup_epochs", epochs, epochs is None or epochs >= 0, "0 or more, or none")
         _check("optim.min_lr", self.min_lr, 0 <= self.min_lr <= self.lr, "between 0 and optim.lr")
         size = self.lr_batch_size
         _check("optim.lr_batch_size", size, size is None or size >= 1, "at least 1 or none")
 
-    def for_batch(self, batch_size: int) -> "OptimConfig":
-        """Return the rates for so many samples per update."""
-        if self.lr_batch_size is None:
-            return self
-        factor = batch_size / self.lr_batch_size
-        return replace(self, lr=self.lr * factor, min_lr=self.min_lr * factor, lr_batch_size=None)
+    def for_run(self, *, batch_size: int, updates_per_epoch: float) -> "OptimConfig":
+        """Return the rates for so many samples per update, and the warm-up in updates or as a share."""
+        config = self
+        if self.lr_batch_size is not None:
+            factor = batch_size / self.lr_batch_size
+            config = replace(config, lr=self.lr * factor, min_lr=self.min_lr * factor, lr_batch_size=None)
+        if self.warmup_epochs is not None:
+            warmup = int(self.warmup_epochs * updates_per_epoch)
+            config = replace(config, warmup=warmup, warmup_epochs=None)
+        return config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +108,12 @@ class TrainConfig:
 
     Attributes:
         seed: decides the order of samples, every draw made for them, the first weights and dropout.
-        epochs: passes over the samples; updates = epochs * samples // batch_size.
+        epochs: passes over the samples.
         max_steps: updates, in place of ``epochs``.
         batch_size: samples per update, all ranks together.
+        drop_last: whether an epoch ends with its last whole batch, so that no sample meets itself in a batch:
+            for methods that contrast the samples of a batch. Otherwise batches run across the border of
+            epochs and no sample is left out.
         micro_batch_size: samples per forward pass of one rank; None takes the rank's whole share at once.
         precision: of matrix products; ``auto`` is bf16 on CUDA and on a CPU that multiplies it, else fp32.
         log_every: updates from one log line to the next.
@@ -115,6 +126,7 @@ class TrainConfig:
     epochs: int = 1
     max_steps: int | None = None
     batch_size: int
+    drop_last: bool = False
     micro_batch_size: int | None = None
     precision: Precision = "auto"
     log_every: int = 10

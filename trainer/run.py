@@ -25,7 +25,7 @@ from vfm.shards.lock import LOCK_NAME, hold
 from vfm.shards.manifest import FRAMES, read_manifest
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import Checkpoint, newest, read
-from vfm.trainer.data import tells_of_a_worker, worker_failed
+from vfm.trainer.data import portion_sizes, tells_of_a_worker, worker_failed
 from vfm.trainer.distributed import World, from_chief, join
 from vfm.trainer.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
 from vfm.trainer.methods._base import Method
@@ -63,6 +63,11 @@ def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> O
         DamageError: a checkpoint or a shard is not as it was written.
         DivergenceError: a loss or gradient is not finite.
     """
+    if recipe.task is not None:
+        raise UsageError(
+            f"{recipe.name} is a recipe for finetuning: use `vfm finetune {recipe.task} DATA --init RUN` "
+            f"with a pretrained run, or `--recipe {recipe.name}` in place of --init to start from scratch."
+        )
     recipe = resolve_column(recipe, read_manifest(data))
     dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
 
@@ -97,6 +102,7 @@ def run(
     num_updates(recipe.train, num_samples=len(dataset))
     method = build()
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
+        portion_sizes(recipe.train, world_size=world.size)
         recipe = resolve_precision(recipe, device=world.device)
         identity = {
             "recipe": to_dict(recipe),

@@ -38,7 +38,7 @@ def command(context: click.Context, out: Path, seed: int, quick: bool, num_worke
         size = replace(
             size,
             num_pretrain=16,
-            num_train=16,
+            num_train=32,
             num_val=16,
             codebook_steps=10,
             pretrain_steps=4,

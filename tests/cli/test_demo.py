@@ -24,7 +24,7 @@ def test_quick_demo_runs_every_stage_and_goes_on_when_run_again(tmp_path: Path) 
         assert (out / name).read_bytes().startswith(b"\x89PNG")
     lines = first.stdout.splitlines()
     assert any(
-        line.split() == ["frames", "1", "48", line.split()[-2], "MB"]
+        line.split() == ["frames", "1", "64", line.split()[-2], "MB"]
         for line in lines
         if "frames" in line[:7]
     )

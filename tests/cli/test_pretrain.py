@@ -198,3 +198,15 @@ def test_killed_many_times_equals_unbroken(unbroken, tmp_path, seed):
     data, whole = unbroken
     kill_at_random_moments(data, tmp_path / "run", kills=10, seed=seed)
     assert_same(whole, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["videomae-tiny-classify", "vimpac-small-classify"])
+def test_a_recipe_for_finetuning_is_one_sentence(toy_dataset, tmp_path, name):
+    with pytest.raises(UsageError, match=f"{name} is a recipe for finetuning: use `vfm finetune classify"):
+        CliRunner().invoke(
+            command,
+            [name, str(toy_dataset()), "--out", str(tmp_path / "run")],
+            catch_exceptions=False,
+            standalone_mode=False,
+        )
+    assert not (tmp_path / "run").exists()

@@ -74,6 +74,23 @@ def test_every_epoch_has_every_sample_once(batch_size: int) -> None:
         assert sorted(index for at, index in drawn if at == epoch) == list(range(10))
 
 
+@pytest.mark.parametrize("batch_size", [4, 7, 20])
+def test_epochs_of_whole_batches_hold_no_sample_twice_in_a_batch(batch_size: int) -> None:
+    in_epoch = 20 - 20 % batch_size
+    whole = list(islice(batches(20, place=START, batch_size=batch_size, epoch_samples=in_epoch), 12))
+    for place, batch in whole:
+        assert len({index for _, index in batch}) == batch_size
+        assert {epoch for epoch, _ in batch} == {place.epoch}
+    expected = [
+        (epoch, index)
+        for epoch in range(12)
+        for index in epoch_order(20, seed=3, epoch=epoch)[:in_epoch].tolist()
+    ]
+    assert [draw for _, batch in whole for draw in batch] == expected[: 12 * batch_size]
+    for place, batch in whole:
+        assert next(batches(20, place=place, batch_size=batch_size, epoch_samples=in_epoch)) == (place, batch)
+
+
 def test_a_place_at_the_end_of_an_epoch_is_the_start_of_the_next() -> None:
     end = Place(seed=3, epoch=0, samples_seen=10)
     place, batch = next(batches(10, place=end, batch_size=4))

@@ -91,7 +91,9 @@ def test_learns_the_direction_of_four_samples(dataset):
 
 def test_starts_from_pretrained_weights_of_another_clip_length(dataset):
     shorter = recipe()
-    pretrained = build_method(replace(shorter, objective=Objective()), dataset)
+    pretrained = build_method(
+        replace(shorter, objective=Objective(), train=replace(shorter.train, drop_last=True)), dataset
+    )
     task = build(replace(shorter, data=replace(shorter.data, clip_len=6)), dataset)
     task.backbone.load_pretrained(pretrained.state_dict())
     table = task.backbone.positional_embedding

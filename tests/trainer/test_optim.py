@@ -7,7 +7,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.optim import build_optimizer, load_moments, lr_at, moments, num_updates, set_lr
+from vfm.trainer.optim import (
+    build_optimizer,
+    load_moments,
+    lr_at,
+    moments,
+    num_updates,
+    set_lr,
+    updates_per_epoch,
+)
 from vfm.trainer.recipe import OptimConfig, TrainConfig
 
 
@@ -48,10 +56,22 @@ def test_a_cosine_with_a_floor_is_that_of_the_reference(shared):
 
 
 def test_rates_grow_with_the_batch():
-    config = OptimConfig(lr=1.5e-4, min_lr=1e-5, lr_batch_size=256).for_batch(2048)
+    run = {"batch_size": 2048, "updates_per_epoch": 10}
+    config = OptimConfig(lr=1.5e-4, min_lr=1e-5, lr_batch_size=256).for_run(**run)
     assert (config.lr, config.min_lr) == (pytest.approx(1.2e-3), pytest.approx(8e-5))
-    assert config.for_batch(64) == config
-    assert OptimConfig(lr=1.0).for_batch(64) == OptimConfig(lr=1.0)
+    assert config.for_run(batch_size=64, updates_per_epoch=1) == config
+    assert OptimConfig(lr=1.0).for_run(**run) == OptimConfig(lr=1.0)
+
+
+@pytest.mark.parametrize(("drop_last", "expected"), [(False, 12), (True, 10)])
+def test_a_warm_up_in_epochs_does_not_grow_with_the_run(drop_last, expected):
+    for epochs in (8, 80):
+        train = TrainConfig(epochs=epochs, batch_size=8, drop_last=drop_last)
+        per_epoch = updates_per_epoch(train, num_samples=20)
+        config = OptimConfig(lr=1.0, warmup_epochs=5).for_run(batch_size=8, updates_per_epoch=per_epoch)
+        total = num_updates(train, num_samples=20)
+        rates = [lr_at(update, num_updates=total, config=config) for update in range(expected + 1)]
+        assert rates == pytest.approx([update / expected for update in range(expected + 1)])
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
@@ -77,18 +97,21 @@ def test_warm_up_longer_than_the_run_never_reaches_the_top():
     [
         ({"epochs": 10, "batch_size": 4}, 25),
         ({"epochs": 3, "batch_size": 4}, 7),
-        ({"epochs": 3, "batch_size": 30}, 1),
+        ({"epochs": 10, "batch_size": 4, "drop_last": True}, 20),
+        ({"epochs": 3, "batch_size": 10, "drop_last": True}, 3),
         ({"max_steps": 5, "batch_size": 4}, 5),
-        ({"max_steps": 5, "batch_size": 400}, 5),
     ],
 )
 def test_number_of_updates(settings, expected):
     assert num_updates(TrainConfig(**settings), num_samples=10) == expected
 
 
-def test_too_few_samples_for_one_batch():
-    with pytest.raises(UsageError, match="2 epochs of 10 samples do not fill one batch of 64: lower"):
-        num_updates(TrainConfig(epochs=2, batch_size=64), num_samples=10)
+@pytest.mark.parametrize("settings", [{"epochs": 20}, {"max_steps": 5}, {"epochs": 20, "drop_last": True}])
+def test_a_batch_larger_than_the_dataset_is_refused(settings):
+    with pytest.raises(
+        UsageError, match="A batch of 11 is more than the 10 samples there are: lower it with"
+    ):
+        num_updates(TrainConfig(batch_size=11, **settings), num_samples=10)
 
 
 def net():

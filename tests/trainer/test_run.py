@@ -169,7 +169,9 @@ def test_no_dataset(go, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (("train.max_steps=none", "train.epochs=1", "train.batch_size=64"), "do not fill one batch"),
+        (("train.max_steps=none", "train.epochs=1", "train.batch_size=64"), "A batch of 64 is more than"),
+        (("train.max_steps=3", "train.batch_size=13"), "A batch of 13 is more than the 12 samples"),
+        (("train.batch_size=12", "train.micro_batch_size=5"), "do not divide into micro-batches of 5"),
         (("model.vocab_size=7",), "model.vocab_size=7, but the data has 16"),
     ],
 )

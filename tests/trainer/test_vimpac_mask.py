@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from vfm.shards.errors import UsageError
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED, draw_block, draw_mask, mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
 
@@ -85,6 +86,33 @@ def test_random_replacement_decides_once_per_block():
         fates.append("hidden" if hidden else "kept" if kept else "filled")
     shares = {fate: fates.count(fate) / len(fates) for fate in set(fates)}
     assert shares == pytest.approx({"hidden": 0.8, "filled": 0.1, "kept": 0.1}, abs=0.04)
+
+
+class Fates:
+    """Draws boxes as the generator inside does, and the fates of blocks from a list."""
+
+    def __init__(self, seed, fates):
+        self.inside, self.fates = rng(seed), iter(fates)
+
+    def integers(self, *args):
+        return self.inside.integers(*args)
+
+    def random(self):
+        return next(self.fates)
+
+
+def test_a_block_that_is_left_keeps_what_earlier_blocks_made_of_it():
+    codes = codes_of((2, 4, 4))
+    objective = Objective(mask_blocks=60, mask_rand_replace=True)
+    fates = [0.5] * 59 + [0.95]  # all hidden, the last one left
+    shown, labels = mask_clip(codes, objective=objective, vocab_size=VOCAB, rng=Fates(0, fates))
+    assert (shown[labels != NOT_PREDICTED] == MASK).all()
+    assert (labels != NOT_PREDICTED).sum() == 32
+
+
+def test_replacement_by_block_without_blocks_is_refused():
+    with pytest.raises(UsageError, match="mask_blocks=-300 draws no blocks; set objective.mask_blocks to 1"):
+        Objective(mask_blocks=-300, mask_rand_replace=True)
 
 
 def test_the_same_generator_gives_the_same_mask():

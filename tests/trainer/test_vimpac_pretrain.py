@@ -9,7 +9,7 @@ from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.trainer.data import stack
 from vfm.trainer.methods.vimpac import build
-from vfm.trainer.methods.vimpac.loss import mlm_loss
+from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.recipe import Objective, small, tiny
 from vfm.trainer.methods.vimpac.sampler import CodeReader, PretrainSampler, take_frames
@@ -136,6 +136,52 @@ def test_learns_two_videos_by_heart(dataset):
     assert found["mlm_accuracy"] == 1.0
     assert found["mlm_loss"] < 0.3
     assert found["nce_loss"] < 0.1
+
+
+def test_a_video_alone_has_nothing_to_be_told_from(dataset):
+    method = build(recipe(), dataset).eval()
+    batch = batch_of(method, dataset, num_samples=1)
+    with pytest.raises(
+        UsageError, match="A micro-batch of one video has no other to be told from: set train"
+    ):
+        method(batch)
+    alone = build(replace(recipe(), objective=Objective(nce_weight=0.0)), dataset).eval()
+    found = alone(batch)
+    assert found["loss"] == found["mlm_loss"] > 0
+    found["loss"].backward()
+    assert all(parameter.grad is not None for parameter in alone.parameters())
+
+
+def test_a_projection_of_zeros_is_like_no_other_clip():
+    clips = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    clips[1] = 0.0
+    clips.requires_grad_()
+    loss = nce_loss(clips, temperature=0.2)
+    loss.backward()
+    unit = clips.detach() / clips.detach().norm(dim=1, keepdim=True).clamp(min=1e-9)
+    logits = (unit @ unit.T - 1e9 * torch.eye(6)) / 0.2
+    rows = torch.nn.functional.cross_entropy(logits, torch.tensor([3, 4, 5, 0, 1, 2]), reduction="none")
+    torch.testing.assert_close(loss.detach(), (rows[:3].mean() + rows[3:].mean()) * 0.2)
+    assert clips.grad.isfinite().all()
+
+
+def test_contrast_across_epochs_is_refused(dataset):
+    across = replace(recipe(), train=replace(recipe().train, drop_last=False))
+    with pytest.raises(UsageError, match="a batch across two epochs can hold a video twice"):
+        build(across, dataset)
+    build(replace(across, objective=Objective(nce_weight=0.0)), dataset)
+
+
+def test_logits_are_float32_under_autocast_too(dataset):
+    head = build(recipe(), dataset).mlm_head
+    hidden = torch.randn(4000, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = head(hidden)
+    assert logits.dtype == torch.float32
+    best = logits.topk(2).values
+    assert (best[:, 0] == best[:, 1]).float().mean() < 1e-3
+    rounded = logits.bfloat16().topk(2).values
+    assert (rounded[:, 0] == rounded[:, 1]).float().mean() > 5e-3  # what it would be
 
 
 def test_tied_tensors_stay_tied_after_loading(dataset):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vfm.shards.errors import UsageError
 from vfm.trainer.gather import gather_rows, rank
 
 SELF = 1e9  # taken off an anchor's similarity to itself
@@ -23,13 +24,22 @@ def nce_loss(projected: Tensor, *, temperature: float, normalise: bool = True) -
 
     Returns:
         A scalar in float32, the mean over this rank's videos.
+
+    Raises:
+        UsageError: there is one video in all, which has nothing to be told from: its loss would be 0.
     """
     with torch.autocast(projected.device.type, enabled=False):
         clips = projected.float()
         if normalise:
-            clips = clips / clips.norm(dim=1, keepdim=True)
+            # A projection of zeros (every ReLU before it is shut) has no direction; the reference gives NaN.
+            clips = functional.normalize(clips, dim=1, eps=1e-12)
         first, second = clips.chunk(2)
         all_first, all_second = gather_rows(first), gather_rows(second)
+        if len(all_first) < 2:
+            raise UsageError(
+                "A micro-batch of one video has no other to be told from: set train.micro_batch_size to 2 or "
+                "more, or objective.nce_weight=0."
+            )
         one_way = _contrast(first, partners=all_second, rivals=all_first, temperature=temperature)
         other_way = _contrast(second, partners=all_first, rivals=all_second, temperature=temperature)
         return (one_way + other_way) * temperature
@@ -44,14 +54,14 @@ def _contrast(anchors: Tensor, *, partners: Tensor, rivals: Tensor, temperature:
 
 
 def mlm_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross entropy over masked codes, in float32.
+    """Return the mean cross entropy over masked codes.
 
     Args:
-        logits: [K, V + 5] at the K masked codes.
+        logits: float32 [K, V + 5] at the K masked codes.
         labels: int64 [K].
 
     Returns:
         A scalar; 0 when nothing is masked, where the reference gives NaN.
     """
-    total = functional.cross_entropy(logits.float(), labels, reduction="sum")
+    total = functional.cross_entropy(logits, labels, reduction="sum")
     return total / max(labels.shape[0], 1)

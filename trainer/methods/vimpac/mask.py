@@ -5,7 +5,7 @@ import numpy as np
 from vfm.trainer.methods.vimpac.recipe import Objective
 
 NOT_PREDICTED = -100  # label of a code that no loss looks at
-# With mask_rand_replace a block is hidden, filled with random codes, or left alone.
+# With mask_rand_replace a block is hidden, filled with random codes, or left as earlier blocks left it.
 HIDE, FILL = 0.8, 0.9  # thresholds of one uniform draw: 80 %, 10 %, 10 %
 
 
@@ -81,6 +81,4 @@ def _replace_by_block(
             shown[block] = vocab_size + 4
         elif fate < FILL:
             shown[block] = rng.integers(0, vocab_size, shown[block].shape)
-        else:
-            shown[block] = codes[block]  # later blocks overwrite earlier ones, this one too
     return is_masked, shown

@@ -136,6 +136,12 @@ class VimpacBackbone(Backbone):
             )
         self.load_state_dict(fitted)
 
+    def draw_head(self, head: nn.Linear, *, generator: torch.Generator) -> None:
+        """Set a classifier to zero, where the reference starts it."""
+        del generator
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the reference leaves this parameter undecayed: biases and the layer norms it names.
 

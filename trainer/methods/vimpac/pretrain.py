@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vfm.shards.dataset import Dataset
+from vfm.shards.errors import UsageError
 from vfm.trainer.methods._base import Method
 from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
@@ -48,7 +49,7 @@ class Vimpac(Method):
         wanted = labels.flatten()[masked]
         logits = self.mlm_head(hidden)
         mlm = mlm_loss(logits, wanted)
-        nce = nce_loss(self.cls_head(cls), temperature=self.objective.temperature)
+        nce = self._nce(cls)
         return {
             "loss": self.objective.mlm_weight * mlm + self.objective.nce_weight * nce,
             "mlm_loss": mlm.detach(),
@@ -56,6 +57,12 @@ class Vimpac(Method):
             "mlm_accuracy": (logits.detach().argmax(1) == wanted).float().sum() / max(len(wanted), 1),
             "mask_ratio": mlm.new_full((), len(wanted) / labels.numel()),
         }
+
+    def _nce(self, cls: Tensor) -> Tensor:
+        projected: Tensor = self.cls_head(cls)
+        if self.objective.nce_weight == 0.0:
+            return 0.0 * projected.sum()  # DistributedDataParallel waits for a gradient of every parameter
+        return nce_loss(projected, temperature=self.objective.temperature)
 
     def _survey(self, codes: Tensor, labels: Tensor) -> tuple[Tensor, bool]:
         """Find the masked codes and whether there is PAD, at the price of one wait for the GPU.
@@ -93,7 +100,16 @@ def _first_clips_first(clips: Tensor) -> Tensor:
 
 
 def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
-    """Return the method of a recipe, its weights drawn from the recipe's seed."""
+    """Return the method of a recipe, its weights drawn from the recipe's seed.
+
+    Raises:
+        UsageError: a video could be contrasted with itself.
+    """
+    if recipe.objective.nce_weight > 0.0 and not recipe.train.drop_last:
+        raise UsageError(
+            "train.drop_last is false, so that a batch across two epochs can hold a video twice, which would "
+            "be contrasted with itself: leave train.drop_last true, or set objective.nce_weight=0."
+        )
     config = _resolved(recipe, dataset)
     prepare = PretrainSampler(
         column=recipe.data.column,

@@ -127,8 +127,8 @@ class Objective:
     Attributes:
         mask_blocks: blocks masked per clip; a negative number -p masks every code with probability p / 1000
             instead.
-        mask_rand_replace: per block, 80 % MASK, 10 % random codes, 10 % left as they are (the paper: diverges
-            when large).
+        mask_rand_replace: per block, 80 % MASK, 10 % random codes, 10 % left as earlier blocks left them (the
+            paper: diverges when large).
         mlm_weight: weight of the masked-code loss.
         nce_weight: weight of the contrastive loss.
         temperature: softmax temperature of the contrastive loss.
@@ -150,6 +150,11 @@ class Objective:
         if self.mask_blocks < -1000:
             raise UsageError(
                 f"objective.mask_blocks is {self.mask_blocks}; below 0 it counts thousandths, -1000 to -1."
+            )
+        if self.mask_rand_replace and self.mask_blocks < 0:
+            raise UsageError(
+                f"objective.mask_rand_replace decides block by block and objective.mask_blocks="
+                f"{self.mask_blocks} draws no blocks; set objective.mask_blocks to 1 or more."
             )
 
 
@@ -185,7 +190,7 @@ def small() -> Recipe:
         objective=Objective(),
         data=DataConfig(column="vq.*", clip_len=5, stride=1),
         optim=OptimConfig(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, clip_norm=1.0, warmup=0.1),
-        train=TrainConfig(seed=9595, epochs=10, batch_size=1024, micro_batch_size=8),
+        train=TrainConfig(seed=9595, epochs=10, batch_size=1024, drop_last=True, micro_batch_size=8),
     )
 
 
