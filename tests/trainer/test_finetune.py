@@ -49,9 +49,13 @@ def test_recipe_is_the_tasks_numbers_with_the_encoders_model():
     assert (recipe.objective, recipe.train, recipe.task) == (plain.objective, plain.train, "classify")
 
 
-def test_encoder_without_a_recipe_of_its_name_takes_one_of_its_method():
+def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
     encoder = replace(load_recipe("vimpac-tiny"), name="mine")
-    assert finetune_recipe("classify", start=encoder, settings=[]).name == "vimpac-small-classify"
+    told = "no recipe mine-classify.*choose one with --recipe vimpac-small-classify or vimpac-tiny-classify"
+    with pytest.raises(UsageError, match=told):
+        finetune_recipe("classify", start=encoder, settings=[])
+    chosen = finetune_recipe("classify", start=encoder, settings=[], numbers="vimpac-tiny-classify")
+    assert (chosen.name, chosen.model) == ("vimpac-tiny-classify", encoder.model)
 
 
 def test_unknown_task():
@@ -60,7 +64,7 @@ def test_unknown_task():
 
 
 def test_method_without_a_recipe_for_the_task():
-    with pytest.raises(UsageError, match="No recipe teaches other to classify"):
+    with pytest.raises(UsageError, match="There is no recipe vimpac-tiny-classify, which .*vfm recipes"):
         finetune_recipe("classify", start=replace(load_recipe("vimpac-tiny"), method="other"), settings=[])
 
 

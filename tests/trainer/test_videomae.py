@@ -8,6 +8,7 @@ import torch
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
 from vfm.trainer.data import stack
+from vfm.trainer.finetune import build_task
 from vfm.trainer.methods.videomae import build, build_backbone, build_clip_reader
 from vfm.trainer.methods.videomae.finetune import tiny_classify
 from vfm.trainer.methods.videomae.mask import tube_mask
@@ -15,6 +16,8 @@ from vfm.trainer.methods.videomae.recipe import RECIPES, ModelConfig, Objective,
 from vfm.trainer.methods.videomae.sampler import clip_frames, clip_range
 from vfm.trainer.normalise import normalise, to_float
 from vfm.trainer.pixels import PixelReader, multi_scale_crop, read_frames
+
+LINEAR = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 
 
 @pytest.fixture
@@ -165,12 +168,36 @@ def test_numbers_that_do_not_fit_are_refused(dataset):
         build(odd, dataset)
 
 
+def test_first_weights_of_pretraining_are_those_of_the_reference(dataset):
+    state = build(tiny(), dataset).state_dict()
+    to_decoder = state["encoder_to_decoder.weight"]  # [48, 96], drawn as torch draws a linear layer
+    assert to_decoder.abs().max() <= 96**-0.5
+    assert to_decoder.std().item() == pytest.approx(96**-0.5 / 3**0.5, rel=0.03)
+    assert state["encoder.blocks.0.mlp.fc1.weight"].abs().max() <= (6 / (96 + 384)) ** 0.5
+    assert not state["encoder.blocks.0.mlp.fc1.bias"].any()
+    assert state["mask_token"].abs().max() <= 0.02
+
+
+def test_first_weights_of_finetuning_are_those_of_the_reference(toy_dataset):
+    recipe = tiny_classify()
+    recipe = replace(recipe, data=replace(recipe.data, column="frames"))
+    task = build_task(recipe, open_dataset(toy_dataset(), columns=("frames",)))
+    state = task.state_dict()
+    linear = [state[f"backbone.blocks.{i}.{name}.weight"] for i in range(4) for name in LINEAR]
+    assert torch.cat([weight.flatten() for weight in linear]).std().item() == pytest.approx(0.02, rel=0.01)
+    assert all(weight.abs().max() > 0.06 for weight in linear)  # no uniform distribution of that deviation
+    assert 0 < state["cls_fc.weight"].abs().max() < 1e-4
+    assert not state["cls_fc.bias"].any()
+    conv = state["backbone.patch_embed.proj.weight"]
+    assert conv.abs().max() <= conv[0].numel() ** -0.5
+
+
 def test_the_base_recipe_has_the_published_numbers():
     recipe = base()
-    optim = recipe.optim.for_batch(recipe.train.batch_size)
+    optim = recipe.optim.for_run(batch_size=recipe.train.batch_size, updates_per_epoch=117.5)
     assert (optim.lr, optim.min_lr) == (pytest.approx(1.2e-3), pytest.approx(8e-5))
     assert (optim.betas, optim.weight_decay, optim.clip_norm) == ((0.9, 0.95), 0.05, None)
-    assert (recipe.train.epochs, recipe.train.batch_size, optim.warmup * 1600) == (1600, 2048, 40)
+    assert (recipe.train.epochs, recipe.train.batch_size, optim.warmup) == (1600, 2048, 40 * 117.5)
     assert (recipe.data.clip_len, recipe.data.stride, recipe.objective.mask_ratio) == (16, 4, 0.9)
     assert sorted(RECIPES) == [f"videomae-{size}" for size in ("base", "huge", "large", "small", "tiny")]
 

@@ -193,4 +193,5 @@ def classify(config: dict, *, label_smoothing: float) -> Classify:
         num_classes=config["num_labels"],
         config=ClassifyConfig(label_smoothing=label_smoothing),
         prepare=RandomClip(reader=reader, column="vq.x", clip_len=config["length"], stride=1),
+        seed=0,
     )

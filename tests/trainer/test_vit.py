@@ -197,6 +197,12 @@ def test_drop_path_leaves_out_samples_and_makes_up_for_it():
     assert VitConfig(depth=5, drop_path=0.2).drop_paths == pytest.approx((0, 0.05, 0.1, 0.15, 0.2))
 
 
+def test_rows_that_hide_different_numbers_are_refused():
+    is_hidden = torch.tensor([[True, False, False], [True, True, False]])
+    with pytest.raises(ValueError, match="hide 1 to 2 tokens: hide as many in each clip"):
+        split_mask(is_hidden)
+
+
 def test_what_is_hidden_does_not_reach_the_encoder():
     network = MaskedPixels(TINY, decoder_dim=8, decoder_depth=1, decoder_heads=2)
     initialise_vit(network, generator=torch.Generator().manual_seed(0))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from vfm.shards.dataset import Dataset
@@ -61,6 +62,10 @@ class Backbone(nn.Module, ABC):
         Raises:
             UsageError: the state is of another encoder.
         """
+
+    @abstractmethod
+    def draw_head(self, head: nn.Linear, *, generator: torch.Generator) -> None:
+        """Give a linear layer that classifies by `features` its first weights."""
 
     @abstractmethod
     def no_weight_decay(self, name: str) -> bool:

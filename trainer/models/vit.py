@@ -6,6 +6,7 @@ in the order of time, rows, columns, D channels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional
 from vfm.trainer.models.positions import sinusoid_table
 
 LAYER_NORM_EPS = 1e-6
+_LINEAR_STD = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,20 +211,36 @@ def split_mask(is_hidden: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         is_hidden: bool [B, N], as many hidden in every row.
+
+    Raises:
+        ValueError: the rows hide different numbers of tokens.
     """
+    fewest, most = torch.stack(is_hidden.sum(1).aminmax()).tolist()
+    if fewest != most:
+        raise ValueError(f"Masks of one batch hide {fewest} to {most} tokens: hide as many in each clip.")
     order = is_hidden.to(torch.uint8).argsort(dim=1, stable=True)
-    num_visible = is_hidden.shape[1] - int(is_hidden[0].sum())
+    num_visible = is_hidden.shape[1] - int(most)
     return order[:, :num_visible], order[:, num_visible:]
 
 
-def initialise_vit(module: nn.Module, *, generator: torch.Generator) -> None:
-    """Draw first weights: linear layers Xavier-uniform, biases 0, norms 1; convolutions as torch does.
+def initialise_vit(
+    module: nn.Module, *, generator: torch.Generator, linear: Literal["xavier", "truncated"] = "xavier"
+) -> None:
+    """Draw first weights: biases 0, norms 1, convolutions as torch does.
 
-    As the published code of VideoMAE and UMT does for pretraining.
+    As the published code of VideoMAE and UMT does.
+
+    Args:
+        module: the network.
+        generator: source of chance.
+        linear: how weights of linear layers are drawn: ``xavier`` (uniform) for pretraining, ``truncated``
+            (normal of deviation 0.02) for finetuning.
     """
     for part in module.modules():
-        if isinstance(part, nn.Linear):
+        if isinstance(part, nn.Linear) and linear == "xavier":
             nn.init.xavier_uniform_(part.weight, generator=generator)
+        elif isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=_LINEAR_STD, generator=generator)
         elif isinstance(part, nn.Conv3d):
             nn.init.kaiming_uniform_(part.weight, a=5**0.5, generator=generator)
         if isinstance(part, nn.Conv3d) and part.bias is not None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -70,17 +71,18 @@ class SpreadClips:
 
 
 class Classify(Method):
-    """Encoder, dropout, and a linear layer that starts at zero; keys `backbone.*` and `cls_fc.*`.
+    """Encoder, dropout, and a linear layer that starts as the encoder says; keys `backbone.*` and `cls_fc.*`.
 
     Args:
         backbone: the encoder.
         num_classes: classes to tell apart.
         config: dropout and label smoothing.
         prepare: reads training clips.
+        seed: of the linear layer's first weights.
     """
 
     def __init__(
-        self, backbone: Backbone, *, num_classes: int, config: ClassifyConfig, prepare: RandomClip
+        self, backbone: Backbone, *, num_classes: int, config: ClassifyConfig, prepare: RandomClip, seed: int
     ) -> None:
         super().__init__()
         self.prepare: RandomClip = prepare
@@ -89,8 +91,8 @@ class Classify(Method):
         self.backbone = backbone
         self.dropout = nn.Dropout(config.last_dropout)
         self.cls_fc = nn.Linear(backbone.dim, num_classes)
-        nn.init.zeros_(self.cls_fc.weight)
-        nn.init.zeros_(self.cls_fc.bias)
+        # The encoder is drawn from the seed itself; the head shall not begin with the same numbers.
+        backbone.draw_head(self.cls_fc, generator=torch.Generator().manual_seed(seed + 1))
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return `loss`, the mean cross entropy over clips, and `accuracy` in 0..1.
@@ -167,7 +169,13 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
         stride=recipe.data.stride,
     )
     backbone = module.build_backbone(recipe, dataset)
-    return Classify(backbone, num_classes=len(dataset.classes), config=recipe.objective, prepare=prepare)
+    return Classify(
+        backbone,
+        num_classes=len(dataset.classes),
+        config=recipe.objective,
+        prepare=prepare,
+        seed=recipe.train.seed,
+    )
 
 
 def _check_labels(dataset: Dataset) -> None:

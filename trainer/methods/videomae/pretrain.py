@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
@@ -11,7 +11,7 @@ from vfm.trainer.methods._base import Backbone, Method
 from vfm.trainer.methods.videomae.recipe import Objective
 from vfm.trainer.methods.videomae.sampler import PretrainSampler
 from vfm.trainer.models.masked_pixels import MaskedPixels, pixel_targets
-from vfm.trainer.models.pooled_vit import PooledVit, encoder_state
+from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
 from vfm.trainer.models.vit import VitConfig, initialise_vit
 from vfm.trainer.normalise import normalise, to_float
 from vfm.trainer.recipe import Recipe
@@ -57,8 +57,9 @@ class VideoMae(MaskedPixels, Method):
         return {"loss": functional.mse_loss(painted.float(), targets)}
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw every weight as the published code does."""
+        """Draw every weight as the published code does: what leads to the decoder as torch draws it."""
         initialise_vit(self, generator=generator)
+        torch.nn.init.kaiming_uniform_(self.encoder_to_decoder.weight, a=5**0.5, generator=generator)
         torch.nn.init.trunc_normal_(
             self.mask_token,
             std=_MASK_TOKEN_STD,
@@ -110,6 +111,10 @@ class VideoMaeBackbone(PooledVit, Backbone):
                 )
         self.load_state_dict(found, strict=False)
 
+    def draw_head(self, head: nn.Linear, *, generator: torch.Generator) -> None:
+        """Draw the first weights of a classifier, as the published code does: very small."""
+        draw_head(head, generator=generator)
+
     def no_weight_decay(self, name: str) -> bool:
         """Return whether this parameter is kept out of weight decay: vectors."""
         return is_vector(name)
@@ -154,5 +159,6 @@ def build_method(recipe: Recipe) -> VideoMae:
 def build_encoder(recipe: Recipe) -> VideoMaeBackbone:
     """Return the encoder of a recipe alone, its weights drawn from the recipe's seed."""
     backbone = VideoMaeBackbone(vit_config(recipe))
-    initialise_vit(backbone, generator=torch.Generator().manual_seed(recipe.train.seed))
+    generator = torch.Generator().manual_seed(recipe.train.seed)
+    initialise_vit(backbone, generator=generator, linear="truncated")
     return backbone

@@ -93,7 +93,7 @@ def base() -> Recipe:
             betas=(0.9, 0.95),
             weight_decay=0.05,
             clip_norm=None,
-            warmup=40 / 1600,
+            warmup_epochs=40,
             warmup_peak="last",
             schedule="cosine",
         ),
@@ -142,7 +142,9 @@ def tiny() -> Recipe:
         ),
         objective=Objective(mask_ratio=0.75),
         data=replace(recipe.data, clip_len=4, stride=1),
-        optim=replace(recipe.optim, lr=1e-3, min_lr=1e-5, lr_batch_size=None, warmup=0.05),
+        optim=replace(
+            recipe.optim, lr=1e-3, min_lr=1e-5, lr_batch_size=None, warmup=0.05, warmup_epochs=None
+        ),
         train=TrainConfig(epochs=20, batch_size=16),
     )
 
