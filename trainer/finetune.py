@@ -45,25 +45,37 @@ def from_run(folder: Path, *, options: RunOptions) -> Start:
     return Start(recipe=recipe_of(checkpoint), checkpoint=checkpoint)
 
 
-def finetune_recipe(task: str, *, start: Recipe, settings: Sequence[str]) -> Recipe:
+def finetune_recipe(
+    task: str, *, start: Recipe, settings: Sequence[str], numbers: str | None = None
+) -> Recipe:
     """Return the recipe that teaches an encoder a task: the task's numbers, the encoder's model and clips.
 
-    Of the recipes for the encoder's method and the task, the one named after the encoder's own is taken.
+    Args:
+        task: what to learn.
+        start: the encoder's recipe; one of finetuning gives its own numbers.
+        settings: changes, as in `override`.
+        numbers: name of the finetuning recipe whose numbers to take; unless given, the one that was made for
+            the encoder's recipe.
 
     Raises:
-        UsageError: there is no such task, or no recipe of it for this method.
+        UsageError: there is no such task, or no recipe of it was made for this encoder.
     """
     if task not in tasks.names():
         raise UsageError(f"Unknown task {task!r}: choose one of {', '.join(tasks.names())}.")
-    fitting = [
-        recipe
+    name = numbers or f"{start.name.removesuffix(f'-{task}')}-{task}"
+    fitting = {
+        recipe.name: recipe
         for recipe in map(load_recipe, recipe_names())
         if (recipe.method, recipe.task) == (start.method, task)
-    ]
-    if not fitting:
-        raise UsageError(f"No recipe teaches {start.method} to {task}: `vfm recipes` lists all.")
-    base = start.name.removesuffix(f"-{task}")
-    chosen = next((recipe for recipe in fitting if recipe.name == f"{base}-{task}"), fitting[0])
+    }
+    if name not in fitting:
+        others = f"choose one with --recipe {' or '.join(fitting)}" if fitting else "`vfm recipes` lists all"
+        what = f"There is no recipe {name}" if numbers is None else f"{name} does not fit"
+        raise UsageError(
+            f"{what}, which would teach {start.name} to {task}, and numbers made for another size are not "
+            f"taken unasked: {others}."
+        )
+    chosen = fitting[name]
     data = replace(
         chosen.data,
         column=start.data.column,

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 @click.argument("data", type=options.PATH)
 @click.option("--init", type=options.PATH, metavar="RUN", help="Start from the encoder of this run.")
 @click.option(
-    "--recipe", metavar="NAME", help="Start from scratch, with the encoder of this pretraining recipe."
+    "--recipe",
+    metavar="NAME",
+    help="Without --init: start from scratch, with the encoder of this recipe. With it: take the numbers of "
+    "this finetuning recipe.",
 )
 @training.training_options
 def command(task: str, data: Path, out: Path, **given: Any) -> int:
     """Learn TASK (classify) on the labelled samples of the dataset DATA.
 
-    The numbers come from the recipe ENCODER-TASK, such as vimpac-tiny-classify; clip length, stride and
-    column are those of the encoder. Split train is learned from unless --split names another; "--split none"
-    takes every sample. The same command goes on with a run that was stopped.
+    The numbers come from the recipe ENCODER-TASK, such as vimpac-tiny-classify, or from --recipe; clip
+    length, stride and column are those of the encoder. Split train is learned from unless --split names
+    another; "--split none" takes every sample. The same command goes on with a run that was stopped.
 
     \b
     Examples:
@@ -38,7 +41,8 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
     given["split"] = given["split"] or "train"
     how = training.run_options(given)
     start = _start(given, how)
-    recipe = finetune_recipe(task, start=start.recipe, settings=training.settings_of(given))
+    numbers = given["recipe"] if given["init"] is not None else None
+    recipe = finetune_recipe(task, start=start.recipe, settings=training.settings_of(given), numbers=numbers)
     outcome = finetune(recipe, start=start, data=data, out=out, options=how)
     return training.finish(outcome, out=out, as_json=given["as_json"])
 
@@ -47,8 +51,8 @@ def _start(given: dict[str, Any], how: "RunOptions") -> "Start":
     from vfm.trainer.finetune import Start, from_run
     from vfm.trainer.recipe import load_recipe
 
-    if (given["init"] is None) == (given["recipe"] is None):
-        raise click.UsageError("Give either --init RUN, to start from its weights, or --recipe NAME.")
+    if given["init"] is None and given["recipe"] is None:
+        raise click.UsageError("Give --init RUN, to start from its weights, or --recipe NAME.")
     if given["init"] is not None:
         return from_run(given["init"], options=how)
     return Start(recipe=load_recipe(given["recipe"]))

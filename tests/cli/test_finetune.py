@@ -56,10 +56,32 @@ def test_split_none_takes_every_sample(data, tmp_path):
     assert json.loads((tmp_path / "fine" / "run.json").read_text())["recipe"]["data"]["split"] is None
 
 
-@pytest.mark.parametrize("start", [[], ["--init", "runs/a", "--recipe", "vimpac-tiny"]])
-def test_one_start_is_asked_for(data, tmp_path, start):
-    with pytest.raises(click.UsageError, match="Give either --init RUN, .* or --recipe NAME"):
-        invoke(finetune.command, "classify", data, "--out", tmp_path / "fine", *start)
+def test_a_start_is_asked_for(data, tmp_path):
+    with pytest.raises(click.UsageError, match="Give --init RUN, .* or --recipe NAME"):
+        invoke(finetune.command, "classify", data, "--out", tmp_path / "fine")
+
+
+def test_numbers_of_a_recipe_that_is_named(data, tmp_path):
+    invoke(pretrain.command, "vimpac-tiny", data, "--out", tmp_path / "pre", *SETTINGS)
+    arguments = ("classify", data, "--init", tmp_path / "pre", "--out", tmp_path / "fine")
+    invoke(finetune.command, *arguments, "--recipe", "vimpac-small-classify")
+    recipe = json.loads((tmp_path / "fine" / "run.json").read_text())["recipe"]
+    assert (recipe["name"], recipe["optim"]["lr"], recipe["model"]["dim"]) == (
+        "vimpac-small-classify",
+        1e-4,
+        16,
+    )
+    with pytest.raises(UsageError, match="videomae-tiny-classify does not fit"):
+        invoke(finetune.command, *arguments, "--recipe", "videomae-tiny-classify")
+
+
+@pytest.mark.parametrize("size", ["small", "base", "large", "huge"])
+def test_numbers_of_another_size_are_not_taken_unasked(data, tmp_path, size):
+    with pytest.raises(
+        UsageError, match=f"no recipe videomae-{size}-classify.*--recipe videomae-tiny-classify"
+    ):
+        invoke(finetune.command, "classify", data, "--recipe", f"videomae-{size}", "--out", tmp_path / "fine")
+    assert not (tmp_path / "fine").exists()
 
 
 def test_run_without_checkpoint(data, tmp_path):
