@@ -73,13 +73,15 @@ def wrap(method: nn.Module, *, world: World) -> nn.Module:
     """Return ``method`` as the training step calls it: with several ranks, gradients are averaged over them.
 
     On CUDA its batch norms see the whole batch; a CPU has no such kernel, there each rank normalises its own.
+    Buffers are not broadcast: most are tables that never change, and the running means of batch norms are
+    equal on every rank where the norms see the whole batch, else those of rank 0 are kept.
     """
     if world.size == 1:
         return method
     if world.device.type == "cuda":
         method = nn.SyncBatchNorm.convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(method, device_ids=[world.device])
-    return DistributedDataParallel(method)
+        return DistributedDataParallel(method, device_ids=[world.device], broadcast_buffers=False)
+    return DistributedDataParallel(method, broadcast_buffers=False)
 
 
 def unsynced(wrapped: nn.Module) -> contextlib.AbstractContextManager[Any]:
