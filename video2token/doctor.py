@@ -19,6 +19,7 @@ DEFAULT = "pyav"
 NUM_FRAMES, FPS, SIDE_PX = 10, 10, 64
 _TIMEOUT_S = 30.0
 _MEMORY_BYTES = 4 << 30
+_MINORS_AHEAD = 15  # torchvision 0.29 belongs to torch 2.14, and so on
 _LIBRARIES = (
     "av", "ffmpeg-python", "imageio-ffmpeg", "torchcodec", "nvidia-dali-cuda120", "simplejpeg", "numpy",
     "pyarrow", "torch", "torchvision", "timm", "h5py", "webdataset",
@@ -55,7 +56,7 @@ CLIPS = (
 
 
 def examine(*, quick: bool = False) -> dict[str, Any]:
-    """Return all there is to tell, as JSON values; ``ok`` is whether the default decoder works.
+    """Return all there is to tell, as JSON values; ``ok`` is whether ``problems`` is empty.
 
     Args:
         quick: leave out the clips.
@@ -63,9 +64,15 @@ def examine(*, quick: bool = False) -> dict[str, Any]:
     states = [state_of(name) for name in decoders.names()]
     working = [state["name"] for state in states if state["works"]]
     codecs = [] if quick else try_clips(working)
-    default_ok = DEFAULT in working and all(row[DEFAULT] == "ok" for row in codecs if row["made"])
+    problems = (
+        []
+        if DEFAULT in working and all(row[DEFAULT] == "ok" for row in codecs if row["made"])
+        else [f"The default decoder {DEFAULT} does not work here: run `pip install --force-reinstall av`."]
+    )
+    problems += torchvision_problems()
     return {
-        "ok": default_ok,
+        "ok": not problems,
+        "problems": problems,
         "decoders": states,
         "codecs": codecs,
         "machine": machine(),
@@ -86,6 +93,22 @@ def state_of(name: str) -> dict[str, Any]:
 
         path = find_ffmpeg().path
     return {"name": name, "works": True, "versions": versions, "path": path, "problem": None}
+
+
+def torchvision_problems() -> list[str]:
+    """Return what keeps torchvision, and with it timm's models, from being imported."""
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError) as error:
+        # Built for another torch, it does not find itself: "operator torchvision::nms does not exist".
+        torch_version = version_of("torch")
+        major, minor = (int(part) for part in torch_version.split(".")[:2])
+        fitting = f"torchvision==0.{minor + _MINORS_AHEAD}.*" if major == 2 else "torchvision"
+        return [
+            f"torchvision does not work with torch {torch_version} ({str(error).splitlines()[0]}): run "
+            f"`pip install --force-reinstall --no-deps '{fitting}'`, from where torch was installed from."
+        ]
+    return []
 
 
 def try_clips(names: Sequence[str]) -> list[dict[str, Any]]:

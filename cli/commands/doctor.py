@@ -16,24 +16,22 @@ def command(*, quick: bool, as_json: bool) -> int:
     """Show what works on this machine.
 
     Every decoder is tried on small clips of the usual codecs and containers, each in a process that may hang
-    or crash. Exits with 3 when the default decoder does not work.
+    or crash. Exits with 3 when the default decoder or torchvision does not work.
 
     \b
     Examples:
       vfm doctor
       vfm doctor --quick --json
     """
-    from vfm.video2token.doctor import DEFAULT, examine
+    from vfm.video2token.doctor import examine
 
     found = examine(quick=quick)
     if as_json:
         output.show_json(found)
     else:
         output.show(_text(found))
-    if not found["ok"]:
-        output.say(
-            f"The default decoder {DEFAULT} does not work here: run `pip install --force-reinstall av`."
-        )
+    for problem in found["problems"]:
+        output.say(problem)
     return 0 if found["ok"] else 3
 
 

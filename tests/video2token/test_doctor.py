@@ -42,6 +42,28 @@ def test_quick_look_tells_of_all_decoders_and_runs_no_clip() -> None:
     assert found["versions"]["av"]
 
 
+@pytest.mark.parametrize(
+    ("torch_version", "fitting"), [("2.14.1", "torchvision==0.29.*"), ("2.10.0+cpu", "torchvision==0.25.*")]
+)
+def test_torchvision_of_another_torch_says_which_one_fits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, torch_version: str, fitting: str
+) -> None:
+    broken = tmp_path / "torchvision.py"
+    broken.write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.setattr(doctor, "version_of", lambda _name: torch_version)
+    found = doctor.examine(quick=True)
+    assert not found["ok"]
+    (problem,) = found["problems"]
+    assert "operator torchvision::nms does not exist" in problem
+    assert f"pip install --force-reinstall --no-deps '{fitting}'" in problem
+
+
+def test_torchvision_works_here() -> None:
+    assert doctor.torchvision_problems() == []
+
+
 @pytest.mark.needs("torchcodec")
 def test_torchcodec_without_libraries_says_which_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     def opener(_data: bytes) -> None:
