@@ -58,6 +58,15 @@ def threads() -> Decorator:
     )
 
 
+def accept_data() -> Decorator:
+    """Return ``--accept-data``."""
+    return click.option(
+        "--accept-data",
+        is_flag=True,
+        help="Go on with a dataset whose frames are not as the recipe needs them; kept with the result.",
+    )
+
+
 def as_json() -> Decorator:
     """Return ``--json``."""
     return click.option(

@@ -52,6 +52,7 @@ _OPTIONS = (
     click.option(
         "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
     ),
+    options.accept_data(),
     options.threads(),
     options.as_json(),
 )
@@ -84,6 +85,7 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
         device=given["device"],
         num_threads=given["num_threads"],
         fall_back=not given["no_fallback"],
+        accept_data=given["accept_data"],
         say=say,
     )
 

@@ -16,7 +16,8 @@ from vfm.trainer.checkpoint import Checkpoint
 from vfm.trainer.distributed import join
 from vfm.trainer.labels import majority_rate, sample_list_sha256, with_labels
 from vfm.trainer.recipe import resolve_column
-from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, recipe_of
+from vfm.trainer.requirements import Fit, fit_to_data
+from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, recipe_of, timed
 from vfm.trainer.score import Subject, score_neighbours, score_views
 from vfm.trainer.threads import cpu_threads
 
@@ -64,6 +65,7 @@ class Evaluation:
         chance_rate: what drawing a class at random would reach.
         num_samples: samples counted.
         num_unlabelled: samples of the split left out for want of a label.
+        fit: how the clips of these samples are.
         sample_list_sha256: of the keys and classes counted; results over equal lists can be compared.
         predictions: by key.
     """
@@ -79,6 +81,7 @@ class Evaluation:
     chance_rate: float
     num_samples: int
     num_unlabelled: int
+    fit: Fit
     sample_list_sha256: str
     predictions: dict[str, Prediction]
 
@@ -95,10 +98,12 @@ def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions
         DamageError: stored bytes are not what was written.
     """
     checkpoint = newest_checkpoint(run, options=options)
-    recipe = resolve_column(recipe_of(checkpoint), read_manifest(data))
+    recipe = timed(recipe_of(checkpoint), checkpoint=checkpoint)
+    recipe = resolve_column(recipe, read_manifest(data))
     every = open_dataset(data, columns=(recipe.data.column,), select_split=how.split)
     dataset = with_labels(every, say=options.say)
     check_column(checkpoint, recipe=recipe, dataset=dataset)
+    recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     with cpu_threads(options.num_threads), join(options.device) as world:
         subject = Subject(
             recipe=recipe, state=checkpoint.model(), num_clips=how.num_clips, device=world.device
@@ -119,6 +124,7 @@ def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions
         chance_rate=1 / len(dataset.classes),
         num_samples=len(dataset),
         num_unlabelled=len(every) - len(dataset),
+        fit=fit,
         sample_list_sha256=sample_list_sha256(dataset),
         predictions=_predictions(scores, dataset=dataset),
     )

@@ -15,7 +15,8 @@ from vfm.trainer.labels import with_labels
 from vfm.trainer.loop import Outcome
 from vfm.trainer.methods._base import Method
 from vfm.trainer.recipe import Recipe, load_recipe, override, recipe_names, resolve_column
-from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, recipe_of, run
+from vfm.trainer.requirements import fit_to_data
+from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, recipe_of, run, timed
 from vfm.trainer.tasks.classify import Classify
 
 
@@ -42,7 +43,7 @@ class Start:
 def from_run(folder: Path, *, options: RunOptions) -> Start:
     """Start from the newest sound checkpoint of a run."""
     checkpoint = newest_checkpoint(folder, options=options)
-    return Start(recipe=recipe_of(checkpoint), checkpoint=checkpoint)
+    return Start(recipe=timed(recipe_of(checkpoint), checkpoint=checkpoint), checkpoint=checkpoint)
 
 
 def finetune_recipe(
@@ -80,6 +81,7 @@ def finetune_recipe(
         chosen.data,
         column=start.data.column,
         clip_len=start.data.clip_len,
+        seconds_apart=start.data.seconds_apart,
         stride=start.data.stride,
     )
     return override(replace(chosen, model=start.model, data=data), settings)
@@ -104,6 +106,7 @@ def finetune(recipe: Recipe, *, start: Start, data: Path, out: Path, options: Ru
     dataset = with_labels(dataset, say=options.say)
     if start.checkpoint is not None:
         check_column(start.checkpoint, recipe=recipe, dataset=dataset)
+    recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
 
     def build() -> Method:
         task = build_task(recipe, dataset)
@@ -111,7 +114,7 @@ def finetune(recipe: Recipe, *, start: Start, data: Path, out: Path, options: Ru
             task.backbone.load_pretrained(start.checkpoint.model())
         return task
 
-    return run(recipe, dataset=dataset, build=build, out=out, origin=start.origin, options=options)
+    return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin=start.origin, options=options)
 
 
 def build_task(recipe: Recipe, dataset: Dataset) -> Classify:

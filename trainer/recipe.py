@@ -32,18 +32,28 @@ class DataConfig:
     Attributes:
         column: the column a method learns from; a pattern such as ``vq.*`` stands for the only match.
         clip_len: stored frames in a clip.
-        stride: stored frames from one frame of a clip to the next.
+        seconds_apart: time from one frame of a clip to the next; ``any`` takes the next stored frame.
+        stride: the same in stored frames; None follows from the time and the rate of the dataset.
         split: train on this split only; None takes every sample.
     """
 
     column: str = "vq.*"
     clip_len: int = 5
-    stride: int = 1
+    seconds_apart: float | Literal["any"] = "any"
+    stride: int | None = None
     split: str | None = None
 
     def __post_init__(self) -> None:
         _check("data.clip_len", self.clip_len, self.clip_len >= 1, "at least 1")
-        _check("data.stride", self.stride, self.stride >= 1, "at least 1")
+        apart, stride = self.seconds_apart, self.stride
+        _check("data.seconds_apart", apart, apart == "any" or apart > 0, "above 0, or any")
+        _check("data.stride", stride, stride is None or stride >= 1, "at least 1, or none")
+
+    @property
+    def known_stride(self) -> int:
+        """The stride, once it is known."""
+        assert self.stride is not None, "the stride is still left to the data: see vfm.trainer.requirements"
+        return self.stride
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +163,8 @@ class Recipe:
         name: what ``vfm recipes`` lists.
         method: the folder under ``trainer/methods`` whose network this is.
         task: the file under ``trainer/tasks`` that is learned downstream; None is pretraining.
-        model: the method's dataclass of network sizes.
+        model: the method's dataclass of network sizes; its ``frame_px`` is the side of the square that the
+            network sees, or ``any``.
         objective: the method's (or task's) dataclass of mask and loss numbers.
     """
 

@@ -10,7 +10,7 @@ import importlib
 import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from vfm.trainer.methods._base import Method
 from vfm.trainer.optim import num_updates
 from vfm.trainer.precision import resolve_precision
 from vfm.trainer.recipe import Recipe, differences, from_dict, resolve_column, to_dict
+from vfm.trainer.requirements import Fit, fit_to_data
 from vfm.trainer.threads import cpu_threads
 
 RUN_NAME = "run.json"
@@ -45,12 +46,14 @@ class RunOptions:
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of torch on a CPU; None leaves it its own choice.
         fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
+        accept_data: whether to go on, aloud, with a dataset that is not as the recipe needs it.
         say: takes one sentence for people.
     """
 
     device: str = "auto"
     num_threads: int | None = None
     fall_back: bool = True
+    accept_data: bool = False
     say: Callable[[str], None]
 
 
@@ -70,19 +73,21 @@ def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> O
         )
     recipe = resolve_column(recipe, read_manifest(data))
     dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
+    recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
 
     def build() -> Method:
         module = importlib.import_module(f"{methods.__name__}.{recipe.method}")
         method: Method = module.build(recipe, dataset)
         return method
 
-    return run(recipe, dataset=dataset, build=build, out=out, origin={}, options=options)
+    return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin={}, options=options)
 
 
-def run(
+def run(  # noqa: PLR0913 (keyword-only)
     recipe: Recipe,
     *,
     dataset: Dataset,
+    fit: Fit,
     build: Callable[[], Method],
     out: Path,
     origin: dict[str, Any],
@@ -91,8 +96,9 @@ def run(
     """Train what ``build`` makes in the folder ``out``, resuming what is there.
 
     Args:
-        recipe: with its column resolved.
+        recipe: with its column and its stride resolved.
         dataset: what to learn from.
+        fit: how its clips are, kept with the run.
         build: makes the method with its first weights.
         out: the run's folder, made when it does not exist.
         origin: where the first weights come from; empty when they are drawn.
@@ -110,6 +116,7 @@ def run(
             "classes": list(dataset.classes),
             "column": dataset.manifest.columns[recipe.data.column].options,
             "origin": origin,
+            "fit": fit.to_dict(),
         }
         say = options.say if world.is_chief else _silent
         folder = _Folder(out=out, recipe=recipe, identity=identity, options=options)
@@ -162,6 +169,14 @@ def newest_checkpoint(run_folder: Path, *, options: RunOptions) -> Checkpoint:
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
     """Return the recipe that a checkpoint was trained by."""
     return from_dict(checkpoint.state["recipe"])
+
+
+def timed(recipe: Recipe, *, checkpoint: Checkpoint) -> Recipe:
+    """Return a checkpoint's recipe for another dataset: frames as far apart in time, at whatever rate."""
+    seconds_apart = checkpoint.state.get("fit", {}).get("seconds_apart")  # absent before 0.2
+    if seconds_apart is None:
+        return recipe
+    return replace(recipe, data=replace(recipe.data, seconds_apart=seconds_apart, stride=None))
 
 
 def check_column(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) -> None:

@@ -58,7 +58,7 @@ def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Te
         reader=module.build_clip_reader(subject.recipe, dataset),
         column=data.column,
         clip_len=data.clip_len,
-        stride=data.stride,
+        stride=data.known_stride,
     )
     clips = SpreadClips(random_clip=clip, num_clips=subject.num_clips)
     query, known = (

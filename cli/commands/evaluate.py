@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
 )
+@options.accept_data()
 @options.threads()
 @options.as_json()
 def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
@@ -65,6 +66,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
             device=given["device"],
             num_threads=given["num_threads"],
             fall_back=not given["no_fallback"],
+            accept_data=given["accept_data"],
             say=output.say,
         ),
     )

@@ -47,6 +47,7 @@ def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
       vfm recipes show vimpac-tiny --set train.epochs=50
     """
     from vfm.trainer.recipe import flatten, load_recipe, override, to_dict
+    from vfm.trainer.requirements import requirements_of
 
     recipe = override(load_recipe(name), settings)
     if as_json:
@@ -54,6 +55,7 @@ def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
         return
     rows = [(key, _value(value)) for key, value in flatten(recipe).items()]
     output.show(output.table(("key", "value"), rows))
+    output.show(f"\nIt is made for {requirements_of(recipe)}.")
 
 
 def _value(value: object) -> str:

@@ -25,7 +25,9 @@ def test_list_as_json():
 
 
 def test_shows_each_number_as_set_takes_it():
-    rows = dict(line.split(maxsplit=1) for line in invoke("show", "vimpac-small").splitlines()[1:])
+    table, _, needs = invoke("show", "vimpac-small").partition("\n\n")
+    rows = dict(line.split(maxsplit=1) for line in table.splitlines()[1:])
+    assert needs == "It is made for clips of 5 frames, 0.5 s apart, of 128 px.\n"
     assert rows["optim.betas"] == "0.9,0.98"
     assert rows["train.max_steps"] == "none"
     assert rows["model.halve_att"] == "false"

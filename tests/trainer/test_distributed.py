@@ -22,6 +22,7 @@ from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import VfmError
 from vfm.trainer.methods._base import Method
 from vfm.trainer.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+from vfm.trainer.requirements import Fit
 from vfm.trainer.run import RunOptions, run
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective
 
@@ -69,7 +70,8 @@ def go(name, bad_rank, steps):
         return method
     dataset = open_dataset(data, columns=("vq.toy",))
     options = RunOptions(device="cpu", say=lambda text: None)
-    return run(recipe, dataset=dataset, build=build, out=out / name, origin={}, options=options)
+    fit = Fit(stride=1, seconds_apart=None, repeated_frames=0.0, enlargement=1.0)
+    return run(recipe, dataset=dataset, fit=fit, build=build, out=out / name, origin={}, options=options)
 
 def threads():
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]

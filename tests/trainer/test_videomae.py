@@ -198,7 +198,8 @@ def test_the_base_recipe_has_the_published_numbers():
     assert (optim.lr, optim.min_lr) == (pytest.approx(1.2e-3), pytest.approx(8e-5))
     assert (optim.betas, optim.weight_decay, optim.clip_norm) == ((0.9, 0.95), 0.05, None)
     assert (recipe.train.epochs, recipe.train.batch_size, optim.warmup) == (1600, 2048, 40 * 117.5)
-    assert (recipe.data.clip_len, recipe.data.stride, recipe.objective.mask_ratio) == (16, 4, 0.9)
+    assert (recipe.data.clip_len, recipe.data.stride, recipe.objective.mask_ratio) == (16, None, 0.9)
+    assert recipe.data.seconds_apart == pytest.approx(4 / 30)
     assert sorted(RECIPES) == [f"videomae-{size}" for size in ("base", "huge", "large", "small", "tiny")]
 
 

@@ -166,7 +166,7 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
         reader=module.build_clip_reader(recipe, dataset),
         column=recipe.data.column,
         clip_len=recipe.data.clip_len,
-        stride=recipe.data.stride,
+        stride=recipe.data.known_stride,
     )
     backbone = module.build_backbone(recipe, dataset)
     return Classify(

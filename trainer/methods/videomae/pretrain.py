@@ -40,7 +40,7 @@ class VideoMae(MaskedPixels, Method):
             model=model,
             objective=recipe.objective,
             clip_len=recipe.data.clip_len,
-            stride=recipe.data.stride,
+            stride=recipe.data.known_stride,
         )
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's

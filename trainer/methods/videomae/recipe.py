@@ -56,6 +56,11 @@ class ModelConfig:
             raise UsageError(f"model.drop_path is {self.drop_path}; it lies in [0, 1).")
 
     @property
+    def frame_px(self) -> int:
+        """Side of the square that the network sees."""
+        return self.image_px
+
+    @property
     def cells_per_frame(self) -> int:
         """Tokens of one slice of time."""
         return (self.image_px // self.patch_px) ** 2
@@ -85,7 +90,7 @@ def base() -> Recipe:
         method="videomae",
         model=ModelConfig(),
         objective=Objective(),
-        data=DataConfig(column="frames", clip_len=16, stride=4),
+        data=DataConfig(column="frames", clip_len=16, seconds_apart=4 / 30),
         optim=OptimConfig(
             lr=1.5e-4,
             min_lr=1e-5,
@@ -141,7 +146,7 @@ def tiny() -> Recipe:
             decoder_heads=3,
         ),
         objective=Objective(mask_ratio=0.75),
-        data=replace(recipe.data, clip_len=4, stride=1),
+        data=replace(recipe.data, clip_len=4, seconds_apart="any", stride=1),
         optim=replace(
             recipe.optim, lr=1e-3, min_lr=1e-5, lr_batch_size=None, warmup=0.05, warmup_epochs=None
         ),

@@ -28,6 +28,7 @@ def tiny_classify() -> Recipe:
         recipe,
         name="vimpac-tiny-classify",
         model=tiny().model,
+        data=tiny().data,
         optim=replace(recipe.optim, lr=1e-3),
         train=TrainConfig(epochs=30, batch_size=32),
     )

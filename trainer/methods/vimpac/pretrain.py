@@ -115,7 +115,7 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
         column=recipe.data.column,
         vocab_size=vocab_size_of(recipe.data.column, dataset),
         clip_len=recipe.data.clip_len,
-        stride=recipe.data.stride,
+        stride=recipe.data.known_stride,
         objective=recipe.objective,
     )
     method = Vimpac(config, objective=recipe.objective, prepare=prepare)

@@ -23,6 +23,7 @@ class ModelConfig:
         num_heads: attention heads; None is dim // 64. `halve_att` narrows the heads, it does not drop any.
         vocab_size: codes of the codebook; the table holds five special ids more (see `VimpacBackbone`).
         clip_len: frames L of a clip.
+        frame_px: side of the square that a frame's codes were made of, in pixels; any takes what is there.
         grid_height: rows H of a frame's code grid.
         grid_width: columns W of a frame's code grid.
         layout: attention blocks of a layer, in order, separated by commas; "|" splits the channels of one
@@ -44,6 +45,7 @@ class ModelConfig:
     num_heads: int | None = None
     vocab_size: int | None = None
     clip_len: int | None = None
+    frame_px: int | Literal["any"] = "any"
     grid_height: int | None = None
     grid_width: int | None = None
     layout: str = "T,H|W"
@@ -186,9 +188,9 @@ def small() -> Recipe:
     return Recipe(
         name="vimpac-small",
         method="vimpac",
-        model=ModelConfig(),
+        model=ModelConfig(frame_px=128),
         objective=Objective(),
-        data=DataConfig(column="vq.*", clip_len=5, stride=1),
+        data=DataConfig(column="vq.*", clip_len=5, seconds_apart=0.5),
         optim=OptimConfig(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, clip_norm=1.0, warmup=0.1),
         train=TrainConfig(seed=9595, epochs=10, batch_size=1024, drop_last=True, micro_batch_size=8),
     )
@@ -203,6 +205,7 @@ def tiny() -> Recipe:
         model=replace(
             recipe.model,
             num_layers=2,
+            frame_px="any",
             dim=64,
             num_heads=2,
             halve_mlp=True,
@@ -212,7 +215,7 @@ def tiny() -> Recipe:
             init_std=0.06,
         ),
         objective=replace(recipe.objective, mask_blocks=-300, nce_weight=0.1),
-        data=replace(recipe.data, clip_len=4),
+        data=replace(recipe.data, clip_len=4, seconds_apart="any", stride=1),
         optim=replace(recipe.optim, lr=2e-3),
         train=replace(recipe.train, seed=0, epochs=40, batch_size=32, micro_batch_size=None),
     )
