@@ -80,20 +80,19 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
     """Return how to run."""
     from vfm.trainer.run import RunOptions
 
-    say = output.say if _is_chief() else _silent
     return RunOptions(
         device=given["device"],
         num_threads=given["num_threads"],
         fall_back=not given["no_fallback"],
         accept_data=given["accept_data"],
-        say=say,
+        say=output.say if is_chief() else _silent,
     )
 
 
 def finish(outcome: "Outcome", *, out: Path, as_json: bool) -> int:
     """Tell how the run ended and return the exit code: 0 done, 128 + its number after a signal."""
-    say = output.say if _is_chief() else _silent
-    if as_json and _is_chief():
+    say = output.say if is_chief() else _silent
+    if as_json and is_chief():
         told = {"run": str(out), "step": outcome.step, "num_steps": outcome.num_steps}
         output.show_json({**told, "signal": outcome.signal, "last": outcome.record})
     if outcome.signal:
@@ -108,7 +107,7 @@ def finish(outcome: "Outcome", *, out: Path, as_json: bool) -> int:
     return 0
 
 
-def _is_chief() -> bool:
+def is_chief() -> bool:
     """Return whether this process talks: the only one, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 

@@ -13,7 +13,7 @@ from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import read_manifest
 from vfm.trainer.checkpoint import Checkpoint
-from vfm.trainer.distributed import join
+from vfm.trainer.distributed import World, join
 from vfm.trainer.labels import majority_rate, sample_list_sha256, with_labels
 from vfm.trainer.recipe import resolve_column
 from vfm.trainer.requirements import Fit, fit_to_data
@@ -90,13 +90,30 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions) -> Evaluation:
-    """Evaluate the newest checkpoint of a run and write ``evaluate-<protocol>.json`` into its folder.
+def evaluate_all(
+    runs: Sequence[Path], *, data: Path, how: EvaluateOptions, options: RunOptions
+) -> list[Evaluation]:
+    """Evaluate the newest checkpoint of each run, on the same samples.
+
+    Under torchrun the ranks share the samples and rank 0 writes ``evaluate-<protocol>.json`` into each run's
+    folder; every rank returns all results.
 
     Raises:
         UsageError: no checkpoint, no such split, no labels, other classes or codes than the run's.
         DamageError: stored bytes are not what was written.
     """
+    with cpu_threads(options.num_threads), join(options.device) as world:
+        return [_evaluate(run, data=data, how=how, options=options, world=world) for run in runs]
+
+
+def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions) -> Evaluation:
+    """Evaluate one run, see `evaluate_all`."""
+    return evaluate_all([run], data=data, how=how, options=options)[0]
+
+
+def _evaluate(
+    run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
+) -> Evaluation:
     checkpoint = newest_checkpoint(run, options=options)
     recipe = timed(recipe_of(checkpoint), checkpoint=checkpoint)
     recipe = resolve_column(recipe, read_manifest(data))
@@ -104,16 +121,13 @@ def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions
     dataset = with_labels(every, say=options.say)
     check_column(checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
-    with cpu_threads(options.num_threads), join(options.device) as world:
-        subject = Subject(
-            recipe=recipe, state=checkpoint.model(), num_clips=how.num_clips, device=world.device
-        )
-        if how.protocol == "multiview":
-            _check_head(checkpoint, dataset=dataset, run=run)
-            scores = score_views(subject, dataset)
-        else:
-            bank = _bank(dataset, column=recipe.data.column, how=how, options=options)
-            scores = score_neighbours(subject, dataset, bank=bank)
+    subject = Subject(recipe=recipe, state=checkpoint.model(), num_clips=how.num_clips, world=world)
+    if how.protocol == "multiview":
+        _check_head(checkpoint, dataset=dataset, run=run)
+        scores = score_views(subject, dataset)
+    else:
+        bank = _bank(dataset, column=recipe.data.column, how=how, options=options)
+        scores = score_neighbours(subject, dataset, bank=bank)
     result = Evaluation(
         run=str(run),
         step=checkpoint.step,
@@ -128,15 +142,9 @@ def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions
         sample_list_sha256=sample_list_sha256(dataset),
         predictions=_predictions(scores, dataset=dataset),
     )
-    write_json(run / f"evaluate-{how.protocol}.json", result.to_dict())
+    if world.is_chief:
+        write_json(run / f"evaluate-{how.protocol}.json", result.to_dict())
     return result
-
-
-def evaluate_all(
-    runs: Sequence[Path], *, data: Path, how: EvaluateOptions, options: RunOptions
-) -> list[Evaluation]:
-    """Evaluate several runs on the same samples."""
-    return [evaluate(run, data=data, how=how, options=options) for run in runs]
 
 
 def _predictions(scores_NC: Tensor, *, dataset: Dataset) -> dict[str, Prediction]:

@@ -1,16 +1,18 @@
 """Class scores of samples, by a finetuned run's own head or by neighbours in feature space."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vfm.shards.dataset import Dataset
-from vfm.shards.sampler import sample_rng
+from vfm.shards.errors import VfmError
+from vfm.shards.sampler import eval_share, sample_rng
 from vfm.trainer import methods
 from vfm.trainer.data import stack
+from vfm.trainer.distributed import World, gather
 from vfm.trainer.finetune import build_task
 from vfm.trainer.knn import knn_scores
 from vfm.trainer.methods._base import Backbone, Sampler
@@ -28,31 +30,40 @@ class Subject:
         recipe: what the run was trained by, its column resolved for the dataset at hand.
         state: the run's weights.
         num_clips: clips of each sample, spread over it.
-        device: where to compute.
+        world: this process among those that share the samples.
     """
 
     recipe: Recipe
     state: Mapping[str, Tensor]
     num_clips: int
-    device: torch.device
+    world: World
 
 
 def score_views(subject: Subject, dataset: Dataset) -> Tensor:
-    """Return the mean over clips of the softmax of a finetuned run's head: float32 [N, classes]."""
+    """Return the mean over clips of the softmax of a finetuned run's head: float32 [N, classes].
+
+    Every rank must call this, and gets the scores of all samples.
+    """
     task = build_task(subject.recipe, dataset)
     task.load_state_dict(subject.state, strict=True)
-    task.to(subject.device).eval()
-    batches = _read(dataset, task.spread(subject.num_clips), device=subject.device)
-    with torch.inference_mode():
-        return torch.cat([merge_views(task.view_logits(batch)).cpu() for batch in batches])
+    device = subject.world.device
+    task.to(device).eval()
+
+    def score(batch: dict[str, Tensor]) -> Tensor:
+        return merge_views(task.view_logits(batch))
+
+    return _shared(dataset, task.spread(subject.num_clips), compute=score, world=subject.world)
 
 
 def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Tensor:
-    """Return the votes of the nearest samples of a labelled bank: float32 [N, classes]."""
+    """Return the votes of the nearest samples of a labelled bank: float32 [N, classes].
+
+    Every rank must call this, and gets the votes of all samples.
+    """
     module = importlib.import_module(f"{methods.__name__}.{subject.recipe.method}")
     backbone: Backbone = module.build_backbone(subject.recipe, dataset)
     backbone.load_pretrained(subject.state)
-    backbone.to(subject.device).eval()
+    backbone.to(subject.world.device).eval()
     data = subject.recipe.data
     clip = RandomClip(
         reader=module.build_clip_reader(subject.recipe, dataset),
@@ -61,16 +72,40 @@ def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Te
         stride=data.known_stride,
     )
     clips = SpreadClips(random_clip=clip, num_clips=subject.num_clips)
-    query, known = (
-        torch.cat([_features(backbone, batch) for batch in _read(part, clips, device=subject.device)])
-        for part in (dataset, bank)
-    )
+
+    def compute(batch: dict[str, Tensor]) -> Tensor:
+        return _features(backbone, batch)
+
+    query, known = (_shared(part, clips, compute=compute, world=subject.world) for part in (dataset, bank))
     return knn_scores(
         query,
         bank_ND=known,
         labels_N=torch.from_numpy(bank.class_indices),
         num_classes=len(dataset.classes),
     )
+
+
+def _shared(
+    dataset: Dataset, sampler: Sampler, *, compute: Callable[[dict[str, Tensor]], Tensor], world: World
+) -> Tensor:
+    """Return what is computed of all samples, [N, ...] on the CPU; each rank does its share of them.
+
+    Raises:
+        VfmError: that of the first rank that met one, on every rank.
+    """
+    mine = dataset.select(eval_share(len(dataset), rank=world.rank, world_size=world.size))
+    rows: list[Tensor] = []
+    fault: VfmError | None = None
+    try:
+        with torch.inference_mode():
+            rows = [compute(batch).cpu() for batch in _read(mine, sampler, device=world.device)]
+    except VfmError as error:
+        fault = error
+    everyone = gather((rows, fault), world=world)
+    for _, met in everyone:
+        if met is not None:
+            raise met
+    return torch.cat([row for rows, _ in everyone for row in rows])
 
 
 def _read(dataset: Dataset, sampler: Sampler, *, device: torch.device) -> Iterator[dict[str, Tensor]]:
@@ -83,9 +118,8 @@ def _read(dataset: Dataset, sampler: Sampler, *, device: torch.device) -> Iterat
 
 
 def _features(backbone: Backbone, batch: dict[str, Tensor]) -> Tensor:
-    """Return the mean over clips of each sample's vectors, float32 [B, D] on the CPU."""
+    """Return the mean over clips of each sample's vectors, float32 [B, D]."""
     views = {name: array for name, array in batch.items() if name != LABEL}
     num_samples, num_views = next(iter(views.values())).shape[:2]
-    with torch.inference_mode():
-        flat = backbone.features({name: array.flatten(0, 1) for name, array in views.items()})
-    return flat.float().view(num_samples, num_views, -1).mean(1).cpu()
+    flat = backbone.features({name: array.flatten(0, 1) for name, array in views.items()})
+    return flat.float().view(num_samples, num_views, -1).mean(1)

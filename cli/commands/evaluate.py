@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, output
+from vfm.cli import options, output, training
 
 if TYPE_CHECKING:
     from vfm.trainer.evaluate import Evaluation
@@ -54,22 +54,18 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
       vfm evaluate runs/classifier data/mine
       vfm evaluate runs/classifier runs/scratch data/mine --clips 10
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
+      torchrun --nproc-per-node 8 -m vfm evaluate runs/big data/mine
     """
     from vfm.trainer.evaluate import EvaluateOptions, evaluate_all
-    from vfm.trainer.run import RunOptions
 
     results = evaluate_all(
         runs,
         data=data,
         how=EvaluateOptions(protocol=given["protocol"], num_clips=given["num_clips"], split=given["split"]),
-        options=RunOptions(
-            device=given["device"],
-            num_threads=given["num_threads"],
-            fall_back=not given["no_fallback"],
-            accept_data=given["accept_data"],
-            say=output.say,
-        ),
+        options=training.run_options(given),
     )
+    if not training.is_chief():
+        return
     if given["as_json"]:
         output.show_json([_without_predictions(result) for result in results])
     else:

@@ -22,7 +22,7 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
     Examples:
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
-      torchrun --nproc-per-node 8 -m vfm.cli pretrain vimpac-small data/mine --out runs/big
+      torchrun --nproc-per-node 8 -m vfm pretrain vimpac-small data/mine --out runs/big
     """
     from vfm.trainer.recipe import load_recipe, override
     from vfm.trainer.run import pretrain

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -106,3 +108,28 @@ def test_refuses_other_data(trained, write_toy_dataset, tmp_path, change, messag
     data = write_toy_dataset(tmp_path / "data", **change)
     with pytest.raises(UsageError, match=message):
         evaluate(trained / "fine", data=data, how=EvaluateOptions(), options=OPTIONS)
+
+
+@pytest.mark.parametrize("protocol", ["multiview", "knn"])
+def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, protocol):
+    alone = evaluate(
+        trained / "fine", data=trained / "data", how=EvaluateOptions(protocol=protocol), options=OPTIONS
+    )
+    written = trained / "fine" / f"evaluate-{protocol}.json"
+    written.unlink()
+    command = [sys.executable, "-m", "vfm", "evaluate", trained / "fine", trained / "data", "--json"]
+    command += ["--protocol", protocol, "--device", "cpu"]
+    ranks = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for environment in rank_environments(3)  # 3, 2 and 3 of 8 samples
+    ]
+    told = [rank.communicate(timeout=100)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0, 0]
+    assert told[1:] == ["", ""]
+    assert json.loads(told[0])[0]["accuracy"] == alone.accuracy
+    together = json.loads(written.read_text())
+    scores = {key: each.pop("score") for key, each in together["predictions"].items()}
+    assert together["predictions"] == {
+        key: {"label": each.label, "predicted": each.predicted} for key, each in alone.predictions.items()
+    }
+    assert scores == pytest.approx({key: each.score for key, each in alone.predictions.items()}, abs=1e-4)
