@@ -21,7 +21,7 @@ import vfm
 from vfm.shards.atomic import write_json
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError, VfmError
-from vfm.shards.lock import LOCK_NAME, hold
+from vfm.shards.lock import held_names, hold
 from vfm.shards.manifest import FRAMES, read_manifest
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import Checkpoint, newest, read
@@ -207,8 +207,8 @@ class _Folder:
     def _lock(self) -> AbstractContextManager[None]:
         if self.out.exists() and not self.out.is_dir():
             raise UsageError(f"{self.out} is a file: give --out a folder, new or holding a run.")
-        names = {path.name for path in self.out.iterdir()} if self.out.is_dir() else set()
-        if names - {LOCK_NAME} and RUN_NAME not in names:
+        names = held_names(self.out) if self.out.is_dir() else set()
+        if names and RUN_NAME not in names:
             raise UsageError(f"{self.out} is not empty and holds no run: give --out a new folder.")
         try:
             self.out.mkdir(parents=True, exist_ok=True)
