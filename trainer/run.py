@@ -25,7 +25,6 @@ from vfm.shards.lock import held_names, hold
 from vfm.shards.manifest import FRAMES, read_manifest
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import Checkpoint, newest, read
-from vfm.trainer.data import tells_of_a_worker, worker_failed
 from vfm.trainer.distributed import World, from_chief, join
 from vfm.trainer.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
 from vfm.trainer.methods._base import Method
@@ -122,12 +121,7 @@ def run(
             identity=identity,
             say=say,
         )
-        try:
-            return train(job, resume=resume)
-        except RuntimeError as error:
-            if not tells_of_a_worker(error):
-                raise
-            raise worker_failed(error) from error
+        return train(job, resume=resume)
 
 
 def versions() -> dict[str, str]:
