@@ -247,4 +247,4 @@ def _draw_curves(out: Path) -> None:
 
     runs = out / "runs"
     names = {"pretraining": "pretrained", "finetuning": "finetuned", "from scratch": "scratch"}
-    draw_curves({name: runs / run for name, run in names.items()}, out / "curves.png")
+    draw_curves({name: runs / run for name, run in names.items()}, out / "curves.png", say=output.say)
