@@ -77,7 +77,16 @@ def run_demo(out: Path, options: DemoOptions, *, group: click.Group) -> DemoRepo
         UsageError: ``out`` holds a demo with other options, or something else.
         VfmError: a stage failed.
     """
-    _claim(out, options)
+    from vfm.shards.lock import hold
+
+    _refuse_other(out, options)
+    out.mkdir(parents=True, exist_ok=True)
+    with hold(out):
+        _keep_settings(out, options)
+        return _run(out, options, group=group)
+
+
+def _run(out: Path, options: DemoOptions, *, group: click.Group) -> DemoReport:
     report = DemoReport()
     for stage in stages(out, options):
         begun_s = time.monotonic()
@@ -186,24 +195,32 @@ def _evaluation(run: Path) -> dict[str, Any]:
     return found
 
 
-def _claim(out: Path, options: DemoOptions) -> None:
-    """Take an empty folder, or one with the same demo; the number of workers may differ."""
-    from dataclasses import asdict
+def _refuse_other(out: Path, options: DemoOptions) -> None:
+    """Refuse all but an empty folder and one with the same demo."""
+    from vfm.shards.atomic import read_json
+    from vfm.shards.lock import held_names
 
-    from vfm.shards.atomic import read_json, write_json
-
-    asked = {name: value for name, value in asdict(options).items() if name != "num_workers"}
-    settings = out / SETTINGS_NAME
     if out.is_file():
         raise UsageError(f"{out} is a file: choose a folder for the demo.")
-    if settings.exists():
-        if read_json(settings) != asked:
+    if (out / SETTINGS_NAME).exists():
+        if read_json(out / SETTINGS_NAME) != _settings(options):
             raise UsageError(f"{out} holds a demo with other options: choose another folder, or delete it.")
-        return
-    if out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and held_names(out):
         raise UsageError(f"{out} is not empty and holds no demo: choose an empty or new folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(settings, asked)
+
+
+def _keep_settings(out: Path, options: DemoOptions) -> None:
+    from vfm.shards.atomic import write_json
+
+    if not (out / SETTINGS_NAME).exists():
+        write_json(out / SETTINGS_NAME, _settings(options))
+
+
+def _settings(options: DemoOptions) -> dict[str, Any]:
+    """Return what tells one demo from another; the number of workers may differ."""
+    from dataclasses import asdict
+
+    return {name: value for name, value in asdict(options).items() if name != "num_workers"}
 
 
 def _photos(options: DemoOptions) -> Any:
@@ -230,4 +247,4 @@ def _draw_curves(out: Path) -> None:
 
     runs = out / "runs"
     names = {"pretraining": "pretrained", "finetuning": "finetuned", "from scratch": "scratch"}
-    draw_curves({name: runs / run for name, run in names.items()}, out / "curves.png")
+    draw_curves({name: runs / run for name, run in names.items()}, out / "curves.png", say=output.say)

@@ -76,10 +76,15 @@ def clean_stale(folder: Path) -> int:
     """
     if not folder.is_dir():
         return 0
-    stale = [path for path in folder.iterdir() if _STALE.fullmatch(path.name)]
+    stale = [path for path in folder.iterdir() if is_stale(path)]
     for path in stale:
         path.unlink(missing_ok=True)
     return len(stale)
+
+
+def is_stale(path: Path) -> bool:
+    """Return whether ``path`` has a temporary name of ours."""
+    return _STALE.fullmatch(path.name) is not None
 
 
 def write_json(path: Path, value: object) -> None:

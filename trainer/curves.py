@@ -1,6 +1,6 @@
 """Pictures of how runs went, drawn from their logs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
@@ -9,12 +9,13 @@ from vfm.trainer.log import LOG_NAME, TIMING, read_records
 MAX_COLUMNS = 3
 
 
-def draw_curves(runs: Mapping[str, Path], picture: Path) -> Path:
+def draw_curves(runs: Mapping[str, Path], picture: Path, *, say: Callable[[str], None]) -> Path:
     """Draw every loss and accuracy of some runs against the step, one panel each, and return the picture.
 
     Args:
         runs: the folders of the runs under the names they have in the legend.
         picture: the PNG to write.
+        say: takes one sentence about each log that cannot be read in full.
 
     Raises:
         UsageError: a run has logged nothing yet.
@@ -23,7 +24,7 @@ def draw_curves(runs: Mapping[str, Path], picture: Path) -> Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    logs = {name: _records(run) for name, run in runs.items()}
+    logs = {name: _records(run, say=say) for name, run in runs.items()}
     parts = sorted(
         {part for records in logs.values() for record in records for part in record if part not in TIMING},
         key=lambda part: (part != "loss", part),
@@ -48,9 +49,11 @@ def draw_curves(runs: Mapping[str, Path], picture: Path) -> Path:
     return picture
 
 
-def _records(run: Path) -> list[dict[str, float]]:
+def _records(run: Path, *, say: Callable[[str], None]) -> list[dict[str, float]]:
     path = run / LOG_NAME
-    records = read_records(path) if path.exists() else []
-    if not records:
+    found = read_records(path) if path.exists() else None
+    if found is None or not found.records:
         raise UsageError(f"{run} has logged nothing that could be drawn: train in it first.")
-    return records
+    if found.lost:
+        say(found.lost)
+    return found.records

@@ -1,10 +1,8 @@
 """From a dataset to the batches of every update: one stream, the same on any number of workers and ranks."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from signal import SIG_IGN, SIGINT, signal
 from typing import Any
 
 import numpy as np
@@ -13,14 +11,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vfm.shards.dataset import Dataset
-from vfm.shards.errors import MachineError, UsageError, VfmError
+from vfm.shards.errors import UsageError, VfmError
 from vfm.shards.sampler import Draw, Place, batches, rank_share, sample_rng
 from vfm.trainer.distributed import World
 from vfm.trainer.methods._base import Sampler
 from vfm.trainer.optim import epoch_samples
 from vfm.trainer.recipe import TrainConfig
-
-WORKER_TIMEOUT_S = 300.0
+from vfm.trainer.workers import POLL_S, leave_signals_to_the_parent, next_batch, reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +65,10 @@ class Stream:
             MachineError: a worker died or hangs.
         """
         plan = _Plan(stream=self, place=place, num_updates=num_updates)
-        loaded = iter(self._loader(plan))
-        for after, portions in plan.updates():
-            yield Update(
-                place=after, sizes=[len(portion) for portion in portions], portions=_fetch(loaded, portions)
-            )
+        with reading(self._loader(plan)) as loaded:
+            for after, portions in plan.updates():
+                sizes = [len(portion) for portion in portions]
+                yield Update(place=after, sizes=sizes, portions=_fetch(loaded, portions))
 
     def _loader(self, plan: "_Plan") -> DataLoader[Any]:
         workers = num_workers(self.config, device=self.world.device)
@@ -83,10 +79,10 @@ class Stream:
             num_workers=workers,
             collate_fn=stack,
             pin_memory=self.world.device.type == "cuda",
-            worker_init_fn=_leave_interrupts_to_the_parent,
+            worker_init_fn=leave_signals_to_the_parent,
             generator=torch.Generator(),  # keeps the loader from drawing from the global one
             multiprocessing_context="spawn" if workers else None,
-            timeout=WORKER_TIMEOUT_S if workers else 0.0,
+            timeout=POLL_S if workers else 0.0,
         )
 
 
@@ -172,43 +168,7 @@ class _Plan:
 
 def _fetch(loaded: Iterator[Any], portions: list[list[Draw]]) -> Iterator[Portion]:
     for portion in portions:
-        try:
-            batch = next(loaded)
-        except (RuntimeError, ConnectionError, EOFError) as error:
-            if not tells_of_a_worker(error):
-                raise
-            _let_go(loaded)
-            raise worker_failed(error) from error
+        batch = next_batch(loaded)
         if isinstance(batch, VfmError):
             raise batch
         yield Portion(indices=[index for _, index in portion], batch=batch)
-
-
-def tells_of_a_worker(error: Exception) -> bool:
-    """Return whether an error means that a loader process is lost.
-
-    A dead worker shows as a connection that breaks or, when torch notices first, as one of two texts. torch
-    notices in a signal handler, so that its error may come out of any line of the main process.
-    """
-    told = ("DataLoader worker", "DataLoader timed out")
-    return not isinstance(error, RuntimeError) or any(text in str(error) for text in told)
-
-
-def worker_failed(error: Exception) -> MachineError:
-    """Return the sentence about a loader process that is lost."""
-    return MachineError(
-        f"A loader process failed ({str(error).splitlines()[0]}): "
-        "run the same command again to go on, with --workers 0 if it happens again."
-    )
-
-
-def _let_go(loaded: Iterator[Any]) -> None:
-    """End the workers: torch raises once for the dead one, and may not have done so yet."""
-    end = getattr(loaded, "_shutdown_workers", None)
-    if end is not None:
-        with contextlib.suppress(RuntimeError):
-            end()
-
-
-def _leave_interrupts_to_the_parent(_worker: int) -> None:
-    signal(SIGINT, SIG_IGN)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vfm.shards.errors import UsageError
+from vfm.shards.parent import die_with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,9 @@ def join(device: str) -> Iterator[World]:
     Raises:
         UsageError: CUDA was asked for and there is none.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        # Nobody else would end a rank whose torchrun was killed: it has a session of its own.
+        die_with(os.getppid())
     size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = _choose(device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
     if size == 1:

@@ -1,11 +1,13 @@
 """What a run tells while it goes: a line for people, JSON lines for programs, events for TensorBoard."""
 
+import contextlib
 import json
 import math
 import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +18,15 @@ LOG_NAME, EVENTS_FOLDER = "log.jsonl", "tb"
 
 
 class Target(Protocol):
-    """Somewhere records go."""
+    """Somewhere records go.
+
+    Attributes:
+        lost: a sentence about what an earlier run had written here and is lost; empty when nothing is.
+    """
+
+    @property
+    def lost(self) -> str:
+        """See above."""
 
     def write(self, record: Record) -> None:
         """Take one record; it holds ``step``."""
@@ -37,6 +47,9 @@ class RunLog:
                 self._open[name] = make()
             except OSError as error:
                 self._warn(name, error)
+        for target in self._open.values():
+            if target.lost:
+                say(target.lost)
 
     def write(self, record: Record) -> None:
         """Give one record to every target that still works."""
@@ -46,6 +59,8 @@ class RunLog:
             except OSError as error:
                 del self._open[name]
                 self._warn(name, error)
+                with contextlib.suppress(OSError):
+                    target.close()
 
     def close(self) -> None:
         """Close all targets."""
@@ -63,15 +78,30 @@ class JsonLines:
     """``log.jsonl``: one JSON object per line."""
 
     def __init__(self, path: Path, *, after_step: int) -> None:
-        """Open ``path`` to go on after ``after_step``: lines of later steps, and a torn one, are dropped."""
+        """Open ``path`` to go on after ``after_step``; lines of later steps and unreadable ones go."""
+        self.lost = ""
         if path.exists():
-            kept = [record for record in read_records(path) if record["step"] <= after_step]
+            found = read_records(path)
+            self.lost = found.lost
+            kept = [record for record in found.records if record["step"] <= after_step]
             write_bytes(path, b"".join(_line(record) for record in kept))
         self._file = path.open("ab", buffering=0)
 
     def write(self, record: Record) -> None:
-        """Append one line, at once."""
-        self._file.write(_line(record))
+        """Append one line, at once and whole.
+
+        Raises:
+            OSError: the disk is full or refuses; nothing of the line stays.
+        """
+        left = memoryview(_line(record))
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            while left:  # a disk that fills up takes a part, and refuses only the next one
+                left = left[self._file.write(left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(end)
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -80,6 +110,8 @@ class JsonLines:
 
 class Events:
     """TensorBoard's event file, written by the training's own thread: no error gets lost in another."""
+
+    lost = ""  # a new file each time
 
     def __init__(self, folder: Path, *, after_step: int) -> None:
         """Open a new event file in ``folder``; TensorBoard hides what older ones hold past ``after_step``."""
@@ -120,6 +152,8 @@ class Events:
 class Lines:
     """One readable line per record: step, losses, rate, speed, share of waiting for data, time left."""
 
+    lost = ""
+
     def __init__(self, say: Callable[[str], None], *, num_steps: int) -> None:
         self._say = say
         self._num_steps = num_steps
@@ -147,15 +181,42 @@ def format_line(record: Record, *, num_steps: int) -> str:
     )
 
 
-def read_records(path: Path) -> list[dict[str, float]]:
-    """Return the records of a ``log.jsonl``; a last line that a kill tore apart is left out."""
-    records: list[dict[str, float]] = []
-    for line in path.read_bytes().splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """What a ``log.jsonl`` holds.
+
+    Attributes:
+        records: of the lines that read, each with its ``step``.
+        lost: a sentence about the lines that do not; empty when all do.
+    """
+
+    records: list[dict[str, float]]
+    lost: str
+
+
+def read_records(path: Path) -> Records:
+    """Return what can be read of a ``log.jsonl``: a kill tears its last line, a bad disk any."""
+    lines = path.read_bytes().split(b"\n")
+    # A whole line ends in one: what comes after the last is nothing, or torn.
+    read = [_record(line) for line in (lines if lines[-1] else lines[:-1])]
+    bad = [number for number, record in enumerate(read, start=1) if record is None]
+    told = f"{len(bad)} of {len(read)} lines of {path} cannot be read and are left out; the first is line "
+    return Records(
+        records=[record for record in read if record is not None], lost=f"{told}{bad[0]}." if bad else ""
+    )
+
+
+def _record(line: bytes) -> dict[str, float] | None:
+    try:
+        value = json.loads(line)
+        is_record = isinstance(value, dict) and "step" in value and all(map(_is_number, value.values()))
+    except (ValueError, OverflowError, RecursionError):
+        return None
+    return value if is_record else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _line(record: Record) -> bytes:

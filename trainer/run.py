@@ -21,11 +21,11 @@ import vfm
 from vfm.shards.atomic import write_json
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError, VfmError
-from vfm.shards.lock import LOCK_NAME, hold
+from vfm.shards.lock import held_names, hold
 from vfm.shards.manifest import FRAMES, read_manifest
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import Checkpoint, newest, read
-from vfm.trainer.data import portion_sizes, tells_of_a_worker, worker_failed
+from vfm.trainer.data import portion_sizes
 from vfm.trainer.distributed import World, from_chief, join
 from vfm.trainer.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
 from vfm.trainer.methods._base import Method
@@ -135,12 +135,7 @@ def run(  # noqa: PLR0913 (keyword-only)
             identity=identity,
             say=say,
         )
-        try:
-            return train(job, resume=resume)
-        except RuntimeError as error:
-            if not tells_of_a_worker(error):
-                raise
-            raise worker_failed(error) from error
+        return train(job, resume=resume)
 
 
 def versions() -> dict[str, str]:
@@ -228,8 +223,8 @@ class _Folder:
     def _lock(self) -> AbstractContextManager[None]:
         if self.out.exists() and not self.out.is_dir():
             raise UsageError(f"{self.out} is a file: give --out a folder, new or holding a run.")
-        names = {path.name for path in self.out.iterdir()} if self.out.is_dir() else set()
-        if names - {LOCK_NAME} and RUN_NAME not in names:
+        names = held_names(self.out) if self.out.is_dir() else set()
+        if names and RUN_NAME not in names:
             raise UsageError(f"{self.out} is not empty and holds no run: give --out a new folder.")
         try:
             self.out.mkdir(parents=True, exist_ok=True)

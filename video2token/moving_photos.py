@@ -17,7 +17,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from vfm.shards.atomic import write_bytes
+from vfm.shards.atomic import clean_stale, write_bytes
 from vfm.shards.errors import MachineError, UsageError
 from vfm.video2token.progress import Progress, Silence
 
@@ -259,7 +259,7 @@ def make_moving_photos(
     """Write ``videos/MOTION/NAME.mp4`` and then ``labels.csv`` (path, label, split) into the folder ``out``.
 
     Videos of split pretrain lie in ``videos/unlabelled`` and have no label. What a run that was stopped has
-    made is kept.
+    made is kept, but for what is half-written: one process at a time may write to ``out``.
 
     Args:
         out: made when it does not exist.
@@ -279,6 +279,7 @@ def make_moving_photos(
     paths = [_path_of(shot, number) for number, shot in enumerate(shots)]
     for folder in {path.parent for path in paths}:
         (out / folder).mkdir(parents=True, exist_ok=True)
+        clean_stale(out / folder)
 
     def make(shot: Shot, path: Path) -> None:
         if not (out / path).exists():

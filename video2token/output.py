@@ -46,8 +46,7 @@ def prepare(data: Path, plan: Plan, column: Column, *, made_with: dict[str, str]
     if (data / MANIFEST_NAME).exists():
         _refuse_other(data, plan=plan, column=column, manifest=read_manifest(data))
     with writing(data):
-        clean_stale(data)
-        clean_stale(data / FRAMES)
+        clean_stale(data / FRAMES)  # the lock cleaned `data` itself
         if not (data / MANIFEST_NAME).exists():
             write_plan(data / PLAN_NAME, plan)
             write_manifest(data, _manifest(plan, column, made_with=made_with))

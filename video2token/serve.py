@@ -1,24 +1,21 @@
 """The inside of a worker process of ``vfm.video2token.pool``: limits itself, then answers task after task."""
 
 import contextlib
-import ctypes
 import importlib
 import json
-import os
 import resource
-import signal
 import socket
 import struct
 import sys
 from pathlib import Path
 from typing import Any
 
+from vfm.shards.parent import die_with
 from vfm.shards.spool import Payload, pieces_of
 
 REQUEST = struct.Struct(">I")  # length of the JSON after it
 REPLY = struct.Struct(">IQ")  # length of the JSON head after it, length of the bytes after that
 READY = "ready"
-_PR_SET_PDEATHSIG = 1
 
 
 def serve() -> None:
@@ -27,7 +24,7 @@ def serve() -> None:
     An error of the handler ends the process: the pool reports it, and the next task starts afresh.
     """
     descriptor, parent_pid = int(sys.argv[-2]), int(sys.argv[-1])
-    _die_with(parent_pid)
+    die_with(parent_pid)
     connection = socket.socket(fileno=descriptor)
     config = _receive(connection)
     module, _, name = config["handler"].partition(":")
@@ -37,14 +34,6 @@ def serve() -> None:
     while (task := _receive(connection)) is not None:
         head, body = handler(task)
         _send(connection, head, body)
-
-
-def _die_with(parent_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent ends, however it ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it ended before the kernel was asked
-        os._exit(0)
 
 
 def _limit(*, memory_bytes: int) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from click.testing import CliRunner
@@ -97,13 +98,14 @@ def test_help_shows_every_option():
 # From here on, whole processes that are signalled and killed.
 
 
-def start(data: Path, out: Path, *, steps: int = 40) -> subprocess.Popen[str]:
+def start(data: Path, out: Path, *more: str, steps: int = 40) -> subprocess.Popen[str]:
     arguments = ["pretrain", "vimpac-tiny", str(data), "--out", str(out), "--steps", str(steps), *SETTINGS]
     every = ["--batch-size", "4", "--set", "train.checkpoint_every=3", "--set", "train.log_every=1"]
     return subprocess.Popen(
-        [sys.executable, "-m", "vfm.cli", *arguments, *every, "--device", "cpu"],
+        [sys.executable, "-m", "vfm.cli", *arguments, *every, "--device", "cpu", *more],
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
@@ -210,3 +212,18 @@ def test_a_recipe_for_finetuning_is_one_sentence(toy_dataset, tmp_path, name):
             standalone_mode=False,
         )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+def test_signal_to_all_processes_saves_and_ends_the_workers(unbroken, tmp_path, number, status):
+    """What a scheduler sends, it sends to the workers too."""
+    process = start(unbroken[0], tmp_path / "run", "--workers", "2", steps=100_000)
+    wait_for(process, "step 2/")
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    os.killpg(process.pid, number)
+    ended, said = finish(process)
+    assert ended == status, said
+    assert "Traceback" not in said
+    assert newest(tmp_path / "run" / "checkpoints", fall_back=False, say=print) is not None
+    assert psutil.wait_procs(children, timeout=5)[1] == []

@@ -1,5 +1,6 @@
 """One writer per dataset."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError
-from vfm.shards.lock import hold, is_held
+from vfm.shards.lock import held_names, hold, is_held
 
 HOLD = """
 import sys, time
@@ -68,3 +69,62 @@ def test_a_folder_that_refuses_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 def test_nothing_is_held_where_there_is_no_lock(tmp_path: Path) -> None:
     assert not is_held(tmp_path / "none")
+
+
+def test_what_a_killed_job_left_half_written_goes_with_its_lock(tmp_path: Path) -> None:
+    for name in (".run.json.tmp-99999", "kept.json", ".kept"):
+        (tmp_path / name).write_text("{")
+    assert held_names(tmp_path) == {"kept.json", ".kept"}
+    with hold(tmp_path):
+        assert {path.name for path in tmp_path.iterdir()} == {".lock", "kept.json", ".kept"}
+
+
+@pytest.mark.parametrize("function", ["os.open", "os.ftruncate", "os.pwrite", "fcntl.flock", "os.unlink"])
+def test_a_disk_that_fails_at_the_lock_is_told_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    (tmp_path / ".run.json.tmp-99999").write_text("{")
+    monkeypatch.setattr(function, _fail)
+    with pytest.raises(MachineError, match=r"cannot be (written|locked) \(input/output error\): choose a"):
+        hold(tmp_path).__enter__()
+
+
+def test_a_disk_that_fails_as_the_lock_is_given_back_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = os.close
+
+    def fail_late(descriptor: int) -> None:
+        close(descriptor)
+        _fail()
+
+    with hold(tmp_path), monkeypatch.context() as patch:
+        patch.setattr("os.ftruncate", _fail)
+        patch.setattr("os.close", fail_late)
+    assert not is_held(tmp_path)
+
+
+def test_a_disk_that_fails_while_the_holder_is_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hold(tmp_path):
+        monkeypatch.setattr("os.pread", _fail)
+        with pytest.raises(MachineError, match="written by another process: wait"), hold(tmp_path):
+            pass
+
+
+def test_nobody_is_named_by_half_a_number(tmp_path: Path) -> None:
+    with hold(tmp_path):
+        (tmp_path / ".lock").write_text("12")  # of 123456, torn on a full disk
+        with pytest.raises(MachineError, match="written by another process: wait"), hold(tmp_path):
+            pass
+
+
+def test_a_file_system_without_locks_holds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".lock").write_text("")
+    monkeypatch.setattr("fcntl.flock", _fail)
+    assert not is_held(tmp_path)
+
+
+def _fail(*_arguments: object, **_options: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")

@@ -244,3 +244,17 @@ def test_killed_at_random_moments_the_shards_are_those_of_a_run_never_killed(tmp
     subprocess.run([*command, str(folder)], check=True, stdout=subprocess.DEVNULL)
     clean_stale(folder)
     assert hashes(folder) == hashes(tmp_path / "clean")
+
+
+def test_no_report_vouches_for_a_shard_that_is_written_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    write(folder)
+    monkeypatch.setattr("vfm.shards.writer.write_index", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        write(folder)
+    assert (folder / "000000.tar").exists()  # the new one, with the index of the old one
+    assert read_report(folder, "000000") is None

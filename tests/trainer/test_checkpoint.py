@@ -1,5 +1,7 @@
 import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,3 +135,24 @@ def test_state_is_readable_text(tmp_path):
     state = json.loads((write(tmp_path, 1) / STATE).read_text())
     assert set(state) == {"step", "note", "tied", "files", "self_sha256"}
     assert set(state["files"]) == {MODEL, OPTIM}
+
+
+def test_every_file_is_on_the_disk_before_the_checkpoint_has_its_name(tmp_path, monkeypatch):
+    synced, missing, sync, rename = set(), [], os.fsync, os.replace
+
+    def note(descriptor):
+        synced.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    def look(source, target):
+        if Path(source).is_dir():
+            missing.extend(path.name for path in Path(source).iterdir() if path.stat().st_ino not in synced)
+            missing.append("looked")
+        rename(source, target)
+
+    monkeypatch.setattr("os.fsync", note)
+    monkeypatch.setattr("os.replace", look)
+    path = write(tmp_path, 1)
+    assert len(list(path.iterdir())) == 3
+    assert missing == ["looked"]
+    assert tmp_path.stat().st_ino in synced  # the name too

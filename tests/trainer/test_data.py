@@ -1,4 +1,3 @@
-import gc
 import os
 import signal
 from dataclasses import dataclass, replace
@@ -131,7 +130,6 @@ def test_killed_worker_is_one_sentence(dataset):
 
     with pytest.raises(MachineError, match="A loader process failed .*run the same command again"):
         kill_and_go_on()
-    gc.collect()  # with the reader torch stops to watch its processes, and speaks of them in no later test
 
 
 def test_other_errors_are_not_swallowed(dataset):

@@ -3,8 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
+from jobs import wait_for
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.checkpoint import newest
@@ -207,3 +209,27 @@ def test_what_stops_the_first_rank_is_told_by_all(runs, launch, tmp_path):
     (tmp_path / "sound").write_text("")
     pair = launch(root / "data", tmp_path, 99, size=2)
     assert all("sound is a file: give --out a folder" in rank["error"] for rank in pair)
+
+
+RANK = """
+import sys, time
+from pathlib import Path
+from vfm.trainer.distributed import join
+with join("cpu") as world:
+    (Path(sys.argv[1]) / f"rank{world.rank}").touch()
+    time.sleep(120)
+"""
+
+
+def test_ranks_end_with_a_torchrun_that_is_killed(tmp_path):
+    (tmp_path / "rank.py").write_text(RANK)
+    how = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    torchrun = subprocess.Popen([sys.executable, *how, str(tmp_path / "rank.py"), str(tmp_path)])
+    wait_for(lambda: len(list(tmp_path.glob("rank[01]"))) == 2, limit_s=60)
+    ranks = psutil.Process(torchrun.pid).children(recursive=True)
+    torchrun.kill()
+    torchrun.wait()
+    gone, alive = psutil.wait_procs(ranks, timeout=5)
+    for rank in alive:
+        rank.kill()
+    assert (len(gone) >= 2, alive) == (True, [])

@@ -179,23 +179,3 @@ def test_what_cannot_be_trained_leaves_no_folder(go, tmp_path, settings, message
     with pytest.raises(UsageError, match=message):
         go(*settings)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("told", "kind", "sentence"),
-    [
-        (
-            "DataLoader worker (pid 7) is killed by signal: Killed.",
-            MachineError,
-            r"A loader process failed \(",
-        ),
-        ("something else", RuntimeError, "something else"),
-    ],
-)
-def test_a_lost_loader_process_is_one_sentence_wherever_torch_tells_it(go, monkeypatch, told, kind, sentence):
-    def interrupted(job, *, resume):
-        raise RuntimeError(told)
-
-    monkeypatch.setattr("vfm.trainer.run.train", interrupted)
-    with pytest.raises(kind, match=sentence):
-        go()
