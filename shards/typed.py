@@ -1,4 +1,4 @@
-"""JSON values into the types that a dataclass's annotations ask for, or one sentence about what does not fit."""
+"""JSON values into the types that a dataclass's annotations ask for, or a clause about what does not fit."""
 
 import math
 import types
