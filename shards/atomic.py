@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -125,13 +126,20 @@ def read_json(path: Path) -> Any:
 def parse_json(data: bytes, *, name: str) -> Any:
     """Return the value of JSON bytes; ``name`` says in the DamageError where they came from."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{name} is damaged, it is not JSON ({error}): restore it from a copy.") from error
 
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def sha256(data: bytes) -> str:

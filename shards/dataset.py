@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vfm.shards.atomic import canonical_json, sha256
 from vfm.shards.column import ColumnReader
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.find import find_row
 from vfm.shards.join import open_columns
 from vfm.shards.jpeg import decode
@@ -147,7 +147,10 @@ class Dataset:
             IndexError: the sample has no such frame, or the dataset was opened without ``frames``.
         """
         reader, row = self._readers[FRAMES], self._rows[index]
-        return [decode(reader.frame(row, int(time))) for time in times]
+        frames = [decode(reader.frame(row, int(time))) for time in times]
+        if len({frame.shape for frame in frames}) > 1:
+            raise DamageError(f"The frames of {self.keys[index]} differ in size: extract it anew.")
+        return frames
 
     def array(self, index: int, column: str, field: str) -> npt.NDArray[np.generic]:
         """Return an array of a target column, such as ``codes`` of ``vq.demo``: uint16 [V, T, h, w].

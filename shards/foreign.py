@@ -17,6 +17,7 @@ BLOCK_BYTES = 512
 META_FOLDER = ".nv-meta"
 DALI_SUFFIX = ".idx"
 ENERGON_SUFFIX = ".tar.idx"
+_DESCRIPTIONS = ("dataset.yaml", "split.yaml", ".info.json")
 _DATASET_YAML = b"__module__: megatron.energon\n__class__: CrudeWebdataset\n"
 
 Samples = Sequence[tuple[str, Mapping[str, Span]]]  # key and members, in the order of the tar
@@ -90,10 +91,18 @@ def column_files(folder: Path, *, reports: Sequence[ShardReport], has_splits: bo
         lines += [f"  {part}:", *(f"  - {name}" for name in counts)]
     home = folder / META_FOLDER
     return {
-        home / "dataset.yaml": _DATASET_YAML,
-        home / "split.yaml": "\n".join(lines).encode() + b"\n",
-        home / ".info.json": readable_json({"shard_counts": counts}),
+        home / name: data
+        for name, data in zip(
+            _DESCRIPTIONS,
+            (_DATASET_YAML, "\n".join(lines).encode() + b"\n", readable_json({"shard_counts": counts})),
+            strict=True,
+        )
     }
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a column was complete once: only then is it described to other readers."""
+    return any((folder / META_FOLDER / name).exists() for name in _DESCRIPTIONS)
 
 
 def finish_column(folder: Path, *, reports: Sequence[ShardReport], has_splits: bool) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from vfm.shards.atomic import sha256 as sha256_of
 from vfm.shards.atomic import write_bytes
 from vfm.shards.errors import DamageError
-from vfm.shards.tables import parse_table, table_bytes
+from vfm.shards.keys import KEY_PATTERN
+from vfm.shards.tables import check_columns, no_table, parse_table, table_bytes
 
 Int64 = npt.NDArray[np.int64]
 UInt32 = npt.NDArray[np.uint32]
@@ -151,7 +153,39 @@ def read_index(path: Path, *, sha256: str, with_frames: bool = True) -> Index:
         raise DamageError(
             f"{path} does not match the hash in its shard's report: run `vfm inspect DATA --verify`."
         )
-    return _index(parse_table(data, leave_out=() if with_frames else _FRAME_COLUMNS))
+    table = parse_table(data, name=str(path), leave_out=() if with_frames else _FRAME_COLUMNS)
+    _check(table, name=str(path), with_frames=with_frames)
+    return _index(table)
+
+
+def spans_fit(index: Index, *, size_bytes: int) -> bool:
+    """Return whether every member lies within a tar of this size."""
+    return bool((index.sizes <= size_bytes).all() and (index.offsets <= size_bytes - index.sizes).all())
+
+
+def _check(table: pa.Table, *, name: str, with_frames: bool) -> None:
+    """Refuse a table of other columns, types or ranges than ``write_index`` gives it."""
+    fields = _fields(table)
+    types = {"key": pa.string(), "num_frames": pa.int64(), "class_index": pa.int64(), "split": pa.string()}
+    for field in fields:
+        types |= {f"{field}_offset": pa.int64(), f"{field}_size": pa.int64(), f"{field}_crc32": pa.uint32()}
+    if with_frames:
+        types |= dict(zip(_FRAME_COLUMNS, map(pa.list_, (pa.int64(), pa.uint32(), pa.uint32())), strict=True))
+    check_columns(table, types, name=name, optional=())
+    if not fields or not len(table):
+        raise no_table(name, why="it has no members")
+    # Compared by Arrow, as there may be millions.
+    if not pc.all(pc.match_substring_regex(table["key"], rf"\A{KEY_PATTERN}\z")).as_py():
+        raise no_table(name, why="a key cannot name a sample")
+    counts = ["num_frames", *(f"{field}_{what}" for field in fields for what in ("offset", "size"))]
+    least = {"class_index": -1, **dict.fromkeys(counts, 0)}
+    for column, limit in least.items():
+        if pc.min(table[column]).as_py() < limit:
+            raise no_table(name, why=f"column {column} falls below {limit}")
+    if with_frames:
+        lengths = [pc.list_value_length(table[column]) for column in _FRAME_COLUMNS]
+        if not lengths[0].equals(lengths[1]) or not lengths[0].equals(lengths[2]):
+            raise no_table(name, why="its lists of frames differ in length")
 
 
 def concatenate(indexes: Sequence[Index]) -> Index:
@@ -207,9 +241,7 @@ def _table(entries: Sequence[Entry]) -> pa.Table:
 
 
 def _index(table: pa.Table) -> Index:
-    names = table.column_names
-    fields = tuple(name.removesuffix("_offset") for name in names if name.endswith("_offset"))
-    fields = tuple(name for name in fields if name != "frame")
+    fields = _fields(table)
     return Index(
         keys=np.array(table.column("key").to_pylist(), "S"),
         fields=fields,
@@ -221,6 +253,11 @@ def _index(table: pa.Table) -> Index:
         split=np.array(table.column("split").to_pylist(), "U"),
         **_frame_arrays(table),
     )
+
+
+def _fields(table: pa.Table) -> tuple[str, ...]:
+    names = (name for name in table.column_names if name.endswith("_offset") and name != _FRAME_COLUMNS[0])
+    return tuple(name.removesuffix("_offset") for name in names)
 
 
 def _frame_arrays(table: pa.Table) -> dict[str, npt.NDArray[Any]]:

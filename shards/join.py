@@ -7,7 +7,7 @@ import numpy as np
 
 from vfm.shards.column import ColumnReader
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.index import Index, read_index
+from vfm.shards.index import Index, read_index, spans_fit
 from vfm.shards.manifest import FRAMES, Column, Manifest, ShardReport, index_path, read_report
 from vfm.shards.plan import shard_name
 
@@ -87,12 +87,15 @@ def _load(data: Path, *, manifest: Manifest, name: str, with_frames: bool) -> _L
                 f"dataset's are {_short(column.fingerprint)}: {_redo(data, name)}."
             )
     indexes = [
-        _index(data / name, column=column, report=report, with_frames=with_frames) for report in reports
+        _index(data / name, column=column, report=report, manifest=manifest, with_frames=with_frames)
+        for report in reports
     ]
     return _Loaded(folder=data / name, column=column, reports=reports, indexes=indexes)
 
 
-def _index(folder: Path, *, column: Column, report: ShardReport, with_frames: bool) -> Index | None:
+def _index(
+    folder: Path, *, column: Column, report: ShardReport, manifest: Manifest, with_frames: bool
+) -> Index | None:
     if report.index_sha256 is None:
         return None
     path = index_path(folder, report.shard)
@@ -102,7 +105,26 @@ def _index(folder: Path, *, column: Column, report: ShardReport, with_frames: bo
             f"{path} has {len(index)} samples of {', '.join(index.fields)} where report and manifest say "
             f"{report.num_samples} of {', '.join(column.fields)}: run `vfm inspect {folder.parent} --verify`."
         )
+    fault = misfit(index, size_bytes=report.size_bytes, num_classes=len(manifest.classes))
+    if fault is None and with_frames and column.name == FRAMES and not has_all_frames(index):
+        fault = "has other counts of frames than places of them"
+    if fault is not None:
+        raise DamageError(f"{path} {fault}: run `vfm inspect {folder.parent} --verify`.")
     return index
+
+
+def misfit(index: Index, *, size_bytes: int, num_classes: int) -> str | None:
+    """Return in a clause what of an index fits neither its tar's size nor the classes; None when all fits."""
+    if not spans_fit(index, size_bytes=size_bytes):
+        return f"names places outside its tar of {size_bytes} bytes"
+    if (index.class_index >= num_classes).any():
+        return f"names class {index.class_index.max()}, and the manifest has {num_classes} classes"
+    return None
+
+
+def has_all_frames(index: Index) -> bool:
+    """Return whether the index has the place of every frame that it counts."""
+    return np.array_equal(np.diff(index.frame_splits), index.num_frames)
 
 
 def _check_pair(data: Path, *, frames: _Loaded, other: _Loaded) -> None:

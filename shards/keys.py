@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from vfm.shards.errors import UsageError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,120}")
+KEY_PATTERN = "[A-Za-z0-9_-]{1,120}"
+_KEY = re.compile(KEY_PATTERN)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _MAX_SLUG = 80
 

@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.atomic import canonical_json, sha256, write_bytes
+from vfm.shards.column_options import check_options
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.plan import shard_name
 from vfm.shards.sample import Rejection
 from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.typed import coerce
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "dataset.json"
 QUARANTINE_NAME = "quarantine.jsonl"
 FRAMES = "frames"
+_MAX_ELAPSED_S = 1e12
+_READ_FIELDS = {FRAMES: ("json", "mp4"), "vq": ("codes.npy",)}  # by kind, what readers count on
 _COLUMN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -109,8 +113,8 @@ def read_manifest(data: Path) -> Manifest:
         )
     try:
         return _manifest(value)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise DamageError(f"{path} is damaged ({error!r}): restore it from a copy.") from error
+    except (ValueError, UsageError) as error:
+        raise DamageError(f"{path} is damaged ({_clause(error)}): restore it from a copy.") from error
 
 
 def write_manifest(data: Path, manifest: Manifest) -> None:
@@ -119,12 +123,25 @@ def write_manifest(data: Path, manifest: Manifest) -> None:
 
 
 def _manifest(value: dict[str, Any]) -> Manifest:
-    columns = {name: _column(entry) for name, entry in value["columns"].items()}
-    return Manifest(**{**value, "classes": tuple(value["classes"]), "columns": columns})
+    """Return the manifest of JSON values; ValueError or UsageError when they cannot be one."""
+    manifest: Manifest = coerce(value, Manifest, key="")
+    # Readers look at every shard by number, and would do so for ages.
+    if not 0 <= manifest.num_shards <= manifest.num_sources:
+        raise ValueError(f"it tells of {manifest.num_shards} shards of {manifest.num_sources} sources")
+    for name, column in manifest.columns.items():
+        if name != column.name:
+            raise ValueError(f"column {name} is called {column.name}")
+        made_of = fingerprint_of(column.kind, options=column.options, source=column.source)
+        if column.fingerprint != made_of:
+            raise ValueError(f"the fingerprint of {name} is not that of its options")
+        if not set(_READ_FIELDS.get(column.kind, ())) <= set(column.fields):
+            raise ValueError(f"{name} lacks one of the fields {', '.join(_READ_FIELDS[column.kind])}")
+        check_options(column.options, name=name, kind=column.kind)
+    return manifest
 
 
-def _column(entry: dict[str, Any]) -> Column:
-    return Column(**{**entry, "fields": tuple(entry["fields"])})
+def _clause(error: Exception) -> str:
+    return str(error).rstrip(".")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,8 +207,8 @@ def read_report(folder: Path, shard: str) -> ShardReport | None:
         report = _report(read_sealed(path))
     except FileNotFoundError:
         return None
-    except (TypeError, KeyError) as error:
-        raise DamageError(f"{path} is damaged ({error!r}): restore it from a copy.") from error
+    except ValueError as error:
+        raise DamageError(f"{path} is damaged ({_clause(error)}): restore it from a copy.") from error
     if (report.shard, report.column) != (shard, folder.name):
         raise DamageError(
             f"{path} is the report of {report.column}/{report.shard}: put it back where it belongs."
@@ -220,5 +237,18 @@ def quarantine_lines(data: Path) -> list[bytes]:
 
 
 def _report(value: dict[str, Any]) -> ShardReport:
-    rejected = tuple(Rejection.from_dict(entry) for entry in value["rejected"])
-    return ShardReport(**{**value, "rejected": rejected})
+    """Return the report of JSON values; ValueError when they cannot be one."""
+    report: ShardReport = coerce(value, ShardReport, key="")
+    counts = (report.num_samples, report.num_partial, report.num_frames, report.size_bytes)
+    if not all(0 <= count < 1 << 63 for count in counts) or report.num_partial > report.num_samples:
+        raise ValueError(
+            "it counts samples, damaged ones, frames and bytes as {}, {}, {} and {}".format(*counts)
+        )
+    if any(not -1 <= size_bytes < 1 << 63 for size_bytes in report.new_sizes_bytes.values()):
+        raise ValueError("a source has a size that no file has")
+    if not 0 <= report.elapsed_s <= _MAX_ELAPSED_S:
+        raise ValueError(f"it took {report.elapsed_s} s to make")
+    is_empty = report.num_samples == 0
+    if (report.sha256 is None, report.index_sha256 is None) != (is_empty, is_empty):
+        raise ValueError(f"it has hashes where it has no samples, or none of its {report.num_samples}")
+    return report

@@ -23,13 +23,13 @@ def from_npy(data: bytes | memoryview, *, name: str) -> npt.NDArray[np.generic]:
         name: what the DamageError calls it.
 
     Raises:
-        DamageError: the header is broken, the size is not the header's, or the array holds objects.
+        DamageError: the header is broken, the size is not the header's, or it holds no numbers.
     """
     view = memoryview(data).toreadonly()
     try:
         shape, is_fortran, dtype, start = _header(view)
-        if dtype.hasobject:
-            raise ValueError("it holds Python objects")
+        if dtype.kind not in "buif":
+            raise ValueError(f"it holds {dtype} and no numbers")
         size_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
         if size_bytes != len(view) - start:
             raise ValueError(f"{len(view) - start} bytes of data where its header says {size_bytes}")

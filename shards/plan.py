@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 from vfm.shards.atomic import canonical_json, sha256, write_bytes
 from vfm.shards.errors import UsageError
 from vfm.shards.keys import check_key
-from vfm.shards.tables import read_table, table_bytes
+from vfm.shards.tables import check_columns, no_table, read_table, table_bytes
 
 PLAN_NAME = "plan.parquet"
 
@@ -70,6 +71,7 @@ _TYPES = {
 }
 _TEXTS = ("key", "identity", "path", "split")
 _TEXT_LISTS = ("labels", "captions")
+_OPTIONAL = ("split", "start_s", "end_s", "offset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,11 +175,18 @@ def read_plan(path: Path) -> Plan:
         DamageError: the file is not as it was written.
         FileNotFoundError: there is none.
     """
-    columns = read_table(path).to_pydict()
-    samples_per_shard = columns["samples_per_shard"][0]
+    columns = _read(path).to_pydict()
+    samples_per_shard = columns["samples_per_shard"]
     rows = zip(*(columns[name] for name in _TYPES), strict=True)
-    sources = tuple(Source(**_decoded(dict(zip(_TYPES, row, strict=True)))) for row in rows)
-    return Plan(sources=sources, samples_per_shard=samples_per_shard)
+    try:
+        sources = tuple(Source(**_decoded(dict(zip(_TYPES, row, strict=True)))) for row in rows)
+        if not sources or min(samples_per_shard) < 1 or len(set(samples_per_shard)) > 1:
+            raise ValueError("it has no sources, or no one size of its shards")
+        for source in sources:
+            _check(source)
+    except (ValueError, UsageError) as error:
+        raise no_table(str(path), why=str(error).rstrip(".")) from error
+    return Plan(sources=sources, samples_per_shard=samples_per_shard[0])
 
 
 def read_times(path: Path) -> list[int]:
@@ -185,8 +194,24 @@ def read_times(path: Path) -> list[int]:
 
     Raises: as ``read_plan``.
     """
-    times: list[int] = read_table(path)["mtime_ns"].to_pylist()
+    times: list[int] = _read(path)["mtime_ns"].to_pylist()
     return times
+
+
+def _read(path: Path) -> pa.Table:
+    table = read_table(path)
+    types = {**_TYPES, "shard": pa.int32(), "samples_per_shard": pa.int32()}
+    check_columns(table, types, name=str(path), optional=_OPTIONAL)
+    return table
+
+
+def _check(source: Source) -> None:
+    """Raise ValueError or UsageError for values that no source has."""
+    check_key(source.key)
+    if not all(isfinite(second) for second in (source.start_s, source.end_s) if second is not None):
+        raise ValueError(f"{source.key} begins or ends at no number")
+    if source.size_bytes < -1 or (source.offset or 0) < 0:
+        raise ValueError(f"{source.key} has {source.size_bytes} bytes at {source.offset}")
 
 
 def _encoded(source: Source) -> dict[str, Any]:
@@ -210,6 +235,7 @@ def _to_text(text: str | None) -> str | None:
 
 
 def _from_text(text: str | None) -> str | None:
+    # What starts with a quote and is JSON is a string.
     return json.loads(text) if text is not None and text.startswith('"') else text
 
 

@@ -1,12 +1,20 @@
 """What is known about one sample, and about one source that did not become a sample."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from vfm.shards.atomic import canonical_json, parse_json
 from vfm.shards.errors import DamageError
+from vfm.shards.typed import coerce
 
-_TUPLES = ("pts_s", "labels", "captions", "flags", "damage")
+_COUNTS = (
+    "width_px",
+    "height_px",
+    "source_width_px",
+    "source_height_px",
+    "rotation_deg",
+    "num_decode_errors",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,12 @@ class SampleMeta:
         if self.outcome not in {"ok", "partial"}:
             raise ValueError(f"{self.key}: outcome {self.outcome!r} is neither ok nor partial")
 
+    def check_ranges(self) -> None:
+        """Raise a ValueError for a number that no video has."""
+        for name in _COUNTS:
+            if not 0 <= getattr(self, name) < 1 << 63:
+                raise ValueError(f"{name} is {getattr(self, name)}")
+
     @property
     def label(self) -> str | None:
         """The first label, which is the class; None when unknown."""
@@ -101,8 +115,10 @@ class SampleMeta:
         """
         value = parse_json(data, name="A sample's .json member")
         try:
-            return cls(**{**value, **{name: tuple(value[name]) for name in _TUPLES}})
-        except (TypeError, KeyError, ValueError) as error:
+            meta: Self = coerce(value, cls, key="")
+            meta.check_ranges()
+            return meta
+        except ValueError as error:
             raise DamageError(
                 f"A sample's .json member is damaged ({error}): run `vfm inspect DATA --verify`."
             ) from error
@@ -130,8 +146,3 @@ class Rejection:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Self:
-        """Return the rejection of ``to_dict``."""
-        return cls(**{each.name: str(value[each.name]) for each in fields(cls)})

@@ -1,7 +1,7 @@
 """Parquet files with deterministic bytes and a seal: a hash of the whole file inside its own footer."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
@@ -42,14 +42,52 @@ def read_table(path: Path) -> pa.Table:
     blank = data[:start] + _BLANK + data[end:]
     if start == end or sha256(blank).encode() != data[start:end]:
         raise DamageError(f"{path} is damaged, it does not match the hash inside it: restore it from a copy.")
-    return parse_table(data)
+    return parse_table(data, name=str(path))
 
 
-def parse_table(data: bytes, *, leave_out: Collection[str] = ()) -> pa.Table:
-    """Return the table of Parquet bytes that were checked before, without the columns left out."""
-    file = pq.ParquetFile(pa.BufferReader(data))
-    columns = [name for name in file.schema_arrow.names if name not in leave_out]
-    return file.read(columns=columns, use_threads=False)
+def parse_table(data: bytes, *, name: str, leave_out: Collection[str] = ()) -> pa.Table:
+    """Return the table of Parquet bytes whose hash was compared before, without the columns left out.
+
+    Raises:
+        DamageError: they are no Parquet; calls them ``name``.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        columns = [column for column in file.schema_arrow.names if column not in leave_out]
+        return file.read(columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise no_table(name, why=str(error).partition("\n")[0]) from error
+
+
+def check_columns(
+    table: pa.Table, types: Mapping[str, pa.DataType], *, name: str, optional: Collection[str]
+) -> None:
+    """Refuse a table that has other columns, types or more nulls than were written.
+
+    Args:
+        table: what was read.
+        types: of each column.
+        name: what the DamageError calls the file.
+        optional: columns whose values may be null.
+
+    Raises:
+        DamageError: naming the column.
+    """
+    there = dict(zip(table.column_names, table.schema.types, strict=True))
+    for column in sorted(types.keys() | there.keys()):
+        if there.get(column) != types.get(column):
+            told = f"{there.get(column, 'absent')} and not {types.get(column, 'absent')}"
+            raise no_table(name, why=f"column {column} is {told}")
+    for column in types.keys() - set(optional):
+        values = table.column(column)
+        inner = values.combine_chunks().flatten() if pa.types.is_list(values.type) else values
+        if values.null_count or inner.null_count:
+            raise no_table(name, why=f"column {column} has gaps")
+
+
+def no_table(name: str, *, why: str) -> DamageError:
+    """Return the sentence about a file that is no table of ours."""
+    return DamageError(f"{name} is no table that vfm wrote ({why}): restore it from a copy.")
 
 
 def _find_seal(data: bytes) -> tuple[int, int]:

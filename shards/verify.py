@@ -5,7 +5,10 @@ from pathlib import Path
 
 from vfm.shards.errors import DamageError
 from vfm.shards.finding import Finding
+from vfm.shards.foreign import is_finished
 from vfm.shards.index import Index, read_index
+from vfm.shards.join import misfit
+from vfm.shards.kept_codebook import CODEBOOK_FOLDER, check_kept
 from vfm.shards.lock import is_held
 from vfm.shards.manifest import (
     FRAMES,
@@ -20,6 +23,7 @@ from vfm.shards.manifest import (
     read_report,
 )
 from vfm.shards.plan import PLAN_NAME, Plan, read_plan, shard_name
+from vfm.shards.shots import CUT_OPTION, SCENES_NAME, read_shots
 from vfm.shards.verify_foreign import check_column_files, check_shard_files
 from vfm.shards.verify_members import check_members
 from vfm.shards.verify_tar import check_tar
@@ -46,6 +50,7 @@ def verify(data: Path, *, decode: bool = True) -> Iterator[Finding]:
     plan = yield from _check_plan(data, manifest=manifest)
     for name in sorted(manifest.columns, key=lambda name: (name != FRAMES, name)):
         yield from _check_column(data, manifest=manifest, plan=plan, name=name, decode=decode)
+    yield from _check_shots(data, manifest=manifest)
     yield from _check_quarantine(data)
 
 
@@ -84,6 +89,7 @@ def _check_column(
             yield Finding(file=f"{name}/{shard}.json", message=str(error))
             continue
         if report is None:
+            yield from _check_absence(data / name, shard=shard)
             continue
         num_done += 1
         reports.append(report)
@@ -96,10 +102,39 @@ def _check_column(
     # A job writes these after its last shard; until it ends they may not be there.
     if plan is not None and len(reports) == manifest.num_shards and not is_held(data):
         yield from check_column_files(data / name, reports=reports, has_splits=plan.has_splits)
+    yield from _check_codebook(data, column=column)
     known = {shard_name(number) for number in range(manifest.num_shards)}
     for path in sorted((data / name).glob("*.tar")):
         if path.stem not in known:
             yield Finding(file=f"{name}/{path.name}", message="The plan has no shard of this name.")
+
+
+def _check_absence(folder: Path, *, shard: str) -> Iterator[Finding]:
+    """Look for a shard that was done once; without its report, nobody finds it."""
+    if is_finished(folder) and not is_held(folder.parent):
+        verb = "extract" if folder.name == FRAMES else "tokenize"
+        message = f"It is missing although its column was complete: run the same `vfm {verb}` command again."
+        yield Finding(file=f"{folder.name}/{shard}.json", message=message)
+
+
+def _check_codebook(data: Path, *, column: Column) -> Iterator[Finding]:
+    """Look at the codebook that a column of codes keeps, so that its codes can be looked at anywhere."""
+    folder = data / column.name / CODEBOOK_FOLDER
+    weights_sha256 = column.options.get("weights_sha256")
+    if column.kind == "vq" and (weights_sha256 is not None or folder.exists()):
+        yield from check_kept(folder, weights_sha256=weights_sha256)
+
+
+def _check_shots(data: Path, *, manifest: Manifest) -> Iterator[Finding]:
+    """Look at the cuts that the plan was made by, where it was."""
+    try:
+        read_shots(data)
+    except DamageError as error:
+        yield Finding(file=SCENES_NAME, message=str(error))
+    frames = manifest.columns.get(FRAMES)
+    if frames is not None and CUT_OPTION in frames.options and not (data / SCENES_NAME).exists():
+        message = "It is missing: run the same `vfm extract` command again, which looks for the cuts anew."
+        yield Finding(file=SCENES_NAME, message=message)
 
 
 def _check_shard(
@@ -115,8 +150,13 @@ def _check_shard(
     if report.index_sha256 is not None:
         try:
             index = read_index(index_path(folder, report.shard), sha256=report.index_sha256)
+            misfits = misfit(index, size_bytes=report.size_bytes, num_classes=len(manifest.classes))
         except DamageError as error:
             yield Finding(file=f"{where}.index.parquet", message=str(error))
+        else:
+            if misfits is not None:
+                yield Finding(file=f"{where}.index.parquet", message=f"It {misfits}.")
+                index = None
     yield from check_shard_files(folder, report=report, index=index)
     tar_findings = list(check_tar(folder, report=report, index=index))
     yield from tar_findings
@@ -124,7 +164,12 @@ def _check_shard(
         yield from _check_counts(where, column=column, report=report, index=index)
         if not tar_findings:
             yield from check_members(
-                folder, report=report, index=index, classes=manifest.classes, decode=decode
+                folder,
+                report=report,
+                index=index,
+                classes=manifest.classes,
+                options=column.options,
+                decode=decode,
             )
     if column.name != FRAMES:
         yield from _check_pair(data, column=column, report=report, index=index)

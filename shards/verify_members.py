@@ -1,11 +1,10 @@
 """Looks into the members of a sound tar: metadata against index, every JPEG, every array."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from vfm.shards.errors import DamageError
 from vfm.shards.finding import Finding
@@ -14,10 +13,17 @@ from vfm.shards.jpeg import decode as decode_jpeg
 from vfm.shards.manifest import ShardReport, tar_path
 from vfm.shards.npy import from_npy
 from vfm.shards.sample import SampleMeta
+from vfm.shards.target_arrays import Array, array_faults
 
 
 def check_members(
-    folder: Path, *, report: ShardReport, index: Index, classes: tuple[str, ...], decode: bool
+    folder: Path,
+    *,
+    report: ShardReport,
+    index: Index,
+    classes: tuple[str, ...],
+    options: Mapping[str, Any],
+    decode: bool,
 ) -> Iterator[Finding]:
     """Yield what is wrong inside the members of a tar whose own hash is right.
 
@@ -26,6 +32,7 @@ def check_members(
         report: the shard's report.
         index: the shard's index.
         classes: the manifest's, to compare labels with.
+        options: the column's, to compare arrays with.
         decode: also decode every JPEG and read every array.
     """
     path = tar_path(folder, report.shard)
@@ -37,7 +44,7 @@ def check_members(
                 tar.seek(span.offset)
                 payloads[field] = tar.read(span.size_bytes)
             sample = _Sample(key=key.decode(), row=row, index=index, payloads=payloads)
-            for field, message in _faults(sample, classes=classes, decode=decode):
+            for field, message in _faults(sample, classes=classes, options=options, decode=decode):
                 name = f"{sample.key}.{field}"
                 yield Finding(file=f"{folder.name}/{path.name}", member=name, message=message)
 
@@ -50,8 +57,11 @@ class _Sample:
     payloads: dict[str, bytes]
 
 
-def _faults(sample: _Sample, *, classes: tuple[str, ...], decode: bool) -> Iterator[tuple[str, str]]:
+def _faults(
+    sample: _Sample, *, classes: tuple[str, ...], options: Mapping[str, Any], decode: bool
+) -> Iterator[tuple[str, str]]:
     """Yield (field, sentence) for each member that is not what the index and the format say."""
+    arrays: dict[str, Array] = {}
     for field, payload in sample.payloads.items():
         if zlib.crc32(payload) != sample.index.member(sample.row, field).crc32:
             yield field, "The index has another checksum."
@@ -61,9 +71,10 @@ def _faults(sample: _Sample, *, classes: tuple[str, ...], decode: bool) -> Itera
             elif field == FRAME_FIELD:
                 yield from ((field, told) for told in _frame_faults(sample, decode=decode))
             elif field.endswith(".npy") and decode:
-                yield from ((field, told) for told in _array_faults(payload, name=f"{sample.key}.{field}"))
+                arrays[field] = from_npy(payload, name=f"{sample.key}.{field}")
         except DamageError as error:
             yield field, str(error)
+    yield from array_faults(arrays, options=options, num_frames=int(sample.index.num_frames[sample.row]))
 
 
 def _meta_faults(sample: _Sample, *, payload: bytes, classes: tuple[str, ...]) -> Iterator[str]:
@@ -84,6 +95,7 @@ def _frame_faults(sample: _Sample, *, decode: bool) -> Iterator[str]:
     num_spans = int(index.frame_splits[row + 1] - index.frame_splits[row])
     if num_spans != int(index.num_frames[row]):
         yield f"The index has {num_spans} frames and {index.num_frames[row]} in its count."
+    sizes_px: set[tuple[int, ...]] = set()
     for time in range(num_spans):
         span = index.frame(row, time)
         start = span.offset - video.offset
@@ -92,12 +104,8 @@ def _frame_faults(sample: _Sample, *, decode: bool) -> Iterator[str]:
             yield f"Frame {time} is not where the index says."
         elif decode:
             try:
-                decode_jpeg(jpeg)
+                sizes_px.add(decode_jpeg(jpeg).shape[:2])
             except DamageError as error:
                 yield f"Frame {time}: {error}"
-
-
-def _array_faults(payload: bytes, *, name: str) -> Iterator[str]:
-    array = from_npy(payload, name=name)
-    if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
-        yield "It holds NaN or infinity."
+    if len(sizes_px) > 1:
+        yield f"Its frames have {len(sizes_px)} sizes, from {min(sizes_px)} to {max(sizes_px)} px."

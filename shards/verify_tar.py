@@ -1,5 +1,6 @@
 """Compares a tar with its report and its index, and finds the member that a flipped bit is in."""
 
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -43,8 +44,12 @@ def members(index: Index) -> Iterator[tuple[str, Span]]:
 
 def _check_names(path: Path, *, file: str, index: Index | None) -> Iterator[Finding]:
     """Compare names, offsets and sizes in a sound tar with the index, through another reader of tars."""
-    with tarfile.open(path) as tar:
-        found = [(info.name, info.offset_data, info.size) for info in tar]
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            found = [(info.name, info.offset_data, info.size) for info in tar]
+    except (tarfile.TarError, ValueError) as error:
+        yield Finding(file=file, message=f"It is no tar ({error}), although its SHA-256 is right.")
+        return
     if index is None:
         return
     told = [(name, span.offset, span.size_bytes) for name, span in members(index)]
@@ -73,7 +78,7 @@ def _damaged_parts(tar: BinaryIO, *, name: str, span: Span, position: int) -> It
     if tar.read(span.offset - position) != member_header(name, size_bytes=span.size_bytes):
         yield "header"
     tar.seek(span.offset)
-    payload = tar.read(span.size_bytes)
+    payload = _read(tar, span.size_bytes)
     if len(payload) != span.size_bytes or zlib.crc32(payload) != span.crc32:
         yield "bytes"
     if tar.read(_padded(span.size_bytes) - span.size_bytes).strip(b"\0"):
@@ -89,9 +94,14 @@ def _damaged_frames(tar: BinaryIO, *, index: Index, number: int) -> str:
     for time in range(int(index.frame_splits[row + 1] - index.frame_splits[row])):
         span = index.frame(row, time)
         tar.seek(span.offset)
-        if zlib.crc32(tar.read(span.size_bytes)) != span.crc32:
+        if zlib.crc32(_read(tar, span.size_bytes)) != span.crc32:
             damaged.append(str(time))
     return f" (frames {', '.join(damaged)})" if damaged else " (outside its frames)"
+
+
+def _read(tar: BinaryIO, size_bytes: int) -> bytes:
+    """Read that many bytes or what there is: memory is taken for as many as are asked for."""
+    return tar.read(min(size_bytes, os.fstat(tar.fileno()).st_size))
 
 
 def _padded(size_bytes: int) -> int:

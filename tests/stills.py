@@ -76,7 +76,7 @@ def write_stills(
             writer.commit(column="frames", fingerprint=COLUMN.fingerprint)
     manifest = Manifest(
         plan_sha256="0" * 64,
-        num_sources=num_samples,
+        num_sources=num_samples + empty_shards,
         num_shards=num_full + empty_shards,
         classes=CLASSES,
         columns={"frames": COLUMN},

@@ -74,7 +74,11 @@ def write_dataset(
 
 
 def _target(name: str, *, codebook: str, crop_px: int) -> Column:
-    options = {"vocab_size": VOCAB_SIZE, "codebook": codebook, "views": [{"crop_px": crop_px}]}
+    options = {
+        "vocab_size": VOCAB_SIZE,
+        "codebook": codebook,
+        "views": [{"resize_px": crop_px, "crop_px": crop_px}],
+    }
     return make_column(name, kind="vq", fields=("codes.npy",), options=options, source=FRAMES.fingerprint)
 
 

@@ -10,18 +10,20 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from vfm.shards.atomic import sha256, write_bytes
+from vfm.shards.column_options import MAX_VOCAB_SIZE
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.kept_codebook import CONFIG_NAME, FORMATS
 from vfm.shards.keys import check_name
 from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.typed import coerce
 from vfm.video2token.autoencoder import STRIDE, Autoencoder, to_frames, to_pixels
 from vfm.video2token.tokenizer import Tokenizer
 
-WEIGHTS_NAME = "codebook.safetensors"
-CONFIG_NAME = "config.json"
 FORMAT = "vfm-codebook"
+WEIGHTS_NAME = FORMATS[FORMAT].weights_name
 FORMAT_VERSION = 1
-MAX_VOCAB_SIZE = 1 << 16  # codes are stored in two bytes at most
 _DEFAULT_CROP_PX = 128
+_MAX_WIDTH = 1 << 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,9 @@ class CodebookConfig:
         check_name(self.name)
         if not 2 <= self.vocab_size <= MAX_VOCAB_SIZE:
             raise UsageError(f"A codebook cannot have {self.vocab_size} codes: use 2 to {MAX_VOCAB_SIZE}.")
+        for width in (self.code_dim, self.fine_channels, self.coarse_channels):
+            if not 1 <= width <= _MAX_WIDTH:
+                raise UsageError(f"A codebook cannot be {width} channels wide: use 1 to {_MAX_WIDTH}.")
 
 
 class Codebook(Tokenizer):
@@ -95,9 +100,9 @@ class Codebook(Tokenizer):
     @property
     def default_crop_px(self) -> int:
         """Side of the frames it was fitted to."""
-        crop_px = self.facts.get("asked", {}).get("crop_px", _DEFAULT_CROP_PX)
-        assert isinstance(crop_px, int), "a side in pixels"
-        return crop_px
+        asked = self.facts.get("asked")
+        crop_px = asked.get("crop_px") if isinstance(asked, dict) else None
+        return crop_px if type(crop_px) is int and crop_px > 0 else _DEFAULT_CROP_PX
 
     def encode_block(self, frames: Tensor) -> Tensor:
         """Return codes int64 [B, H/8, W/8] of uint8 frames [B, H, W, 3]."""
@@ -155,15 +160,19 @@ def load_codebook(folder: Path) -> Codebook:
         data = (folder / WEIGHTS_NAME).read_bytes()
     except FileNotFoundError:
         raise DamageError(f"{folder} has lost its {WEIGHTS_NAME}: {_restore(folder)}.") from None
-    if sha256(data) != value["weights_sha256"]:
+    if sha256(data) != value.get("weights_sha256"):
         raise DamageError(
             f"{folder / WEIGHTS_NAME} is damaged, its SHA-256 is not the one in {CONFIG_NAME}: "
             f"{_restore(folder)}."
         )
     try:
-        codebook = Codebook(CodebookConfig(**value["config"]), facts=value["facts"])
-        codebook.load_state_dict(load(data))
-    except (SafetensorError, RuntimeError, TypeError, KeyError) as error:
+        config = coerce(value.get("config"), CodebookConfig, key="config")
+        tensors = load(data)
+        with torch.device("meta"):  # sizes are compared before any memory is taken for them
+            Codebook(config).load_state_dict(tensors, assign=True)
+        codebook = Codebook(config, facts=coerce(value.get("facts"), dict[str, Any], key="facts"))
+        codebook.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError, ValueError, UsageError) as error:
         raise DamageError(
             f"{folder} does not hold what its {CONFIG_NAME} describes ({_first_line(error)}): "
             f"{_restore(folder)}."
@@ -185,9 +194,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder} is no codebook, its {CONFIG_NAME} is of another kind: {how}.") from None
     if value.get("format") != FORMAT:
         raise UsageError(f"{folder} is no codebook, its {CONFIG_NAME} is of another kind: {how}.")
-    if value["format_version"] != FORMAT_VERSION:
+    if value.get("format_version") != FORMAT_VERSION:
         raise UsageError(
-            f"{folder} is a codebook of format {value['format_version']} and this vfm reads format "
+            f"{folder} is a codebook of format {value.get('format_version')} and this vfm reads format "
             f"{FORMAT_VERSION}: use the vfm version that made it, or a newer one."
         )
     return value

@@ -14,6 +14,7 @@ from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
 from vfm.shards.plan import PLAN_NAME, Plan, Source, build_plan, read_times, shard_name
 from vfm.shards.sample import Rejection, SampleMeta
+from vfm.shards.shots import CUT_OPTION
 from vfm.shards.spool import Payload
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output
@@ -162,7 +163,7 @@ def frames_column(
         options={
             **options.to_column(),
             **(signals.to_column() if signals else {}),
-            **({"min_shot_s": MIN_SHOT_S} if is_split_at_cuts else {}),
+            **({CUT_OPTION: MIN_SHOT_S} if is_split_at_cuts else {}),
             "samples_per_shard": plan.samples_per_shard,
             "plan_sha256": plan.sha256,
         },

@@ -11,11 +11,11 @@ from vfm import __version__
 from vfm.shards.atomic import write_bytes
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.kept_codebook import CONFIG_NAME
 from vfm.shards.lock import LOCK_NAME, hold
 from vfm.shards.views import centre
 from vfm.video2token.autoencoder import STRIDE
 from vfm.video2token.codebook import (
-    CONFIG_NAME,
     WEIGHTS_NAME,
     Codebook,
     CodebookConfig,

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from vfm.shards.atomic import clean_stale
 from vfm.shards.errors import MachineError, UsageError
+from vfm.shards.join import find_column
 from vfm.shards.lock import LOCK_NAME
 from vfm.shards.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_manifest, write_manifest
 from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
+from vfm.shards.shots import SCENES_NAME
 from vfm.video2token.retry import Retry, with_agreed_sizes
 
-SCENES_NAME = "scenes.json"
 _NUM_NAMED = 3  # how many of many differences a sentence names
 
 
@@ -85,7 +86,7 @@ def _manifest(plan: Plan, column: Column, *, made_with: dict[str, str]) -> Manif
 
 
 def _refuse_other(data: Path, *, plan: Plan, column: Column, manifest: Manifest) -> None:
-    there = manifest.columns[FRAMES].options
+    there = find_column(data, manifest=manifest, name=FRAMES).options
     differences = [
         f"{name} {there.get(name)} there, {asked} asked"
         for name, asked in column.options.items()

@@ -7,6 +7,7 @@ from typing import Literal
 
 from vfm.shards.column import ColumnReader
 from vfm.shards.index import FRAME_FIELD, Index, IndexRow, read_index
+from vfm.shards.join import find_column
 from vfm.shards.manifest import FRAMES, ShardReport, index_path, read_manifest, read_report
 from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, shard_name
 from vfm.shards.sample import Rejection, SampleMeta
@@ -120,7 +121,7 @@ def with_agreed_sizes(data: Path, plan: Plan, *, retry: Retry) -> Plan:
 
 def _agreed(data: Path, plan: Plan, *, retry: Retry) -> Mapping[str, int | None]:
     """Return the sizes agreed to by key, None for any size."""
-    fingerprint = read_manifest(data).columns[FRAMES].fingerprint
+    fingerprint = find_column(data, manifest=read_manifest(data), name=FRAMES).fingerprint
     agreed: dict[str, int | None] = {}
     for index in range(plan.num_shards):
         report = read_report(data / FRAMES, shard_name(index))

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vfm.shards.plan import Source
-from vfm.shards.seal import read_sealed, write_sealed
-from vfm.video2token.output import SCENES_NAME, writing
+from vfm.shards.seal import write_sealed
+from vfm.shards.shots import SCENES_NAME, read_shots
+from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.progress import Progress
 
@@ -131,10 +132,7 @@ def _name(source: Source) -> str:
 
 
 def _read(data: Path) -> dict[str, Any]:
-    try:
-        return dict(read_sealed(data / SCENES_NAME))
-    except FileNotFoundError:
-        return {}
+    return {name: asdict(shots) for name, shots in read_shots(data).items()}
 
 
 def _write(data: Path, shots: dict[str, Any]) -> None:

@@ -8,16 +8,19 @@ import numpy as np
 import torch
 
 from vfm.shards.atomic import write_bytes
+from vfm.shards.column_options import views_in
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.kept_codebook import CODEBOOK_FOLDER
 from vfm.shards.manifest import FRAMES, Column, Manifest, read_manifest, read_report
 from vfm.shards.plan import shard_name
+from vfm.shards.target_arrays import check_codes
 from vfm.shards.views import View, apply_view, centre
 from vfm.video2token.judge import psnr_db
 from vfm.video2token.kept import load_kept
 from vfm.video2token.output import writing
 from vfm.video2token.pictures import UInt8, frames_picture, stack, text_picture, to_png
-from vfm.video2token.targets.vq import CODEBOOK_FOLDER, FIELD
+from vfm.video2token.targets.vq import FIELD
 from vfm.video2token.tokenizer import Tokenizer
 
 _CROP_PX = 128
@@ -74,13 +77,15 @@ class _Coded:
             raise UsageError(f"Column {column.name} holds no codes: name one that starts with vq.")
         folder = dataset.data / column.name / CODEBOOK_FOLDER
         codebook = load_kept(folder)
-        if codebook.weights_sha256 != column.options["weights_sha256"]:
+        if codebook.weights_sha256 != column.options.get("weights_sha256"):
             raise DamageError(
                 f"{folder} is not the codebook that {column.name} was made with: run the `vfm tokenize` "
                 "command that made the column again."
             )
-        view = View.from_dict(column.options["views"][0])
-        return cls(column=column.name, codebook=codebook, view=view)
+        views = views_in(column.options, name=column.name)
+        if not views:
+            raise DamageError(f"{dataset.data} does not tell which view {column.name} is of: restore a copy.")
+        return cls(column=column.name, codebook=codebook, view=views[0])
 
 
 def _complete_codes(data: Path, manifest: Manifest) -> str | None:
@@ -114,14 +119,17 @@ def _sample_picture(dataset: Dataset, index: int, coded: _Coded | None) -> UInt8
         words.insert(1, dataset.classes[class_index])
     if coded is None:
         return stack([text_picture("  ".join(words)), frames_picture(apply_view(stored, centre(_CROP_PX)))])
+    array = dataset.array(index, coded.column, FIELD)
+    side = coded.view.crop_px // coded.codebook.stride
+    check_codes(
+        array,
+        name=f"{dataset.keys[index]}.{FIELD} of column {coded.column}",
+        num_frames=int(dataset.num_frames[index]),
+        vocab_size=coded.codebook.vocab_size,
+        grid=(side, side),
+    )
+    codes = array[0, times].astype(np.int64)
     frames = apply_view(stored, coded.view)
-    codes = dataset.array(index, coded.column, FIELD)[0, times].astype(np.int64)
-    if codes.max() >= coded.codebook.vocab_size:
-        raise DamageError(
-            f"{dataset.keys[index]}.{FIELD} of column {coded.column} holds code {codes.max()} and the "
-            f"codebook has {coded.codebook.vocab_size}: delete {dataset.data / coded.column} and run the "
-            "`vfm tokenize` command that made it."
-        )
     rebuilt = coded.codebook.decode(torch.from_numpy(codes)).numpy()
     words.append(f"{psnr_db(frames, rebuilt).mean():.1f} dB")
     return stack([text_picture("  ".join(words)), frames_picture(frames, rebuilt)])

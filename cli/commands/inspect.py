@@ -87,7 +87,8 @@ def _members(dataset: "Dataset", index: int, *, columns: list[str]) -> list[tupl
             holds = size(len(dataset.member(index, name, field)))
             if field.endswith(".npy"):
                 array = dataset.array(index, name, field)
-                holds = f"{array.dtype} {list(array.shape)}, {array.min()} to {array.max()}, {holds}"
+                span = f"{array.min()} to {array.max()}" if array.size else "empty"
+                holds = f"{array.dtype} {list(array.shape)}, {span}, {holds}"
             rows.append((name, field, holds))
     return rows
 

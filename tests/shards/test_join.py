@@ -9,15 +9,15 @@ import pytest
 
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.manifest import read_manifest, read_report, write_manifest, write_report
+from vfm.shards.manifest import make_column, read_manifest, read_report, write_manifest, write_report
 
 MakeDataset = Callable[..., Path]
 BOTH = ("frames", "vq.demo")
 
 
-def change_report(data: Path, *, column: str, **changes: object) -> None:
-    """Write the second report of a column again, sealed, with other values."""
-    report = read_report(data / column, "000001")
+def change_report(data: Path, *, column: str, shard: str = "000001", **changes: object) -> None:
+    """Write a report of a column again, sealed, with other values."""
+    report = read_report(data / column, shard)
     assert report is not None
     write_report(data / column, replace(report, **changes))  # type: ignore[arg-type]
 
@@ -78,7 +78,11 @@ def test_a_shard_of_other_frames_is_refused(make_dataset: MakeDataset) -> None:
 def test_a_column_of_other_frames_options_is_refused(make_dataset: MakeDataset) -> None:
     data = make_dataset()
     manifest = read_manifest(data)
-    write_manifest(data, manifest.with_column(replace(manifest.columns["vq.demo"], source=None)))
+    codes = manifest.columns["vq.demo"]
+    other = make_column("vq.demo", kind="vq", fields=codes.fields, options=codes.options, source=None)
+    write_manifest(data, manifest.with_column(other))
+    for shard in ("000000", "000001", "000002"):
+        change_report(data, column="vq.demo", shard=shard, fingerprint=other.fingerprint)
     with pytest.raises(UsageError, match=r"Column vq\.demo was computed from frames none and the dataset's"):
         open_dataset(data, columns=BOTH)
 

@@ -120,7 +120,7 @@ def test_a_report_in_another_place_is_refused(report: ShardReport, tmp_path: Pat
 
 def test_a_report_with_other_fields_is_damaged(tmp_path: Path) -> None:
     write_sealed(tmp_path / "000000.json", {"shard": "000000"})
-    with pytest.raises(DamageError, match="rejected"):
+    with pytest.raises(DamageError, match="lacks the key column"):
         read_report(tmp_path, "000000")
 
 

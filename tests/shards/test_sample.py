@@ -8,6 +8,7 @@ import pytest
 from vfm.shards.errors import DamageError
 from vfm.shards.plan import Source
 from vfm.shards.sample import Rejection, SampleMeta
+from vfm.shards.typed import coerce
 
 MakeMeta = Callable[..., SampleMeta]
 
@@ -60,4 +61,4 @@ def test_a_sample_that_contradicts_itself_is_refused(sample: SampleMeta, change:
 
 def test_rejections_round_trip() -> None:
     rejection = Rejection(key="a", source="a.mp4", reason="empty", message="It has 0 bytes.", tool="vfm")
-    assert Rejection.from_dict(rejection.to_dict()) == rejection
+    assert coerce(rejection.to_dict(), Rejection, key="") == rejection

@@ -25,7 +25,7 @@ def test_any_parquet_reader_reads_it(tmp_path: Path) -> None:
 
 
 def test_columns_can_be_left_out() -> None:
-    assert parse_table(table_bytes(TABLE), leave_out=("times",)).column_names == ["key", "size"]
+    assert parse_table(table_bytes(TABLE), name="t", leave_out=("times",)).column_names == ["key", "size"]
 
 
 def test_flipped_bits_are_found(tmp_path: Path) -> None:

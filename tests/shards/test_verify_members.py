@@ -29,7 +29,9 @@ def check(folder: Path, members: dict[str, bytes], *, row: IndexRow, decode: boo
         writer.add("v1", members, row=row)
         report = writer.commit(column=folder.name, fingerprint="f")
     index = read_index(folder / "000000.index.parquet", sha256=report.index_sha256 or "")
-    return list(check_members(folder, report=report, index=index, classes=("run", "walk"), decode=decode))
+    return list(
+        check_members(folder, report=report, index=index, classes=("run", "walk"), options={}, decode=decode)
+    )
 
 
 def test_a_sound_sample(sample: SampleMeta, tmp_path: Path) -> None:

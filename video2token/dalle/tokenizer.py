@@ -9,15 +9,19 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from vfm.shards.atomic import sha256, write_bytes
+from vfm.shards.column_options import MAX_VOCAB_SIZE
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.kept_codebook import CONFIG_NAME, FORMATS
 from vfm.shards.seal import write_sealed
+from vfm.shards.typed import coerce
 from vfm.video2token.dalle.model import STRIDE, DalleConfig, DalleDecoder, DalleEncoder, map_pixels
 from vfm.video2token.dalle.weights import load_decoder, load_encoder
 from vfm.video2token.tokenizer import Tokenizer
 
 FORMAT = "vfm-dalle"
-DECODER_NAME = "decoder.safetensors"
-CONFIG_NAME = "config.json"
+DECODER_NAME = FORMATS[FORMAT].weights_name
+_MAX_WIDTH = 1 << 13
+_MAX_BLOCKS = 64
 _CROP_PX = 128  # VIMPAC's smaller size (Tan et al. 2021, section 4): 16 x 16 codes
 
 
@@ -141,17 +145,36 @@ def load_kept(folder: Path, value: dict[str, Any]) -> DalleTokenizer:
         )
     try:
         data = (folder / DECODER_NAME).read_bytes()
-        if sha256(data) != value["decoder_sha256"]:
+        if sha256(data) != value.get("decoder_sha256"):
             raise ValueError(f"its SHA-256 is not the one in {CONFIG_NAME}")
-        decoder = DalleDecoder(DalleConfig(vocab_size=value["vocab_size"], **value["decoder"]))
-        decoder.load_state_dict({name: tensor.float() for name, tensor in load(data).items()})
+        config = _kept_config(value)
+        tensors = {name: tensor.float() for name, tensor in load(data).items()}
+        with torch.device("meta"):  # sizes are compared before any memory is taken for them
+            DalleDecoder(config).load_state_dict(tensors, assign=True)
+        decoder = DalleDecoder(config)
+        decoder.load_state_dict(tensors)
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise DamageError(
             f"{folder / DECODER_NAME} is damaged ({error}): run the `vfm tokenize` command that made the "
             "column again."
         ) from None
     decoder.requires_grad_(False).eval()
-    return DalleTokenizer(None, decoder, weights_sha256=value["weights_sha256"])
+    return DalleTokenizer(None, decoder, weights_sha256=str(value.get("weights_sha256")))
+
+
+def _kept_config(value: dict[str, Any]) -> DalleConfig:
+    sizes = coerce(value["decoder"], dict[str, int], key="decoder")
+    config: DalleConfig = coerce({**sizes, "vocab_size": value.get("vocab_size")}, DalleConfig, key="")
+    limits = {
+        "hidden": _MAX_WIDTH,
+        "first": _MAX_WIDTH,
+        "num_blocks": _MAX_BLOCKS,
+        "vocab_size": MAX_VOCAB_SIZE,
+    }
+    for name, most in limits.items():
+        if not 1 <= getattr(config, name) <= most:
+            raise ValueError(f"{name} is {getattr(config, name)}")
+    return config
 
 
 def _find(folder: Path, part: str) -> Path | None:

@@ -8,15 +8,16 @@ import torch
 
 from vfm.shards.atomic import clean_stale
 from vfm.shards.errors import UsageError
+from vfm.shards.kept_codebook import CODEBOOK_FOLDER
 from vfm.shards.keys import check_name
+from vfm.shards.target_arrays import CODES
 from vfm.shards.views import View, centre
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.dalle.tokenizer import load_dalle
 from vfm.video2token.targets._base import Arrays, FrameTarget, TargetOptions, UInt8, check_device
 from vfm.video2token.tokenizer import Tokenizer, check_side
 
-FIELD = "codes.npy"
-CODEBOOK_FOLDER = "codebook"
+FIELD = CODES
 DALLE = "dalle"
 
 

@@ -117,6 +117,7 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
         clip_len=recipe.data.clip_len,
         stride=recipe.data.known_stride,
         objective=recipe.objective,
+        grid=grid_in(recipe.data.column, dataset),
     )
     method = Vimpac(config, objective=recipe.objective, prepare=prepare)
     method.initialise(torch.Generator().manual_seed(recipe.train.seed))

@@ -7,7 +7,8 @@ import numpy as np
 
 from vfm.shards.clips import PAD, clip_times, random_start
 from vfm.shards.dataset import Dataset
-from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.errors import UsageError
+from vfm.shards.target_arrays import check_codes
 from vfm.trainer.methods.vimpac.mask import mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
 from vfm.trainer.recipe import Recipe
@@ -34,28 +35,49 @@ def grid_in(column: str, dataset: Dataset) -> tuple[int, int]:
     """Return rows and columns of a frame's code grid, the same for every sample of a column."""
     if len(dataset) == 0:
         raise UsageError(f"No sample of {column} is left to learn from: choose another split.")
-    *_, rows, columns = dataset.array(0, column, FIELD).shape
-    return rows, columns
+    codes = dataset.array(0, column, FIELD)
+    _check(codes, dataset, 0, column=column, vocab_size=vocab_size_of(column, dataset), grid=None)
+    return codes.shape[2], codes.shape[3]
 
 
 def read_codes(recipe: Recipe, dataset: Dataset) -> "CodeReader":
     """Return the reader of the recipe's column."""
-    return CodeReader(column=recipe.data.column, vocab_size=vocab_size_of(recipe.data.column, dataset))
+    column = recipe.data.column
+    vocab_size, grid = vocab_size_of(column, dataset), grid_in(column, dataset)
+    return CodeReader(column=column, vocab_size=vocab_size, grid=grid)
 
 
-def stored_codes(dataset: Dataset, index: int, *, column: str, view: int, vocab_size: int) -> np.ndarray:
+def stored_codes(  # noqa: PLR0913 (keyword-only)
+    dataset: Dataset, index: int, *, column: str, view: int, vocab_size: int, grid: tuple[int, int] | None
+) -> np.ndarray:
     """Return a sample's codes [T, H, W], unsigned.
 
     Raises:
-        DamageError: a code is none of the codebook's: as an id of MASK or PAD it would be learned in silence.
+        DamageError: they are no codes of the codebook, of this grid: as an id of MASK or PAD one would be
+            learned in silence.
     """
-    codes: np.ndarray = dataset.array(index, column, FIELD)[view]
-    if codes.size and codes.max() >= vocab_size:
-        raise DamageError(
-            f"Sample {dataset.keys[index]} of {column} holds the code {codes.max()}, and its codebook has "
-            f"{vocab_size}: make the column anew with `vfm tokenize`."
-        )
-    return codes
+    codes = dataset.array(index, column, FIELD)
+    _check(codes, dataset, index, column=column, vocab_size=vocab_size, grid=grid)
+    found: np.ndarray = codes[view]
+    return found
+
+
+def _check(  # noqa: PLR0913 (keyword-only)
+    codes: np.ndarray,
+    dataset: Dataset,
+    index: int,
+    *,
+    column: str,
+    vocab_size: int,
+    grid: tuple[int, int] | None,
+) -> None:
+    check_codes(
+        codes,
+        name=f"Sample {dataset.keys[index]} of {column}",
+        num_frames=int(dataset.num_frames[index]),
+        vocab_size=vocab_size,
+        grid=grid,
+    )
 
 
 def take_frames(codes_THW: np.ndarray, times: np.ndarray | Sequence[int], *, vocab_size: int) -> np.ndarray:
@@ -74,15 +96,19 @@ class CodeReader:
         column: a column of codes, such as "vq.demo".
         vocab_size: codes of its codebook.
         view: which stored view to read.
+        grid: rows and columns of the codes of a frame, the same for every sample; None for any.
     """
 
     column: str
     vocab_size: int
     view: int = 0
+    grid: tuple[int, int] | None = None
 
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return `codes`, int64 [L, H, W]."""
-        codes = stored_codes(dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size)
+        codes = stored_codes(
+            dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size, grid=self.grid
+        )
         return {"codes": take_frames(codes, times, vocab_size=self.vocab_size)}
 
 
@@ -97,6 +123,7 @@ class PretrainSampler:
         stride: stored frames from one frame of a clip to the next.
         objective: what to mask.
         view: which stored view to read.
+        grid: rows and columns of the codes of a frame, the same for every sample; None for any.
     """
 
     column: str
@@ -105,10 +132,13 @@ class PretrainSampler:
     stride: int
     objective: Objective
     view: int = 0
+    grid: tuple[int, int] | None = None
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return `codes` and `labels`, int64 [2, L, H, W]: ids with MASK in place, and what is behind it."""
-        stored = stored_codes(dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size)
+        stored = stored_codes(
+            dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size, grid=self.grid
+        )
         clips = [self._draw(stored, rng) for _ in range(2)]
         return {
             "codes": np.stack([codes for codes, _ in clips]),

@@ -1,0 +1,54 @@
+"""The options of a target column that readers go by, checked where the manifest is read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vfm.shards.errors import UsageError
+from vfm.shards.typed import coerce
+from vfm.shards.views import View
+
+MAX_VOCAB_SIZE = 1 << 16  # codes are stored in two bytes at most
+_MAX_TEXT_VOCAB_SIZE = 1 << 32
+_MAX_VIEW_PX = 1 << 14
+_TYPES: dict[str, Any] = {
+    "vocab_size": int,
+    "stride": int,
+    "token_px": int,
+    "dtype": str,
+    "store": str,
+    "weights_sha256": str,
+}
+
+
+def check_options(options: Mapping[str, Any], *, name: str, kind: str) -> None:
+    """Refuse options that no target writes; those that are not there are not missed.
+
+    Raises:
+        ValueError: an option is of another type or out of range.
+    """
+    for option in _TYPES.keys() & options.keys():
+        coerce(options[option], _TYPES[option], key=f"{name}.{option}")
+    max_vocab_size = MAX_VOCAB_SIZE if kind == "vq" else _MAX_TEXT_VOCAB_SIZE
+    for option, most in {
+        "vocab_size": max_vocab_size,
+        "stride": _MAX_VIEW_PX,
+        "token_px": _MAX_VIEW_PX,
+    }.items():
+        if not 1 <= options.get(option, 1) <= most:
+            raise ValueError(f"{name}.{option} is {options[option]}, but must be 1 to {most}")
+    views_in(options, name=name)
+
+
+def views_in(options: Mapping[str, Any], *, name: str) -> tuple[View, ...]:
+    """Return the views of a column's options; empty where it tells of none.
+
+    Raises:
+        ValueError: they are no views, or larger than any frame.
+    """
+    try:
+        views: tuple[View, ...] = coerce(options.get("views", []), tuple[View, ...], key=f"{name}.views")
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+    if any(view.resize_px > _MAX_VIEW_PX for view in views):
+        raise ValueError(f"{name}.views are larger than {_MAX_VIEW_PX} px")
+    return views
