@@ -1,4 +1,4 @@
-"""The options of a target column that readers go by, checked where the manifest is read."""
+"""The options of a column that readers go by, checked where the manifest is read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,8 @@ MAX_VOCAB_SIZE = 1 << 16  # codes are stored in two bytes at most
 _MAX_TEXT_VOCAB_SIZE = 1 << 32
 _MAX_VIEW_PX = 1 << 14
 _TYPES: dict[str, Any] = {
+    "fps": float | None,
+    "sampling": str,
     "vocab_size": int,
     "stride": int,
     "token_px": int,
@@ -28,6 +30,8 @@ def check_options(options: Mapping[str, Any], *, name: str, kind: str) -> None:
     """
     for option in _TYPES.keys() & options.keys():
         coerce(options[option], _TYPES[option], key=f"{name}.{option}")
+    if (fps := options.get("fps")) is not None and fps <= 0:
+        raise ValueError(f"{name}.fps is {fps}, but must be above 0")
     max_vocab_size = MAX_VOCAB_SIZE if kind == "vq" else _MAX_TEXT_VOCAB_SIZE
     for option, most in {
         "vocab_size": max_vocab_size,
