@@ -38,7 +38,7 @@ from vfm.video2token.autoencoder import Autoencoder, to_frames, to_pixels
 from vfm.video2token.codebook import nearest
 from vfm.video2token.draw import DrawnFrames, draw_frames
 from vfm.video2token.judge import judge
-from vfm.video2token.learn import LearnOptions, has_fast_bfloat16, learn
+from vfm.video2token.learn import Learner, LearnOptions, has_fast_bfloat16
 from vfm.video2token.quantise import EmaQuantiser, Quantised, Quantiser
 
 UInt8 = npt.NDArray[np.uint8]
@@ -152,7 +152,7 @@ def fit_vq(frames: DrawnFrames, options: LearnOptions, seed: int) -> Fitted:
     generator = torch.Generator().manual_seed(seed)
     network = make_network(VQ_DIM, generator)
     quantise = EmaQuantiser(vocab_size=VOCAB_SIZE, code_dim=VQ_DIM, generator=generator)
-    fit_s = timed(lambda: learn(network, quantise, frames.train, options, seed=seed, on_step=ignore))
+    fit_s = timed(lambda: Learner(network, quantise, frames.train, options, seed=seed).run(ignore))
     return Fitted(network=network, quantise=Frozen(quantise.table), fit_s=fit_s)
 
 
@@ -160,7 +160,7 @@ def fit_fsq(frames: DrawnFrames, options: LearnOptions, seed: int) -> Fitted:
     """Fit with finite scalars."""
     network = make_network(len(LEVELS), torch.Generator().manual_seed(seed))
     quantise = FiniteScalars()
-    fit_s = timed(lambda: learn(network, quantise, frames.train, options, seed=seed, on_step=ignore))
+    fit_s = timed(lambda: Learner(network, quantise, frames.train, options, seed=seed).run(ignore))
     return Fitted(network=network, quantise=quantise, fit_s=fit_s)
 
 

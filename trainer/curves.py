@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.log import LOG_NAME, TIMING, read_records
+from vfm.shards.log import LOG_NAME, read_records
+from vfm.trainer.log import TIMING
 
 MAX_COLUMNS = 3
 

@@ -1,6 +1,7 @@
 """``vfm fit-codebook``: frames of a dataset to a codebook of their own."""
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import torch
 from vfm import __version__
 from vfm.shards.atomic import write_bytes
 from vfm.shards.dataset import Dataset
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.kept_codebook import CONFIG_NAME
 from vfm.shards.lock import LOCK_NAME, hold
+from vfm.shards.log import LOG_NAME, JsonLines, RunLog
 from vfm.shards.views import centre
+from vfm.video2token import unfinished
 from vfm.video2token.autoencoder import STRIDE
 from vfm.video2token.codebook import (
     WEIGHTS_NAME,
@@ -25,14 +28,16 @@ from vfm.video2token.codebook import (
 from vfm.video2token.compute import one_thread
 from vfm.video2token.draw import DrawnFrames, UInt8, draw_frames
 from vfm.video2token.judge import Quality, judge
-from vfm.video2token.learn import LearnOptions, learn
+from vfm.video2token.learn import Learner, LearnOptions
 from vfm.video2token.output import writing
 from vfm.video2token.pictures import frames_picture, to_png
 from vfm.video2token.progress import Progress, Silence
 from vfm.video2token.quantise import EmaQuantiser
+from vfm.video2token.targets._base import check_device
 from vfm.video2token.tokenizer import check_side
 
-PICTURE_NAME = "reconstructions.png"
+PICTURE_NAME, CURVE_NAME = "reconstructions.png", "curve.png"
+KEEP_EVERY, LOG_EVERY = 100, 10  # steps
 _NUM_IN_PICTURE = 16
 _WINDOW_PX = 64
 
@@ -94,16 +99,23 @@ class FitReport:
 
 
 def fit_codebook(
-    dataset: Dataset, out: Path, options: FitOptions, *, progress: Progress | None = None
+    dataset: Dataset,
+    out: Path,
+    options: FitOptions,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
 ) -> FitReport:
     """Fit a codebook to the frames of ``dataset`` and save it in ``out``, or find that it is there already.
 
-    The codebook follows from dataset, options, build of torch and kind of CPU.
+    The codebook follows from dataset, options, build of torch and kind of CPU, also where the fit was
+    interrupted and has gone on; on CUDA sums come in any order. ``log.jsonl`` tells how it came along.
 
     Args:
         dataset: opened with its frames.
         out: folder of the codebook; made when it does not exist.
         options: what is fitted.
+        device: where to compute, such as cuda.
         progress: hears how it comes along.
 
     Raises:
@@ -111,6 +123,7 @@ def fit_codebook(
         MachineError: the disk is full or read-only, or another job writes there.
         DamageError: a frame, or the codebook in ``out``, is not as it was written.
     """
+    check_device(device)
     begun_s = time.monotonic()
     asked = {**asdict(options), "dataset": dataset.fingerprint}
     _make_folder(out)
@@ -119,12 +132,14 @@ def fit_codebook(
         is_new = codebook is None
         if codebook is None:
             frames = draw_frames(dataset, view=centre(options.crop_px), seed=options.seed)
-            codebook = _fit(frames, options, progress=progress or Silence())
+            fit = _Fit(out=out, asked=asked, options=options, device=device, progress=progress or Silence())
+            codebook = fit.run(frames)
             rebuilt, quality = rate(codebook, frames.held_out)
             codebook.facts = {**_facts(frames, quality), "asked": asked}
             with writing(out):
                 write_bytes(out / PICTURE_NAME, _picture(frames.held_out, rebuilt))
                 save_codebook(codebook, out)
+        unfinished.forget(out)
     return _report(codebook, out, elapsed_s=time.monotonic() - begun_s, is_new=is_new)
 
 
@@ -135,30 +150,76 @@ def rate(codebook: Codebook, frames: UInt8) -> tuple[UInt8, Quality]:
     return rebuilt, judge(frames, rebuilt, codes.numpy())
 
 
-def _fit(frames: DrawnFrames, options: FitOptions, *, progress: Progress) -> Codebook:
-    generator = torch.Generator().manual_seed(options.seed)
-    config = CodebookConfig(name=options.name, vocab_size=options.vocab_size)
-    codebook = Codebook(config)
-    codebook.network.initialise(generator)
-    quantise = EmaQuantiser(vocab_size=config.vocab_size, code_dim=config.code_dim, generator=generator)
-    how = LearnOptions(steps=options.steps, window_px=min(_WINDOW_PX, options.crop_px))
-    progress.start(options.steps, "steps")
-    try:
-        # With one thread sums come in one order, so the codebook is the same whatever the number of cores.
-        # Two are 1.5 times as fast on an idle machine and 50 times as slow on a busy one: measured.
-        with one_thread():
-            learn(
-                codebook.network,
-                quantise,
-                frames.train,
-                how,
-                seed=options.seed,
-                on_step=lambda _: progress.advance(ok=1),
-            )
-    finally:
-        progress.finish()
-    codebook.table.copy_(quantise.table)
-    return codebook.requires_grad_(False).eval()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """A codebook about to be fitted, from the start or from where an earlier job stood."""
+
+    out: Path
+    asked: dict[str, Any]
+    options: FitOptions
+    device: str
+    progress: Progress
+
+    def run(self, frames: DrawnFrames) -> Codebook:
+        options = self.options
+        generator = torch.Generator().manual_seed(options.seed)
+        config = CodebookConfig(name=options.name, vocab_size=options.vocab_size)
+        codebook = Codebook(config)
+        codebook.network.initialise(generator)
+        codebook.to(self.device)
+        quantise = EmaQuantiser(
+            vocab_size=config.vocab_size, code_dim=config.code_dim, generator=generator, device=self.device
+        )
+        how = LearnOptions(steps=options.steps, window_px=min(_WINDOW_PX, options.crop_px))
+        learner = Learner(codebook.network, quantise, frames.train, how, seed=options.seed)
+        self.progress.start(options.steps, "steps")
+        try:
+            # With one thread sums come in one order, so the codebook is the same on any number of cores.
+            # Two are 1.5 times as fast on an idle machine and 50 times as slow on a busy one: measured.
+            with one_thread():
+                self._go_on(learner, quantise)
+        finally:
+            self.progress.finish()
+        codebook.table.copy_(quantise.table)
+        return codebook.cpu().requires_grad_(False).eval()
+
+    def _go_on(self, learner: Learner, quantise: EmaQuantiser) -> None:
+        found = self._found()
+        if found is not None:
+            learner.restore(found.tensors, step=found.step)
+            quantise.restore(found.tensors)
+            self.progress.advance(ok=found.step, note=f"Going on from step {found.step} in {self.out}.")
+        targets = {LOG_NAME: lambda: JsonLines(self.out / LOG_NAME, after_step=learner.step)}
+        with closing(RunLog(targets, say=self._say)) as log:
+            learner.run(lambda learner: self._after_step(learner, quantise, log))
+
+    def _found(self) -> unfinished.Unfinished | None:
+        try:
+            found = unfinished.find(self.out)
+        except DamageError as error:
+            self._say(f"{error} Fitting starts anew.")
+            return None
+        if found is not None:
+            _refuse_other(self.out, there=found.asked, asked=self.asked)
+        return found
+
+    def _after_step(self, learner: Learner, quantise: EmaQuantiser, log: RunLog) -> None:
+        self.progress.advance(ok=1)
+        is_last = learner.step == self.options.steps
+        if is_last or learner.step % LOG_EVERY == 0:
+            log.write({"step": learner.step, "loss": learner.loss, "lr": learner.lr})
+        if not is_last and learner.step % KEEP_EVERY == 0:
+            self._keep(learner, quantise)
+
+    def _keep(self, learner: Learner, quantise: EmaQuantiser) -> None:
+        tensors = {**learner.state(), **quantise.state()}
+        try:
+            unfinished.keep(self.out, asked=self.asked, step=learner.step, tensors=tensors)
+        except OSError as error:
+            self._say(f"Step {learner.step} could not be kept ({error.strerror or error}); the fit goes on.")
+
+    def _say(self, sentence: str) -> None:
+        self.progress.advance(note=sentence)
 
 
 def _make_folder(out: Path) -> None:
@@ -168,7 +229,7 @@ def _make_folder(out: Path) -> None:
             names = {path.name for path in out.iterdir()}
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"{out} is or lies in a file, not a folder: choose another output.") from None
-    ours = {CONFIG_NAME, WEIGHTS_NAME, PICTURE_NAME, LOCK_NAME}
+    ours = {CONFIG_NAME, WEIGHTS_NAME, PICTURE_NAME, CURVE_NAME, LOG_NAME, LOCK_NAME}
     strange = sorted(name for name in names - ours if not name.startswith("."))
     if strange:
         raise UsageError(
@@ -180,7 +241,11 @@ def _there_already(out: Path, *, asked: dict[str, Any]) -> Codebook | None:
     if not (out / CONFIG_NAME).exists():
         return None
     codebook = load_codebook(out)
-    there = codebook.facts.get("asked", {})
+    _refuse_other(out, there=codebook.facts.get("asked", {}), asked=asked)
+    return codebook
+
+
+def _refuse_other(out: Path, *, there: dict[str, Any], asked: dict[str, Any]) -> None:
     differences = [
         f"{name} {_short(there.get(name))} there, {_short(value)} asked"
         for name, value in asked.items()
@@ -190,7 +255,6 @@ def _there_already(out: Path, *, asked: dict[str, Any]) -> Codebook | None:
         raise UsageError(
             f"{out} holds another codebook ({'; '.join(differences)}): choose another output, or delete it."
         )
-    return codebook
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,7 @@
 """The loop that fits an autoencoder with a quantiser in its middle to frames, on a CPU within minutes."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,18 +39,15 @@ class LearnOptions:
     max_norm: float = 0.05
 
 
-def learn(
-    network: Autoencoder,
-    quantise: Quantiser,
-    frames: UInt8,
-    options: LearnOptions,
-    *,
-    seed: int,
-    on_step: Callable[[int], None],
-) -> None:
-    """Fit ``network`` in place, and whatever ``quantise`` learns, to the mean squared error.
+class Learner:
+    """Fits a network in place, and whatever its quantiser learns, to the mean squared error.
 
-    The result follows from the arguments, the number of threads and the build of torch.
+    The result follows from the arguments, the number of threads and the build of torch; on CUDA nearly.
+
+    Attributes:
+        step: how many steps are done.
+        loss: of the last one.
+        lr: the learning rate of the last one.
 
     Args:
         network: with its first weights.
@@ -58,38 +55,89 @@ def learn(
         frames: uint8 [N, S, S, 3], S at least ``window_px``.
         options: how.
         seed: of the places of the windows.
-        on_step: called after each step with the number of steps done.
-
-    Raises:
-        UsageError: the loss is not finite any more.
     """
-    parameters = list(network.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=options.lr, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, options))
-    windows = draw_windows(frames, options, seed=seed)
-    network.train()
-    for step in range(1, options.steps + 1):
-        loss = step_loss(network, quantise, next(windows))
-        if not loss.isfinite():
-            raise UsageError(f"Fitting got lost at step {step}, its error is not finite: use another --seed.")
-        optimizer.zero_grad()
+
+    def __init__(
+        self, network: Autoencoder, quantise: Quantiser, frames: UInt8, options: LearnOptions, *, seed: int
+    ) -> None:
+        self.step, self.loss, self.lr = 0, math.nan, 0.0
+        self._network, self._quantise, self._options = network, quantise, options
+        self._parameters = list(network.parameters())
+        self._device = self._parameters[0].device
+        self._optimizer = torch.optim.Adam(self._parameters, lr=options.lr, betas=(0.9, 0.95))
+        self._windows = draw_windows(frames, options, seed=seed)
+
+    def run(self, on_step: Callable[["Learner"], None]) -> None:
+        """Do the steps that are left, and call ``on_step`` after each.
+
+        Raises:
+            UsageError: the loss is not finite any more.
+        """
+        self._network.train()
+        while self.step < self._options.steps:
+            self._do()
+            on_step(self)
+        self._network.eval()
+
+    def _do(self) -> None:
+        loss = step_loss(self._network, self._quantise, next(self._windows).to(self._device))
+        self.loss = loss.item()
+        if not math.isfinite(self.loss):
+            raise UsageError(
+                f"Fitting got lost at step {self.step + 1}, its error is not finite: use another --seed."
+            )
+        self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters, options.max_norm)
-        optimizer.step()
-        schedule.step()
-        on_step(step)
-    network.eval()
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._options.max_norm)
+        self.lr = self._options.lr * _rate(self.step, self._options)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.lr
+        self._optimizer.step()
+        self.step += 1
+
+    def state(self) -> dict[str, Tensor]:
+        """Return weights, buffers and moments by name."""
+        moments = self._optimizer.state_dict()["state"]
+        return {
+            **{f"network.{name}": tensor for name, tensor in self._network.state_dict().items()},
+            **{f"adam.{i}.{name}": tensor for i, of in moments.items() for name, tensor in of.items()},
+        }
+
+    def restore(self, state: Mapping[str, Tensor], *, step: int) -> None:
+        """Take up a state that was kept after ``step`` steps; call it once, before any step."""
+        moments = {
+            i: {
+                "step": state[f"adam.{i}.step"],
+                # In the layout of the parameter, as torch makes them: the file knows but one.
+                **{
+                    name: torch.empty_like(parameter).copy_(state[f"adam.{i}.{name}"])
+                    for name in ("exp_avg", "exp_avg_sq")
+                },
+            }
+            for i, parameter in enumerate(self._parameters)
+        }
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": moments})
+        network = {name[8:]: tensor for name, tensor in state.items() if name.startswith("network.")}
+        self._network.load_state_dict(network)
+        for _ in range(step):  # the windows come from a generator of their own
+            next(self._windows)
+        self.step = step
 
 
 def step_loss(network: Autoencoder, quantise: Quantiser, windows: Tensor) -> Tensor:
     """Return the loss of one batch of windows, uint8 [B, S, S, 3]."""
     pixels = to_pixels(windows)
-    with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+    with _fast(pixels.device):
         features = network.encode(pixels)
     quantised = quantise(features.float())
-    with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+    with _fast(pixels.device):
         rebuilt = network.decode(quantised.vectors)
     return functional.mse_loss(rebuilt.float(), pixels) + quantised.loss
+
+
+def _fast(device: torch.device) -> torch.autocast:
+    is_fast = device.type != "cpu" or has_fast_bfloat16()
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_fast)
 
 
 def has_fast_bfloat16() -> bool:

@@ -1,5 +1,6 @@
 """The codebook while it learns: vectors follow the features nearest to them, unused ones move."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,15 +47,33 @@ class EmaQuantiser:
         table: float32 [V, D], the vectors.
     """
 
-    def __init__(self, *, vocab_size: int, code_dim: int, generator: torch.Generator) -> None:
-        self.table = torch.zeros(vocab_size, code_dim)
-        self._counts = torch.zeros(vocab_size)  # moving average of how many features fall to each
+    def __init__(
+        self, *, vocab_size: int, code_dim: int, generator: torch.Generator, device: str = "cpu"
+    ) -> None:
+        self.table = torch.zeros(vocab_size, code_dim, device=device)
+        self._counts = torch.zeros(
+            vocab_size, device=device
+        )  # moving average of how many features fall to each
         self._generator = generator
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that it has learnt, and the state of its generator."""
+        return {
+            "quantiser.table": self.table,
+            "quantiser.counts": self._counts,
+            "quantiser.generator": self._generator.get_state(),
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` had given."""
+        self.table = state["quantiser.table"].to(self.table)
+        self._counts = state["quantiser.counts"].to(self._counts)
+        self._generator.set_state(state["quantiser.generator"].cpu())
 
     @torch.no_grad()
     def _learn(self, rows: Tensor, codes: Tensor) -> None:
         """Move the vectors towards the features [M, D] that fell to them."""
-        ones = torch.ones(len(rows))
+        ones = self._counts.new_ones(len(rows))
         counts = torch.zeros_like(self._counts).index_add_(0, codes, ones)
         sums = torch.zeros_like(self.table).index_add_(0, codes, rows)
         old = self._counts[:, None] * _DECAY
@@ -68,7 +87,7 @@ class EmaQuantiser:
         fair = len(rows) / len(self.table)
         unused = (self._counts < _DEAD_SHARE * fair).nonzero()[:, 0]
         chosen = torch.randint(len(rows), (len(unused),), generator=self._generator)
-        self.table[unused] = rows[chosen]
+        self.table[unused] = rows[chosen.to(rows.device)]
         self._counts[unused] = fair / 2  # for as long as it takes to see whether the new place is better
 
     def __call__(self, features: Tensor) -> Quantised:

@@ -10,6 +10,7 @@ import click
 from vfm.cli import options, output
 
 if TYPE_CHECKING:
+    from vfm.shards.dataset import Dataset
     from vfm.video2token.fit import FitReport
 
 
@@ -46,29 +47,56 @@ if TYPE_CHECKING:
     help="Seed of the weights and of the frames drawn.",
 )
 @click.option(
+    "--split",
+    metavar="NAME",
+    help='Fit to the samples of this split; "none" takes all.  [default: train if there is one, else none]',
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Where to compute, such as cuda; on a CPU the same command gives the same bytes.",
+)
+@click.option(
     "--name", help="What its column will be called, vq.NAME.  [default: the last part of OUT]", metavar="NAME"
 )
 @options.as_json()
-def command(data: Path, out: Path, name: str | None, as_json: bool, **given: Any) -> None:
+def command(
+    data: Path, out: Path, name: str | None, split: str | None, device: str, as_json: bool, **given: Any
+) -> None:
     """Fit a codebook, pixels to codes and back, to the frames of dataset DATA.
 
-    OUT gets the weights, config.json, and a picture of frames that were held out, above what their codes are
-    rebuilt to. Takes minutes on a CPU. The same command again finds the finished codebook.
+    OUT gets the weights, config.json, a picture of frames that were held out, above what their codes are
+    rebuilt to, log.jsonl and a picture of its curve. Takes minutes on a CPU. The same command again goes on
+    where it stood, and finds the finished codebook.
 
     \b
     Examples:
       vfm fit-codebook data/mine codebooks/mine
       vfm fit-codebook data/mine codebooks/small --crop 64 --vocab-size 256 --json
     """
-    from vfm.shards.dataset import open_dataset
-    from vfm.video2token.fit import FitOptions, fit_codebook
+    from vfm.shards.log import LOG_NAME
+    from vfm.trainer.curves import draw_curves
+    from vfm.video2token.fit import CURVE_NAME, FitOptions, fit_codebook
 
     name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")
     fit_options = FitOptions(name=name, **given)
-    report = fit_codebook(open_dataset(data), out, fit_options, progress=output.make_progress())
+    dataset = _open(data, split=split)
+    report = fit_codebook(dataset, out, fit_options, device=device, progress=output.make_progress())
+    if (out / LOG_NAME).exists() and (report.is_new or not (out / CURVE_NAME).exists()):
+        draw_curves({name: out}, out / CURVE_NAME, say=output.say)
     if as_json:
         output.show_json({**asdict(report), "codebook": str(out), "picture": str(report.picture)})
     output.say(_summary(report, data=data))
+
+
+def _open(data: Path, *, split: str | None) -> "Dataset":
+    from vfm.shards.dataset import open_dataset
+
+    if split is None and "train" in open_dataset(data).splits:
+        split = "train"
+        output.say("Fitting to split train alone: --split names another, --split none takes all samples.")
+    return open_dataset(data, select_split=None if split == "none" else split)
 
 
 def _summary(report: "FitReport", *, data: Path) -> str:

@@ -52,3 +52,29 @@ def test_no_dataset_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a vfm dataset: make one with `vfm extract"):
         fit(tmp_path / "no", tmp_path / "book")
     assert not (tmp_path / "book").exists()
+
+
+def test_a_curve_is_drawn_once(stills: Stills, tmp_path: Path) -> None:
+    data = stills()
+    fit(data, tmp_path / "book")
+    curve = tmp_path / "book" / "curve.png"
+    assert curve.read_bytes().startswith(b"\x89PNG")
+    drawn = curve.stat().st_mtime_ns
+    assert fit(data, tmp_path / "book").exit_code == 0
+    assert curve.stat().st_mtime_ns == drawn
+    curve.unlink()  # killed between the two
+    fit(data, tmp_path / "book")
+    assert curve.exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "num_frames", "is_told"),
+    [([], 64, True), (["--split", "val"], 32, False), (["--split", "none"], 96, False)],
+)
+def test_split_train_is_fitted_to_unless_told_otherwise(
+    toy_dataset: Stills, tmp_path: Path, split: list[str], num_frames: int, is_told: bool
+) -> None:
+    done = fit(toy_dataset(), tmp_path / "book", "--json", *split)
+    told = json.loads(done.stdout)
+    assert told["num_train_frames"] + told["num_held_out_frames"] == num_frames
+    assert ("Fitting to split train alone" in done.stderr) == is_told

@@ -1,4 +1,4 @@
-"""Every file of a dataset that a reader trusts is proved by ``inspect --verify``; they are found by listing."""
+"""Every file of a dataset that a reader trusts is proved by ``inspect --verify``, found by listing."""
 
 import random
 import re

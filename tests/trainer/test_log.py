@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from vfm.trainer.log import Events, JsonLines, Lines, RunLog, format_line, read_records
+from vfm.shards.log import JsonLines, RunLog, read_records
+from vfm.trainer.log import Events, Lines, format_line
 
 RECORD = {
     "step": 100,

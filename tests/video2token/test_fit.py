@@ -11,6 +11,7 @@ from PIL import Image
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError
 from vfm.shards.lock import hold
+from vfm.shards.log import read_records
 from vfm.shards.seal import read_sealed
 from vfm.shards.views import centre
 from vfm.video2token.codebook import load_codebook
@@ -18,6 +19,7 @@ from vfm.video2token.draw import choose_frames, draw_frames
 from vfm.video2token.fit import FitOptions, FitReport, fit_codebook, rate
 from vfm.video2token.judge import judge
 from vfm.video2token.learn import LearnOptions, draw_windows
+from vfm.video2token.progress import Silence
 
 Stills = Callable[..., Path]
 TINY = FitOptions(name="tiny", crop_px=32, vocab_size=16, steps=8)
@@ -63,7 +65,7 @@ def test_the_folder_says_what_it_holds(stills: Stills, tmp_path: Path) -> None:
     heard = Heard()
     report = fit_codebook(open_dataset(data), tmp_path / "book", TINY, progress=heard)
     assert heard.events == [(8, "steps"), *[1] * 8, "finish"]
-    names = {".lock", "codebook.safetensors", "config.json", "reconstructions.png"}
+    names = {".lock", "codebook.safetensors", "config.json", "log.jsonl", "reconstructions.png"}
     assert {path.name for path in (tmp_path / "book").iterdir()} == names
     value = read_sealed(tmp_path / "book" / "config.json")
     assert value["config"]["vocab_size"] == 16
@@ -229,5 +231,97 @@ def test_a_full_disk_leaves_no_codebook(
         patch.setattr("os.fsync", full)
         with pytest.raises(MachineError, match=r"reconstructions\.png cannot be written \(No space left"):
             fit(data, tmp_path / "book")
-    assert [path.name for path in (tmp_path / "book").iterdir()] == [".lock"]
+    assert sorted(path.name for path in (tmp_path / "book").iterdir()) == [".lock", "log.jsonl"]
     assert fit(data, tmp_path / "book").is_new
+
+
+class Killer(Silence):
+    """Progress that stops the job after some steps; keeps what it is told."""
+
+    def __init__(self, after: int = 10**9) -> None:
+        self.left, self.notes = after, list[str]()
+
+    def advance(self, *, ok: int = 0, note: str = "", **_counts: object) -> None:
+        self.notes += [note] if note else []
+        self.left -= ok
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def keeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep where a fit stands, and log, every third step."""
+    monkeypatch.setattr("vfm.video2token.fit.KEEP_EVERY", 3)
+    monkeypatch.setattr("vfm.video2token.fit.LOG_EVERY", 1)
+
+
+def stop(data: Path, out: Path, *, after: int, options: FitOptions = TINY) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit_codebook(open_dataset(data), out, options, progress=Killer(after))
+
+
+@pytest.mark.usefixtures("keeping")
+def test_a_fit_that_was_interrupted_twice_ends_as_an_unbroken_one(stills: Stills, tmp_path: Path) -> None:
+    data = stills()
+    fit(data, tmp_path / "unbroken")
+    stop(data, tmp_path / "book", after=5)
+    killer = Killer(after=5)  # 3 that were done, and 2
+    with pytest.raises(KeyboardInterrupt):
+        fit_codebook(open_dataset(data), tmp_path / "book", TINY, progress=killer)
+    assert killer.notes == [f"Going on from step 3 in {tmp_path / 'book'}."]
+    stop(data, tmp_path / "book", after=8)
+    last = Killer()
+    assert fit_codebook(open_dataset(data), tmp_path / "book", TINY, progress=last).is_new
+    assert last.notes == [f"Going on from step 6 in {tmp_path / 'book'}."]
+    one, other = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("unbroken", "book"))
+    assert one == other
+    assert [record["step"] for record in read_records(tmp_path / "book" / "log.jsonl").records] == [
+        *range(1, 9)
+    ]
+
+
+@pytest.mark.usefixtures("keeping")
+def test_an_unfinished_fit_is_not_gone_on_with_otherwise(stills: Stills, tmp_path: Path) -> None:
+    data = stills()
+    stop(data, tmp_path / "book", after=5)
+    with pytest.raises(UsageError, match=r"holds another codebook \(seed 0 there, 1 asked\): choose another"):
+        fit(data, tmp_path / "book", replace(TINY, seed=1))
+
+
+@pytest.mark.usefixtures("keeping")
+@pytest.mark.parametrize("name", ["state.json", "step-000003.safetensors"])
+def test_a_damaged_state_is_told_and_the_fit_starts_anew(stills: Stills, tmp_path: Path, name: str) -> None:
+    data = stills()
+    fit(data, tmp_path / "unbroken")
+    stop(data, tmp_path / "book", after=5)
+    path = tmp_path / "book" / ".fit" / name
+    spoilt = bytearray(path.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    path.write_bytes(spoilt)
+    progress = Killer()
+    fit_codebook(open_dataset(data), tmp_path / "book", TINY, progress=progress)
+    assert len(progress.notes) == 1
+    assert f"{path} is damaged" in progress.notes[0]
+    assert progress.notes[0].endswith("Fitting starts anew.")
+    weights = "codebook.safetensors"
+    assert (tmp_path / "book" / weights).read_bytes() == (tmp_path / "unbroken" / weights).read_bytes()
+    assert not (tmp_path / "book" / ".fit").exists()
+
+
+@pytest.mark.usefixtures("keeping")
+def test_a_state_that_cannot_be_written_is_told_and_the_fit_goes_on(
+    stills: Stills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vfm.video2token.unfinished.write_bytes", full)
+    progress = Killer()
+    assert fit_codebook(open_dataset(stills()), tmp_path / "book", TINY, progress=progress).is_new
+    assert progress.notes[0] == "Step 3 could not be kept (No space left on device); the fit goes on."
+
+
+def test_no_such_device(stills: Stills, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="toaster"):
+        fit_codebook(open_dataset(stills()), tmp_path / "book", TINY, device="toaster")
+    assert not (tmp_path / "book").exists()
