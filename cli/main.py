@@ -14,6 +14,7 @@ import click
 from vfm import __version__
 from vfm.cli import commands
 from vfm.shards.errors import MachineError, VfmError
+from vfm.shards.open_files import raise_limit, told_of_limit
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -62,6 +63,7 @@ class Terminated(BaseException):
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 too many rejects, 2 usage, 3 environment, 130/143 signals."""
     _take_signals()
+    raise_limit()
     try:
         status = group.main(standalone_mode=False)
     except click.ClickException as error:
@@ -80,8 +82,8 @@ def main() -> NoReturn:
         # Whoever read our output has left (``vfm inspect | head``): nothing more can or need be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except OSError as error:
-        told = _told_by_the_system(error)
+    except (OSError, RuntimeError) as error:
+        told = _told_by_the_system(error) if isinstance(error, OSError) else told_of_limit(error)
         if told is None:
             raise
         _complain(str(told))
@@ -124,7 +126,7 @@ def _told_by_the_system(error: OSError) -> MachineError | None:
             )
         case errno.EROFS:
             return MachineError(f"The file system is read-only{where}: choose an output that can be written.")
-    return None
+    return told_of_limit(error)
 
 
 def _complain(sentence: str) -> None:

@@ -13,9 +13,7 @@ import numpy as np
 from vfm.shards.errors import DamageError
 from vfm.shards.index import FRAME_FIELD, Index, Span, concatenate, empty_index
 from vfm.shards.manifest import ShardReport, tar_path
-
-# Each map holds a file descriptor, of which a process may have 1024; mapping again costs microseconds.
-_MAX_OPEN_SHARDS = 128
+from vfm.shards.open_files import max_open_shards, told_of_limit
 
 
 class ColumnReader:
@@ -46,6 +44,7 @@ class ColumnReader:
         self._sizes_bytes = tuple(report.size_bytes for report in reports)
         self._starts = np.cumsum([0, *(report.num_samples for report in reports)])
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()
+        self._max_open = max_open_shards()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": OrderedDict()}
@@ -55,6 +54,7 @@ class ColumnReader:
 
         Raises:
             DamageError: they do not match their checksum, or their tar is gone or cut.
+            MachineError: no more files may be opened.
             KeyError: the column has no such field.
         """
         return self._read(row, self.index.member(row, field), what=field)
@@ -64,6 +64,7 @@ class ColumnReader:
 
         Raises:
             DamageError: they do not match their checksum, or their tar is gone or cut.
+            MachineError: no more files may be opened.
             IndexError: the sample has no such frame.
         """
         return self._read(row, self.index.frame(row, time), what=f"{FRAME_FIELD} (frame {time})")
@@ -85,15 +86,15 @@ class ColumnReader:
                 f"{key}.{what} of column {self.name} in {path} does not match its checksum: "
                 f"run `vfm inspect {self._folder.parent} --verify`."
             )
-        return view
+        # A view keeps its map open: of many shards, all that a batch is made of would stay so.
+        return view if len(self._shards) <= self._max_open else memoryview(bytes(view))
 
     def _map(self, number: int) -> mmap.mmap:
         tar = self._maps.get(number)
         if tar is None:
+            if len(self._maps) >= self._max_open:
+                self._maps.popitem(last=False)  # closed with its last view; here there is none
             tar = self._maps[number] = self._open(number)
-            if len(self._maps) > _MAX_OPEN_SHARDS:
-                # Dropped, not closed: arrays made from its bytes may be in use and keep it alive.
-                self._maps.popitem(last=False)
         self._maps.move_to_end(number)
         return tar
 
@@ -107,6 +108,8 @@ class ColumnReader:
                     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except FileNotFoundError:
             size_bytes = 0
+        except OSError as error:
+            raise told_of_limit(error) or error from None
         # Reading a map of a shorter file would end the process with SIGBUS, so sizes are compared first.
         raise DamageError(
             f"{path} has {size_bytes} bytes where its report says {expected_bytes}: restore it from a copy, "

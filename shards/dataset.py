@@ -161,7 +161,8 @@ class Dataset:
             field: the member's name, with or without ``.npy``.
 
         Returns:
-            A read-only view of the mapped file: no byte is copied.
+            A read-only view of the mapped file: no byte is copied, unless the dataset has more shards than
+            may be open at once.
 
         Raises:
             DamageError: the member does not match its checksum, or is no array.

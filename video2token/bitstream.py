@@ -44,7 +44,7 @@ Reader = Callable[[bytes], PacketFacts]
 
 def h264_reader(extradata: bytes) -> Reader:
     """Return what reads packets of H.264 (ITU-T H.264 7.3.1, 7.4.1), framed as ``extradata`` says."""
-    length_size = (extradata[4] & 3) + 1 if len(extradata) > 6 and extradata[0] == 1 else 0
+    length_size = h264_length_size(extradata)
 
     def read(data: bytes) -> PacketFacts:
         kinds, is_reference, parameters = set(), False, []
@@ -72,7 +72,7 @@ def h264_reader(extradata: bytes) -> Reader:
 
 def hevc_reader(extradata: bytes) -> Reader:
     """Return what reads packets of HEVC (ITU-T H.265 7.3.1.2, table 7-1), framed as ``extradata`` says."""
-    length_size = (extradata[21] & 3) + 1 if len(extradata) > 22 and extradata[0] == 1 else 0
+    length_size = hevc_length_size(extradata)
 
     def read(data: bytes) -> PacketFacts:
         pictures, parameters, is_layered = set(), [], False
@@ -103,6 +103,16 @@ def hevc_reader(extradata: bytes) -> Reader:
         )
 
     return read
+
+
+def h264_length_size(extradata: bytes) -> int:
+    """Return how many bytes of length precede each unit (ISO/IEC 14496-15 5.3.3.1); 0 for start codes."""
+    return (extradata[4] & 3) + 1 if len(extradata) > 6 and extradata[0] == 1 else 0
+
+
+def hevc_length_size(extradata: bytes) -> int:
+    """Return how many bytes of length precede each unit (ISO/IEC 14496-15 8.3.3.1); 0 for start codes."""
+    return (extradata[21] & 3) + 1 if len(extradata) > 22 and extradata[0] == 1 else 0
 
 
 def nal_units(data: bytes, *, length_size: int) -> Iterator[tuple[int, int]]:

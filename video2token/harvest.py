@@ -82,6 +82,7 @@ class Harvest:
             self._flags.add("joined")
         counts = {
             "Packets read or decoded with errors": self._num_errors,
+            "Packets with zeros where their codec has none": self._packets.zeros.num_zeroed,
             "Packets before the first keyframe, which are lost": self._packets.num_before_keyframe,
             "Frames left out because their times run backwards": num_backward,
             "Times that the clock starts anew": decoding.num_restarts,

@@ -17,6 +17,7 @@ from vfm.video2token.container import choose_stream, listening, open_video
 from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecoderRejected
 from vfm.video2token.picture import Look
 from vfm.video2token.sniff import look_at
+from vfm.video2token.zeros import ZeroCount
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -38,6 +39,7 @@ class _Packets:
     durations: "array[int]" = field(default_factory=lambda: array("q"))
     is_keyframe: bytearray = field(default_factory=bytearray)
     is_discard: bytearray = field(default_factory=bytearray)
+    zeros: ZeroCount
     is_whole: bool = True  # could be read to the end
 
     def __len__(self) -> int:
@@ -49,6 +51,7 @@ class _Packets:
         self.durations.append(packet.duration or 0)
         self.is_keyframe.append(packet.is_keyframe)
         self.is_discard.append(packet.is_discard)
+        self.zeros.take(packet)
 
     @property
     def begin(self) -> int:
@@ -139,7 +142,8 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
 def _read(container: "InputContainer", stream: "VideoStream") -> "tuple[VideoFrame | None, _Packets]":
     """Return the first frame and what all packets say of themselves."""
     first: VideoFrame | None = None
-    packets = _Packets()
+    context = stream.codec_context
+    packets = _Packets(zeros=ZeroCount(context.codec.canonical_name, bytes(context.extradata or b"")))
     try:
         for packet in container.demux(stream):
             if packet.size:
@@ -184,6 +188,8 @@ def _damage(packets: _Packets, *, promised: int) -> tuple[str, ...]:
     damage = []
     if packets.begin:
         damage.append(f"Packets before the first keyframe, which are lost: {packets.begin}.")
+    if packets.zeros.num_zeroed:
+        damage.append(f"Packets with zeros where their codec has none: {packets.zeros.num_zeroed}.")
     if promised > len(packets):
         damage.append(f"The container promises {promised} packets and has {len(packets)}.")
     if not packets.is_whole:

@@ -12,6 +12,7 @@ import numpy as np
 from vfm.video2token.bitstream import PacketFacts, UnfitError
 from vfm.video2token.container import Log
 from vfm.video2token.headers import reader_for
+from vfm.video2token.zeros import ZeroCount
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -38,6 +39,7 @@ class Packets:
         held: the packets themselves, None where they are too large together.
         num_errors: packets read with errors.
         corrupt_at: places of packets that the container marks as corrupt.
+        zeros: how many have zeros where their codec has none.
         num_counted: packets as the container counts them.
         is_whole: read to the end, not only as far as a segment reaches.
     """
@@ -51,6 +53,7 @@ class Packets:
     held: "list[Packet[VideoStream]] | None" = field(default_factory=list)
     num_errors: int = 0
     corrupt_at: list[int] = field(default_factory=list)
+    zeros: ZeroCount = field(default_factory=ZeroCount)
     num_counted: int = 0
     is_whole: bool = True
 
@@ -110,11 +113,11 @@ class PacketReader:
     """
 
     def __init__(self, stream: "VideoStream", *, select: bool) -> None:
-        self.packets = Packets()
         context = stream.codec_context
         # libdav1d and others decode the same stream: what counts is the codec, not who decodes it.
-        codec = context.codec.canonical_name
-        self._read = reader_for(codec, bytes(context.extradata or b"")) if select else None
+        codec, extradata = context.codec.canonical_name, bytes(context.extradata or b"")
+        self.packets = Packets(zeros=ZeroCount(codec, extradata))
+        self._read = reader_for(codec, extradata) if select else None
         if self._read is None:
             self.packets.unfit = f"{codec} is always decoded whole" if select else "it was asked for"
         self._known: set[bytes] = set()
@@ -124,6 +127,7 @@ class PacketReader:
         """Note the next packet, and keep it while all are few."""
         packets = self.packets
         _note(packets, packet)
+        packets.zeros.take(packet)
         if self._read is not None and not packets.unfit:
             try:
                 facts = self._read(bytes(packet))

@@ -55,7 +55,8 @@ def timeline(packets: Packets) -> Timeline:
     """
     if packets.unfit:
         raise UnfitError(packets.unfit)
-    if packets.num_errors or packets.corrupt_at or packets.num_before_keyframe:
+    num_damaged = packets.num_errors + len(packets.corrupt_at) + packets.zeros.num_zeroed
+    if num_damaged or packets.num_before_keyframe:
         raise UnfitError("the container is damaged")
     pts = np.frombuffer(packets.pts, np.int64)
     is_shown = shown(packets)

@@ -1,17 +1,18 @@
 """Bytes are checked before they are used, and maps are bounded."""
 
 import pickle
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from vfm.shards import column
 from vfm.shards.column import ColumnReader
 from vfm.shards.errors import DamageError
 from vfm.shards.index import read_index
 from vfm.shards.join import read_reports
 from vfm.shards.manifest import index_path
+from vfm.shards.open_files import max_open_shards
 
 
 @pytest.fixture
@@ -52,18 +53,31 @@ def test_nothing_is_open_before_the_first_read_and_after_pickling(reader: Column
     assert bytes(copy.member(9, "json")) == text
 
 
+def num_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def test_maps_are_bounded_and_bytes_outlive_them(
     reader: ColumnReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(column, "_MAX_OPEN_SHARDS", 2)
+    monkeypatch.setattr(reader, "_max_open", 2)
+    before = num_descriptors()
     first = reader.member(0, "json")
-    for row in (3, 0, 6):
-        reader.member(row, "json")
+    held = [first, *(reader.member(row, "json") for row in (3, 0, 6))]
     assert list(reader._maps) == [0, 2]
-    reader.member(3, "json")
-    reader.member(6, "json")
+    held += [reader.member(3, "json"), reader.member(6, "json")]
     assert list(reader._maps) == [1, 2]
+    held += [reader.frame(row, 0) for row in (0, 3, 6, 9)]
+    assert num_descriptors() - before == 2  # whatever is still held
     assert bytes(first) == bytes(reader.member(0, "json"))
+    assert all(view.readonly for view in held)
+
+
+def test_maps_are_as_many_as_the_limit_of_open_files_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {4: 1, 128: 16, 1024: 128, 20_000: 128, resource.RLIM_INFINITY: 128}
+    for soft, expected in limits.items():
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert max_open_shards() == expected
 
 
 def test_bytes_are_read_only(reader: ColumnReader) -> None:
