@@ -60,7 +60,18 @@ def test_more_shards_than_open_files_are_no_hindrance(data: Path, tmp_path: Path
 def test_a_limit_that_is_too_low_for_loader_processes_is_one_sentence(
     toy_dataset: Callable[..., Path], tmp_path: Path
 ) -> None:
-    line = ("pretrain", "vimpac-tiny", toy_dataset(), "--steps", 4, "--workers", 2, "--out")
+    line = (
+        "pretrain",
+        "vimpac-tiny",
+        toy_dataset(),
+        "--steps",
+        4,
+        "--batch-size",
+        4,
+        "--workers",
+        2,
+        "--out",
+    )
     too_low = vfm(*line, tmp_path / "run", limit=16)
     assert too_low.returncode == 3
     told = too_low.stderr.splitlines()[-1]
