@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 
 from vfm.shards.atomic import canonical_json, sha256, write_bytes
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.keys import check_key
 from vfm.shards.tables import check_columns, no_table, read_table, table_bytes
 
@@ -189,12 +189,18 @@ def read_plan(path: Path) -> Plan:
     return Plan(sources=sources, samples_per_shard=samples_per_shard[0])
 
 
-def read_times(path: Path) -> list[int]:
+def read_times(path: Path, *, num_sources: int) -> list[int]:
     """Return when each source of a plan was last changed as the plan was made, nanoseconds, in its order.
 
-    Raises: as ``read_plan``.
+    Raises:
+        DamageError: the file is not as it was written, is gone, or is of another number of sources.
     """
-    times: list[int] = _read(path)["mtime_ns"].to_pylist()
+    try:
+        times: list[int] = _read(path)["mtime_ns"].to_pylist()
+    except FileNotFoundError:
+        raise DamageError(f"{path} is missing: restore it from a copy.") from None
+    if len(times) != num_sources:
+        raise no_table(str(path), why=f"it has {len(times)} sources where the dataset has {num_sources}")
     return times
 
 

@@ -38,6 +38,7 @@ stills, tiny_codebook, tiny_vocabulary = _stills.stills, _stills.tiny_codebook, 
 _load("jobs")  # imported by name where it is used
 
 _load("films_of_shots")  # imported by name where it is used
+_load("forgery")  # imported by name where it is used
 whole_dataset = _load("whole").whole_dataset
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"

@@ -407,7 +407,7 @@ class _Job:
     def _tell_touched(self, done: Container[int], *, progress: Progress) -> None:
         """Say so when videos of finished shards were changed since; a change of size was refused before."""
         shards = [index // self._plan.samples_per_shard for index in range(len(self._plan.sources))]
-        times = read_times(self._data / PLAN_NAME)
+        times = read_times(self._data / PLAN_NAME, num_sources=len(self._plan.sources))
         touched = [
             source.identity
             for source, shard, mtime_ns in zip(self._plan.sources, shards, times, strict=True)

@@ -55,7 +55,7 @@ def _differences(there: Column | None, asked: Column) -> list[str]:
     if there.source != asked.source:
         return ["it was computed from other frames"]
     told = [
-        f"{name} {_short(there.options.get(name))} there, {_short(value)} asked"
+        f"{name} {_short(name, there.options.get(name))} there, {_short(name, value)} asked"
         for name, value in asked.options.items()
         if there.options.get(name) != value
     ]
@@ -69,7 +69,7 @@ def _stale_shards(folder: Path, frames: Sequence[ShardReport]) -> Iterator[str]:
             yield f"shard {source.shard} was computed from other frames"
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, list):  # of views
+def _short(name: str, value: Any) -> str:
+    if name == "views" and value is not None:
         return " and ".join(f"crop {view['crop_px']} px" for view in value)
     return str(value)[:12]

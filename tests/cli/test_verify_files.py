@@ -1,4 +1,4 @@
-"""Every file of a dataset that a reader trusts is proved by ``inspect --verify``, found by listing."""
+"""``inspect --verify`` proves every kind of file that a listing of a whole dataset shows."""
 
 import random
 import re

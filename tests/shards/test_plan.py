@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from vfm.shards.errors import UsageError
-from vfm.shards.plan import Plan, Source, build_plan, read_plan, shard_name, write_plan
+from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.plan import Plan, Source, build_plan, read_plan, read_times, shard_name, write_plan
 
 MakeSource = Callable[..., Source]
 
@@ -112,3 +112,13 @@ def test_plans_that_cannot_be(source: MakeSource, keys: list[str], size: int, me
 
 def test_shard_names_sort_as_numbers() -> None:
     assert [shard_name(i) for i in (0, 42, 999_999)] == ["000000", "000042", "999999"]
+
+
+def test_times_of_another_plan_are_told(sources: list[Source], tmp_path: Path) -> None:
+    path = tmp_path / "plan.parquet"
+    with pytest.raises(DamageError, match=r"plan\.parquet is missing: restore"):
+        read_times(path, num_sources=10)
+    write_plan(path, build_plan(sources, samples_per_shard=4))
+    assert read_times(path, num_sources=10) == [5] * 10
+    with pytest.raises(DamageError, match="it has 10 sources where the dataset has 9"):
+        read_times(path, num_sources=9)

@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.kept_codebook import check_kept
+from vfm.shards.seal import read_sealed, write_sealed
 from vfm.shards.views import apply_view, centre
 from vfm.video2token.dalle.model import DalleConfig, DalleDecoder, DalleEncoder, map_pixels, unmap_pixels
 from vfm.video2token.dalle.tokenizer import load_dalle
@@ -196,6 +198,23 @@ def test_a_column_keeps_the_decoder_and_can_be_looked_at(saved, stills, tmp_path
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(DamageError, match=r"decoder\.safetensors is damaged .*SHA-256"):
         load_kept(data / "vq.dalle" / "codebook")
+
+
+@pytest.mark.parametrize("wrong", [None, -1, 10**30, "x", [], 3.5])
+def test_a_forged_description_of_the_decoder_is_told(saved, stills, wrong):
+    data = stills()
+    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)))
+    folder = data / "vq.dalle" / "codebook"
+    assert list(check_kept(folder, weights_sha256=load_kept(folder).weights_sha256)) == []
+    config = read_sealed(folder / "config.json")
+    sizes = [{**config, "decoder": {**config["decoder"], name: wrong}} for name in config["decoder"]]
+    for forged in [
+        *sizes,
+        *({**config, name: wrong} for name in ("decoder", "decoder_sha256", "vocab_size")),
+    ]:
+        write_sealed(folder / "config.json", forged)
+        with pytest.raises(DamageError, match="is damaged"):
+            load_kept(folder)
 
 
 def test_without_a_decoder_codes_are_made_and_not_looked_at(saved, stills, tmp_path):
