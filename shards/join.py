@@ -159,7 +159,8 @@ def _short(fingerprint: str | None) -> str:
 
 
 def _redo(data: Path, name: str) -> str:
-    return f"delete {data / name} and run `{_maker(name, data=data)}`"
+    remove = f"delete {data / name}" if name == FRAMES else f"run `vfm drop {data} {name}`"
+    return f"{remove} and run `{_maker(name, data=data)}`"
 
 
 def _maker(name: str, *, data: Path) -> str:

@@ -45,10 +45,15 @@ class Column:
 
     def __post_init__(self) -> None:
         """Refuse a name that is no plain folder name."""
-        if not _COLUMN_NAME.fullmatch(self.name):
+        if not is_column_name(self.name):
             raise UsageError(
                 f"Column name {self.name!r} cannot name a folder: use letters, digits, dots, _ and -."
             )
+
+
+def is_column_name(name: str) -> bool:
+    """Return whether a column may have that name, which is a plain folder name."""
+    return _COLUMN_NAME.fullmatch(name) is not None
 
 
 def make_column(
@@ -91,6 +96,10 @@ class Manifest:
     def with_column(self, column: Column) -> "Manifest":
         """Return the manifest with ``column`` added or replaced."""
         return replace(self, columns={**self.columns, column.name: column})
+
+    def without_column(self, name: str) -> "Manifest":
+        """Return the manifest without the column of that name."""
+        return replace(self, columns={key: one for key, one in self.columns.items() if key != name})
 
 
 def read_manifest(data: Path) -> Manifest:

@@ -42,8 +42,8 @@ def refuse_other(folder: Path, column: Column, *, manifest: Manifest, frames: Se
         more = len(differences) - _NUM_NAMED
         named = "; ".join(differences[:_NUM_NAMED]) + (f"; and {more} more" if more > 0 else "")
         raise UsageError(
-            f"{folder} holds another column ({named}): choose another --name, or delete that folder and run "
-            "the command again."
+            f"{folder} holds another column ({named}): choose another --name, or run "
+            f"`vfm drop {folder.parent} {folder.name}` and the command again."
         )
 
 

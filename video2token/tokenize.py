@@ -88,7 +88,8 @@ def tokenize(
         progress: hears how it comes along.
 
     Raises:
-        UsageError: no dataset, frames not complete, no such target, or the column holds something else.
+        UsageError: no dataset, frames not complete, no such target, the dataset has not what a target is
+            computed from, or the column holds something else.
         DamageError: a frame or a codebook is not as it was written.
         MachineError: the disk is full or read-only, another job writes there, a process was lost.
     """
@@ -129,6 +130,7 @@ class _Job:
         self._device = options.device
         self._frames = read_reports(dataset.data, column=FRAMES, num_shards=dataset.manifest.num_shards)
         refuse_other(self._folder, self._column, manifest=dataset.manifest, frames=self._frames)
+        target.check(dataset)  # of all targets, before the first is computed
         self._has_splits = _has_splits(dataset)
         self._starts = [0, *np.cumsum([report.num_samples for report in self._frames]).tolist()]
 

@@ -69,7 +69,8 @@ def test_a_shard_of_other_frames_is_refused(make_dataset: MakeDataset) -> None:
     data = make_dataset()
     change_report(data, column="vq.demo", frames_sha256="e" * 64)
     expected = (
-        r"vq\.demo/000001 was computed from frames eeeeeeeeeeee and .*frames/000001 is [0-9a-f]{12}: delete"
+        r"vq\.demo/000001 was computed from frames eeeeeeeeeeee and .*frames/000001 is [0-9a-f]{12}: "
+        "run `vfm drop .* vq.demo` and run `vfm tokenize"
     )
     with pytest.raises(UsageError, match=expected):
         open_dataset(data, columns=BOTH)
@@ -102,7 +103,7 @@ def test_other_samples_are_refused(make_dataset: MakeDataset) -> None:
     frames = read_report(data / "frames", "000001")
     assert frames is not None
     change_report(data, column="vq.demo", frames_sha256=frames.sha256)
-    with pytest.raises(UsageError, match="hold different samples: delete"):
+    with pytest.raises(UsageError, match="hold different samples: run `vfm drop"):
         open_dataset(data, columns=BOTH)
 
 

@@ -71,6 +71,13 @@ class Target(ABC):
         A sample's arrays depend on that sample alone.
         """
 
+    def check(self, dataset: Dataset) -> None:  # noqa: B027 (most kinds need the frames alone)
+        """See that the dataset has what the column is computed from, before anything is written.
+
+        Raises:
+            UsageError: it has not; names a sample.
+        """
+
     def keep(self, folder: Path) -> None:  # noqa: B027 (most kinds need nothing)
         """Put into the column's folder what is needed to understand it later; nothing by default."""
 

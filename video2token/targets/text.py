@@ -74,13 +74,16 @@ class TextTarget(Target):
             UsageError: a sample has no caption.
         """
         for index in indices:
-            captions = dataset.meta(index).captions
-            if not any(caption.strip() for caption in captions):
-                raise UsageError(
-                    f"Sample {dataset.keys[index]} has no caption: extract from a list in which every video "
-                    "has one."
-                )
-            yield self._ids_of(captions)
+            yield self._ids_of(_captions(dataset, index))
+
+    def check(self, dataset: Dataset) -> None:
+        """See that every sample has a caption.
+
+        Raises:
+            UsageError: one has none.
+        """
+        for index in range(len(dataset)):
+            _captions(dataset, index)
 
     def _ids_of(self, captions: Sequence[str]) -> Arrays:
         found = [encoding.ids for encoding in self._tokenizer.encode_batch(list(captions))]
@@ -88,6 +91,15 @@ class TextTarget(Target):
         for row, one in zip(ids, found, strict=True):
             row[: len(one)] = one
         return {IDS: ids, NUM_IDS: np.array([len(one) for one in found], np.uint16)}
+
+
+def _captions(dataset: Dataset, index: int) -> tuple[str, ...]:
+    captions = dataset.meta(index).captions
+    if not any(caption.strip() for caption in captions):
+        raise UsageError(
+            f"Sample {dataset.keys[index]} has no caption: extract from a list in which every video has one."
+        )
+    return captions
 
 
 def _find(argument: str) -> Path:

@@ -1,0 +1,44 @@
+"""``vfm drop``: removes a column of targets from a dataset."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from vfm.cli import options, output
+from vfm.cli.main import printable
+
+
+@click.command()
+@click.argument("data", type=options.PATH)
+@click.argument("column")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.as_json()
+def command(data: Path, column: str, yes: bool, as_json: bool) -> None:
+    """Remove target column COLUMN from dataset DATA, finished or not; frames and other columns stay.
+
+    Killed on the way, it is finished by the same command. `vfm tokenize` computes the column again.
+
+    \b
+    Examples:
+      vfm drop data/mine vq.mine
+      vfm drop data/mine text.words --yes --json
+    """
+    from vfm.shards.drop import drop_column, droppable
+    from vfm.shards.errors import UsageError
+
+    found = droppable(data, column)
+    told = f"{found.num_shards_done} of {found.num_shards} shards, {found.size_bytes / 1e6:.1f} MB"
+    if not yes and not _agreed(f"Remove column {column} of {data} ({told}) for good?"):
+        raise UsageError(f"Column {column} was kept: answer y, or give --yes, to remove it.")
+    drop_column(data, column)
+    if as_json:
+        output.show_json({"data": str(data), **asdict(found)})
+    output.say(f"removed column {column} ({told})")
+
+
+def _agreed(question: str) -> bool:
+    """Ask on stderr; nobody there to answer means no."""
+    click.echo(f"{printable(question)} [y/N] ", err=True, nl=False)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
