@@ -149,9 +149,9 @@ def compare(needed: Requirements, offer: Offer, *, stride: int | None) -> Fit:
         offer: what the dataset has.
         stride: stored frames between those of a clip; None follows from the time between them.
     """
-    if stride is None:
-        is_known = needed.seconds_apart != "any" and offer.fps is not None
-        stride = max(round(float(needed.seconds_apart) * offer.fps), 1) if is_known and offer.fps else 1
+    if stride is None and needed.seconds_apart != "any" and offer.fps is not None:
+        stride = round(needed.seconds_apart * offer.fps)
+    stride = max(stride or 1, 1)
     enlargement = 1.0
     if needed.frame_px != "any" and offer.square_px is None and offer.short_px:
         enlargement = max(needed.frame_px / offer.short_px, 1.0)
