@@ -108,6 +108,8 @@ def stages(out: Path, options: DemoOptions) -> Iterator[Stage]:
     data, codebook, runs = str(out / "data"), str(out / "codebook"), out / "runs"
     # One thread: the same weights on any number of cores, and no collapse on a machine that is not idle.
     threads = ("--threads", "1")
+    # Held out videos are learned from by nothing, not even without their labels.
+    split = ("--split", "train")
     how = (*threads, "--set", f"train.seed={options.seed}")
     workers = ("--workers", str(options.num_workers))
     finetuned, scratch, pretrained = (str(runs / name) for name in ("finetuned", "scratch", "pretrained"))
@@ -118,12 +120,10 @@ def stages(out: Path, options: DemoOptions) -> Iterator[Stage]:
         arguments=("extract", str(out / "labels.csv"), data, "--fps", "2", "--size", str(size_px), *workers),
     )
     fit = ("--crop", str(size_px), "--vocab-size", "128", "--steps", str(options.codebook_steps))
-    yield Stage(
-        name="fit codebook",
-        arguments=("fit-codebook", data, codebook, *fit, "--name", "demo", "--seed", str(options.seed)),
-    )
+    fit += (*split, "--name", "demo", "--seed", str(options.seed))
+    yield Stage(name="fit codebook", arguments=("fit-codebook", data, codebook, *fit))
     yield Stage(name="tokenize", arguments=("tokenize", data, "--target", f"vq:{codebook}", *workers))
-    steps = ("--steps", str(options.pretrain_steps))
+    steps = (*split, "--steps", str(options.pretrain_steps))
     yield Stage(
         name="pretrain", arguments=("pretrain", "vimpac-tiny", data, "--out", pretrained, *steps, *how)
     )

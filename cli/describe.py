@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from vfm.shards.sample import SampleMeta
 from vfm.shards.summary import ColumnSummary, Summary
+from vfm.shards.wording import counted
 
 _MAX_LABELS = 20
 
@@ -35,10 +36,10 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         "pending": summary.num_pending,
     }
     told = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "ok")
-    yield f"{summary.num_sources} sources: {told}"
+    yield f"{counted(summary.num_sources, 'source')}: {told}"
     if summary.frames_per_sample is not None:
         least, median, most = summary.frames_per_sample
-        yield f"{summary.num_frames} frames: {least} to {most} a sample, median {median:g}"
+        yield f"{counted(summary.num_frames, 'frame')}: {least} to {most} a sample, median {median:g}"
     yield ""
     header = ("column", "shards", "samples", "bytes", "bytes/sample", "members")
     rows = [_column_row(column, num_shards=summary.num_shards) for column in summary.columns]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli.main import printable
+from vfm.shards.wording import clock
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -63,8 +64,8 @@ def make_progress() -> "LineProgress | BarProgress":
 class _Counts:
     """How many pieces have come to which end."""
 
-    def __init__(self, total: int, what: str) -> None:
-        self.total, self.what = total, what
+    def __init__(self, total: int, what: str, *, done: int = 0) -> None:
+        self.total, self.what, self.before = total, what, done
         self.ok = self.partial = self.rejected = self.num_frames = 0
 
     def add(self, *, ok: int, partial: int, rejected: int, num_frames: int) -> None:
@@ -75,7 +76,7 @@ class _Counts:
 
     @property
     def done(self) -> int:
-        return self.ok + self.partial + self.rejected
+        return self.before + self.ok + self.partial + self.rejected
 
     def details(self) -> str:
         """Return what else is worth telling; nothing while all is well."""
@@ -84,41 +85,58 @@ class _Counts:
 
 
 class LineProgress:
-    """Progress as plain lines, one in five seconds at most, for log files."""
+    """Progress as plain lines for log files: one in five seconds at most, or those that the job asks for.
+
+    A job that tells figures says itself when a line is due: a training of days is not to fill its log with
+    one every five seconds.
+    """
 
     def __init__(self) -> None:
         self._counts = _Counts(0, "")
-        self._said_s, self._said_done = 0.0, 0
+        self._said_s, self._said_done, self._rate = 0.0, 0, 0.0
+        self._is_timed = True
 
-    def start(self, total: int, what: str) -> None:
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
         """Begin; the first line comes when there is something to tell."""
-        self._counts = _Counts(total, what)
-        self._said_s, self._said_done = time.monotonic(), 0
+        self._counts = _Counts(total, what, done=done)
+        self._said_s, self._said_done, self._rate = time.monotonic(), done, 0.0
+        self._is_timed = True
 
     def advance(
-        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
+        self,
+        *,
+        ok: int = 0,
+        partial: int = 0,
+        rejected: int = 0,
+        num_frames: int = 0,
+        note: str = "",
+        figures: str = "",
     ) -> None:
-        """Count, and say so when the last line is old enough; a note is said at once."""
+        """Count, and say so when the last line is old enough; a note and figures are said at once."""
         self._counts.add(ok=ok, partial=partial, rejected=rejected, num_frames=num_frames)
         if note:
             say(f"note: {note}")
-        if time.monotonic() - self._said_s >= _LINE_EVERY_S:
-            self._say()
+        if figures:
+            self._is_timed = False
+            self._say(figures)
+        elif self._is_timed and time.monotonic() - self._said_s >= _LINE_EVERY_S:
+            self._say(self._counts.details())
 
     def finish(self) -> None:
         """Say how far it came, unless the last line did."""
         if self._counts.total and self._counts.done != self._said_done:
-            self._say()
+            self._say(self._counts.details())
 
-    def _say(self) -> None:
+    def _say(self, details: str) -> None:
         now_s, counts = time.monotonic(), self._counts
-        rate = (counts.done - self._said_done) / max(now_s - self._said_s, 1e-3)
+        if counts.done != self._said_done:
+            self._rate = (counts.done - self._said_done) / max(now_s - self._said_s, 1e-3)
         left = counts.total - counts.done
         parts = [f"{counts.done} of {counts.total} {counts.what}"]
-        if details := counts.details():
+        if details:
             parts.append(details)
-        if left and rate:
-            parts.append(f"about {left / rate:.0f} s left")
+        if left and self._rate:
+            parts.append(f"{clock(left / self._rate)} left")
         say(", ".join(parts))
         self._said_s, self._said_done = now_s, counts.done
 
@@ -131,12 +149,12 @@ class BarProgress:
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
-    def start(self, total: int, what: str) -> None:
-        """Draw the empty bar."""
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
+        """Draw the bar, empty but for what was done before."""
         from rich import progress
         from rich.console import Console
 
-        self._counts = _Counts(total, what)
+        self._counts = _Counts(total, what, done=done)
         columns: list[Any] = [
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
@@ -145,18 +163,30 @@ class BarProgress:
             progress.TimeRemainingColumn(),
         ]
         self._bar = progress.Progress(*columns, console=Console(stderr=True))
-        self._task = self._bar.add_task(printable(what), total=total, details="")
+        self._task = self._bar.add_task(printable(what), total=total, completed=done, details="")
         self._bar.start()
 
     def advance(
-        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
+        self,
+        *,
+        ok: int = 0,
+        partial: int = 0,
+        rejected: int = 0,
+        num_frames: int = 0,
+        note: str = "",
+        figures: str = "",
     ) -> None:
-        """Count and redraw; a note stays above the bar."""
+        """Count and redraw; a note and figures stay above the bar."""
         self._counts.add(ok=ok, partial=partial, rejected=rejected, num_frames=num_frames)
         if self._bar is None or self._task is None:
+            if note:
+                say(f"note: {note}")
             return
         if note:
             self._bar.console.print(printable(note), style="yellow", markup=False, highlight=False)
+        if figures:
+            line = f"{self._counts.done} of {self._counts.total} {self._counts.what}, {figures}"
+            self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
         self._bar.update(self._task, completed=self._counts.done, details=self._counts.details())
 
     def finish(self) -> None:

@@ -78,6 +78,7 @@ def settings_of(given: dict[str, Any]) -> list[str]:
 
 def run_options(given: dict[str, Any]) -> "RunOptions":
     """Return how to run."""
+    from vfm.shards.progress import Silence
     from vfm.trainer.run import RunOptions
 
     return RunOptions(
@@ -86,6 +87,7 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
         fall_back=not given["no_fallback"],
         accept_data=given["accept_data"],
         say=output.say if is_chief() else _silent,
+        progress=output.make_progress() if is_chief() else Silence(),
     )
 
 

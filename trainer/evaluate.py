@@ -12,9 +12,11 @@ from vfm.shards.atomic import write_json
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import read_manifest
+from vfm.shards.wording import counted
 from vfm.trainer.checkpoint import Checkpoint
 from vfm.trainer.distributed import World, join
 from vfm.trainer.labels import majority_rate, sample_list_sha256, with_labels
+from vfm.trainer.opening import where
 from vfm.trainer.recipe import resolve_column
 from vfm.trainer.requirements import Fit, fit_to_data
 from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, recipe_of, timed
@@ -121,9 +123,20 @@ def _evaluate(
     dataset = with_labels(every, say=options.say)
     check_column(checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
-    subject = Subject(recipe=recipe, state=checkpoint.model(), num_clips=how.num_clips, world=world)
+    subject = Subject(
+        recipe=recipe,
+        state=checkpoint.model(),
+        num_clips=how.num_clips,
+        world=world,
+        progress=options.progress,
+    )
     if how.protocol == "multiview":
         _check_head(checkpoint, dataset=dataset, run=run)
+    options.say(
+        f"Evaluating {run}, step {checkpoint.step}, on {where(world)}: {counted(len(dataset), 'sample')} of "
+        f"split {how.split} of {data}, {counted(how.num_clips, 'clip')} each."
+    )
+    if how.protocol == "multiview":
         scores = score_views(subject, dataset)
     else:
         bank = _bank(dataset, column=recipe.data.column, how=how, options=options)

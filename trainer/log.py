@@ -1,15 +1,13 @@
-"""What a run tells while it goes: a line for people, JSON lines for programs, events for TensorBoard."""
+"""What a run tells while it goes: figures for people, JSON lines for programs, events for TensorBoard."""
 
 import os
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.log import LOG_NAME, JsonLines, Record, RunLog, Target
-
-__all__ = ["EVENTS_FOLDER", "LOG_NAME", "Events", "JsonLines", "Lines", "RunLog", "Target", "format_line"]
+from vfm.shards.log import Record
+from vfm.shards.progress import Progress
 
 EVENTS_FOLDER = "tb"
 
@@ -55,18 +53,17 @@ class Events:
         self._records.flush()
 
 
-class Lines:
-    """One readable line per record: step, losses, rate, speed, share of waiting for data, time left."""
+class Figures:
+    """Tells the figures of each record to whoever watches."""
 
     lost = ""
 
-    def __init__(self, say: Callable[[str], None], *, num_steps: int) -> None:
-        self._say = say
-        self._num_steps = num_steps
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def write(self, record: Record) -> None:
-        """Say one line."""
-        self._say(format_line(record, num_steps=self._num_steps))
+        """Tell one record."""
+        self._progress.advance(figures=format_figures(record))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -76,12 +73,10 @@ class Lines:
 TIMING = ("step", "epoch", "lr", "grad_norm", "samples_per_s", "data_wait", "elapsed_s", "left_s")
 
 
-def format_line(record: Record, *, num_steps: int) -> str:
-    """Return a record as a line of text."""
+def format_figures(record: Record) -> str:
+    """Return the losses of a record, its learning rate, the speed and the share of waiting for data."""
     losses = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in TIMING)
-    left = int(record["left_s"])
     return (
-        f"step {record['step']:.0f}/{num_steps}  {losses}  lr {record['lr']:.2e}  "
-        f"{record['samples_per_s']:.1f} samples/s  waiting for data {record['data_wait']:.1%}  "
-        f"left {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+        f"{losses}  lr {record['lr']:.2e}  {record['samples_per_s']:.1f} samples/s  "
+        f"waiting for data {record['data_wait']:.1%}"
     )

@@ -13,13 +13,16 @@ from torch import Tensor
 
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import VfmError
+from vfm.shards.log import LOG_NAME, JsonLines, RunLog, Target
+from vfm.shards.progress import Progress
 from vfm.shards.sampler import Place
 from vfm.trainer.checkpoint import Checkpoint, prune, save
 from vfm.trainer.data import Stream, Update, step_seed
 from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
-from vfm.trainer.log import EVENTS_FOLDER, LOG_NAME, Events, JsonLines, Lines, RunLog, Target
+from vfm.trainer.log import EVENTS_FOLDER, Events, Figures
 from vfm.trainer.meter import Meter
 from vfm.trainer.methods._base import Method
+from vfm.trainer.opening import Schedule, opening, told_of_warmup
 from vfm.trainer.optim import (
     build_optimizer,
     epoch_samples,
@@ -56,6 +59,7 @@ class Job:
         out: the run's folder, locked by the caller.
         identity: what tells this run from another; kept in every checkpoint.
         say: takes one sentence for people; silent on all ranks but one.
+        progress: hears of every update and of the figures logged; silent on all ranks but one.
     """
 
     recipe: Recipe
@@ -65,6 +69,7 @@ class Job:
     out: Path
     identity: dict[str, Any]
     say: Callable[[str], None]
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +101,13 @@ def train(job: Job, *, resume: Checkpoint | None) -> Outcome:
         loop.restore(resume)
     if loop.step >= loop.num_steps:
         return Outcome(step=loop.step, num_steps=loop.num_steps, record={})
-    with caught() as stop, closing(_open_log(job, step=loop.step, num_steps=loop.num_steps)) as log:
-        return loop.run(stop=stop, log=log)
+    loop.announce()
+    job.progress.start(loop.num_steps, "updates", done=loop.step)
+    try:
+        with caught() as stop, closing(_open_log(job, step=loop.step)) as log:
+            return loop.run(stop=stop, log=log)
+    finally:
+        job.progress.finish()
 
 
 class _Loop:
@@ -107,6 +117,7 @@ class _Loop:
         self.job = job
         config, num_samples = job.recipe.train, len(job.dataset)
         self.num_steps = num_updates(config, num_samples=num_samples)
+        self.epoch_samples = epoch_samples(config, num_samples=num_samples)
         self.optim = job.recipe.optim.for_run(
             batch_size=config.batch_size,
             updates_per_epoch=updates_per_epoch(config, num_samples=num_samples),
@@ -131,6 +142,15 @@ class _Loop:
         self.meter = Meter.restored(state["meter"], device=self.job.world.device)
         self.spent_s = float(state["elapsed_s"])
 
+    def announce(self) -> None:
+        """Say what is about to be trained, and what of it is hardly meant."""
+        job = self.job
+        schedule = Schedule(num_updates=self.num_steps, epoch_samples=self.epoch_samples, optim=self.optim)
+        log = job.out / LOG_NAME
+        job.say(opening(job.recipe, method=job.method, schedule=schedule, world=job.world, log=log))
+        if told := told_of_warmup(job.recipe, schedule=schedule):
+            job.say(told)
+
     def run(self, *, stop: Caught, log: RunLog) -> Outcome:
         """Do the updates that are left."""
         job, config = self.job, self.job.recipe.train
@@ -140,6 +160,7 @@ class _Loop:
         for update in stream.updates(self.place, num_updates=self.num_steps - self.step):
             number = self.do(update, stop=stop)
             self.spent_s = time.perf_counter() - start_s
+            job.progress.advance(ok=1)
             is_last = self.step == self.num_steps
             if is_last or self.step % config.log_every == 0:
                 self.tell(log)
@@ -216,10 +237,9 @@ class _Loop:
 
     def tell(self, log: RunLog) -> None:
         """Log the means since the last line."""
-        num_samples = epoch_samples(self.job.recipe.train, num_samples=len(self.job.dataset))
         self.record = {
             "step": self.step,
-            "epoch": self.place.epoch + self.place.samples_seen / num_samples,
+            "epoch": self.place.epoch + self.place.samples_seen / self.epoch_samples,
             **self.meter.means(world=self.job.world),
             "lr": lr_at(self.step - 1, num_updates=self.num_steps, config=self.optim),
             **self.meter.speed(updates_left=self.num_steps - self.step),
@@ -254,12 +274,12 @@ class _Loop:
             )
 
 
-def _open_log(job: Job, *, step: int, num_steps: int) -> RunLog:
+def _open_log(job: Job, *, step: int) -> RunLog:
     if not job.world.is_chief:
         return RunLog({}, say=job.say)
     targets: dict[str, Callable[[], Target]] = {
         LOG_NAME: lambda: JsonLines(job.out / LOG_NAME, after_step=step),
         EVENTS_FOLDER: lambda: Events(job.out / EVENTS_FOLDER, after_step=step),
-        "the screen": lambda: Lines(job.say, num_steps=num_steps),
+        "the screen": lambda: Figures(job.progress),
     }
     return RunLog(targets, say=job.say)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
+from vfm.shards.wording import counted
 from vfm.trainer.recipe import OptimConfig, TrainConfig
 
 
@@ -21,8 +22,8 @@ def num_updates(config: TrainConfig, *, num_samples: int) -> int:
     """
     if config.batch_size > num_samples:
         raise UsageError(
-            f"A batch of {config.batch_size} is more than the {num_samples} samples there are: lower it with "
-            f"--batch-size {num_samples} or less."
+            f"A batch of {config.batch_size} is more than the {counted(num_samples, 'sample')} there are: "
+            f"lower it with --batch-size {num_samples} or less."
         )
     if config.max_steps is not None:
         return config.max_steps

@@ -10,7 +10,7 @@ import importlib
 import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError, VfmError
 from vfm.shards.lock import held_names, hold
 from vfm.shards.manifest import FRAMES, read_manifest
+from vfm.shards.progress import Progress, Silence
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import Checkpoint, newest, read
 from vfm.trainer.data import portion_sizes
 from vfm.trainer.distributed import World, from_chief, join
 from vfm.trainer.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
 from vfm.trainer.methods._base import Method
+from vfm.trainer.opening import told_of_splits
 from vfm.trainer.optim import num_updates
 from vfm.trainer.precision import resolve_precision
 from vfm.trainer.recipe import Recipe, differences, from_dict, resolve_column, to_dict
@@ -48,6 +50,7 @@ class RunOptions:
         fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
         accept_data: whether to go on, aloud, with a dataset that is not as the recipe needs it.
         say: takes one sentence for people.
+        progress: hears how it comes along.
     """
 
     device: str = "auto"
@@ -55,6 +58,7 @@ class RunOptions:
     fall_back: bool = True
     accept_data: bool = False
     say: Callable[[str], None]
+    progress: Progress = field(default_factory=Silence)
 
 
 def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> Outcome:
@@ -74,6 +78,8 @@ def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> O
     recipe = resolve_column(recipe, read_manifest(data))
     dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
+    if told := told_of_splits(dataset, selected=recipe.data.split):
+        options.say(told)
 
     def build() -> Method:
         module = importlib.import_module(f"{methods.__name__}.{recipe.method}")
@@ -134,6 +140,7 @@ def run(  # noqa: PLR0913 (keyword-only)
             out=out,
             identity=identity,
             say=say,
+            progress=options.progress if world.is_chief else Silence(),
         )
         return train(job, resume=resume)
 

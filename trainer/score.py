@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import VfmError
+from vfm.shards.progress import Progress
 from vfm.shards.sampler import eval_share, sample_rng
 from vfm.trainer import methods
 from vfm.trainer.data import stack
@@ -31,12 +32,14 @@ class Subject:
         state: the run's weights.
         num_clips: clips of each sample, spread over it.
         world: this process among those that share the samples.
+        progress: hears of the samples of this rank.
     """
 
     recipe: Recipe
     state: Mapping[str, Tensor]
     num_clips: int
     world: World
+    progress: Progress
 
 
 def score_views(subject: Subject, dataset: Dataset) -> Tensor:
@@ -52,7 +55,7 @@ def score_views(subject: Subject, dataset: Dataset) -> Tensor:
     def score(batch: dict[str, Tensor]) -> Tensor:
         return merge_views(task.view_logits(batch))
 
-    return _shared(dataset, task.spread(subject.num_clips), compute=score, world=subject.world)
+    return _shared(dataset, task.spread(subject.num_clips), compute=score, subject=subject)
 
 
 def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Tensor:
@@ -76,7 +79,7 @@ def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Te
     def compute(batch: dict[str, Tensor]) -> Tensor:
         return _features(backbone, batch)
 
-    query, known = (_shared(part, clips, compute=compute, world=subject.world) for part in (dataset, bank))
+    query, known = (_shared(part, clips, compute=compute, subject=subject) for part in (dataset, bank))
     return knn_scores(
         query,
         bank_ND=known,
@@ -86,21 +89,27 @@ def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Te
 
 
 def _shared(
-    dataset: Dataset, sampler: Sampler, *, compute: Callable[[dict[str, Tensor]], Tensor], world: World
+    dataset: Dataset, sampler: Sampler, *, compute: Callable[[dict[str, Tensor]], Tensor], subject: Subject
 ) -> Tensor:
     """Return what is computed of all samples, [N, ...] on the CPU; each rank does its share of them.
 
     Raises:
         VfmError: that of the first rank that met one, on every rank.
     """
+    world, progress = subject.world, subject.progress
     mine = dataset.select(eval_share(len(dataset), rank=world.rank, world_size=world.size))
     rows: list[Tensor] = []
     fault: VfmError | None = None
+    progress.start(len(mine), "samples")
     try:
         with torch.inference_mode():
-            rows = [compute(batch).cpu() for batch in _read(mine, sampler, device=world.device)]
+            for batch in _read(mine, sampler, device=world.device):
+                rows.append(compute(batch).cpu())
+                progress.advance(ok=len(rows[-1]))
     except VfmError as error:
         fault = error
+    finally:
+        progress.finish()
     everyone = gather((rows, fault), world=world)
     for _, met in everyone:
         if met is not None:

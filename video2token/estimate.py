@@ -15,10 +15,10 @@ import numpy.typing as npt
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import FRAMES
 from vfm.shards.plan import Plan, Source, build_plan
+from vfm.shards.progress import Progress, Silence
 from vfm.shards.sample import SampleMeta
 from vfm.shards.writer import END_OF_TAR
 from vfm.video2token.decoders._base import ExtractOptions
-from vfm.video2token.progress import Progress, Silence
 from vfm.video2token.targets._base import TargetOptions, build_target
 from vfm.video2token.trial import extract_trial, measure_target
 

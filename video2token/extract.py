@@ -13,6 +13,7 @@ from vfm.shards.index import IndexRow
 from vfm.shards.lock import hold
 from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
 from vfm.shards.plan import PLAN_NAME, Plan, Source, build_plan, read_times, shard_name
+from vfm.shards.progress import Progress, Silence
 from vfm.shards.sample import Rejection, SampleMeta
 from vfm.shards.shots import CUT_OPTION
 from vfm.shards.spool import Payload
@@ -22,7 +23,6 @@ from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.duplicates import Duplicates
 from vfm.video2token.measure import DROPPED, SignalOptions
 from vfm.video2token.pool import Pool, Reply
-from vfm.video2token.progress import Progress, Silence
 from vfm.video2token.retry import KeptShard, Retry, is_retried
 from vfm.video2token.scenes import MIN_SHOT_S, CutSearchOptions, split_scenes
 from vfm.video2token.sources import list_sources

@@ -15,6 +15,7 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.kept_codebook import CONFIG_NAME
 from vfm.shards.lock import LOCK_NAME, hold
 from vfm.shards.log import LOG_NAME, JsonLines, RunLog
+from vfm.shards.progress import Progress, Silence
 from vfm.shards.views import centre
 from vfm.video2token import unfinished
 from vfm.video2token.autoencoder import STRIDE
@@ -31,7 +32,6 @@ from vfm.video2token.judge import Quality, judge
 from vfm.video2token.learn import Learner, LearnOptions
 from vfm.video2token.output import writing
 from vfm.video2token.pictures import frames_picture, to_png
-from vfm.video2token.progress import Progress, Silence
 from vfm.video2token.quantise import EmaQuantiser
 from vfm.video2token.targets._base import check_device
 from vfm.video2token.tokenizer import check_side
@@ -172,23 +172,25 @@ class _Fit:
         )
         how = LearnOptions(steps=options.steps, window_px=min(_WINDOW_PX, options.crop_px))
         learner = Learner(codebook.network, quantise, frames.train, how, seed=options.seed)
-        self.progress.start(options.steps, "steps")
+        found = self._found()
+        self.progress.start(options.steps, "steps", done=0 if found is None else found.step)
         try:
             # With one thread sums come in one order, so the codebook is the same on any number of cores.
             # Two are 1.5 times as fast on an idle machine and 50 times as slow on a busy one: measured.
             with one_thread():
-                self._go_on(learner, quantise)
+                self._go_on(learner, quantise, found=found)
         finally:
             self.progress.finish()
         codebook.table.copy_(quantise.table)
         return codebook.cpu().requires_grad_(False).eval()
 
-    def _go_on(self, learner: Learner, quantise: EmaQuantiser) -> None:
-        found = self._found()
+    def _go_on(
+        self, learner: Learner, quantise: EmaQuantiser, *, found: unfinished.Unfinished | None
+    ) -> None:
         if found is not None:
             learner.restore(found.tensors, step=found.step)
             quantise.restore(found.tensors)
-            self.progress.advance(ok=found.step, note=f"Going on from step {found.step} in {self.out}.")
+            self.progress.advance(note=f"Going on from step {found.step} in {self.out}.")
         targets = {LOG_NAME: lambda: JsonLines(self.out / LOG_NAME, after_step=learner.step)}
         with closing(RunLog(targets, say=self._say)) as log:
             learner.run(lambda learner: self._after_step(learner, quantise, log))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from vfm.shards.atomic import clean_stale, write_bytes
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.progress import Progress, Silence
+from vfm.shards.progress import Progress, Silence
 
 MOTIONS = (
     "pan-down",
@@ -96,7 +96,7 @@ class Shot:
     """One video before it is drawn: which photograph, where the camera stands halfway, and how it moves.
 
     Attributes:
-        split: "pretrain", "train" or "val".
+        split: "pretrain" (without a label, of split train), "train" or "val".
         photo: file name in scikit-image's data folder.
         motion: one of ``MOTIONS``, the class.
         place: centre of the view in periods of the mirrored photograph, (x, y), each in [0, 1).
@@ -258,8 +258,9 @@ def make_moving_photos(
 ) -> Path:
     """Write ``videos/MOTION/NAME.mp4`` and then ``labels.csv`` (path, label, split) into the folder ``out``.
 
-    Videos of split pretrain lie in ``videos/unlabelled`` and have no label. What a run that was stopped has
-    made is kept, but for what is half-written: one process at a time may write to ``out``.
+    The videos to pretrain on lie in ``videos/unlabelled``, belong to split train and have no label. What a
+    run that was stopped has made is kept, but for what is half-written: one process at a time may write to
+    ``out``.
 
     Args:
         out: made when it does not exist.
@@ -308,5 +309,7 @@ def _list_of(shots: Sequence[Shot], paths: Sequence[Path]) -> bytes:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "label", "split"))
     for shot, path in zip(shots, paths, strict=True):
-        rows.writerow((path.as_posix(), "" if shot.split == "pretrain" else shot.motion, shot.split))
+        has_label = shot.split != "pretrain"
+        label, split = (shot.motion, shot.split) if has_label else ("", "train")
+        rows.writerow((path.as_posix(), label, split))
     return text.getvalue().encode()

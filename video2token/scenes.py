@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.plan import Source
+from vfm.shards.progress import Progress
 from vfm.shards.seal import write_sealed
 from vfm.shards.shots import SCENES_NAME, read_shots
 from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool, Reply
-from vfm.video2token.progress import Progress
 
 MIN_SHOT_S = 1.0
 _HANDLER = "vfm.video2token.measure:measure_one"

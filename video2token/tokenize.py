@@ -27,11 +27,11 @@ from vfm.shards.manifest import (
     write_manifest,
 )
 from vfm.shards.plan import PLAN_NAME, read_plan, shard_name
+from vfm.shards.progress import Progress, Silence
 from vfm.shards.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in
 from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool
-from vfm.video2token.progress import Progress, Silence
 from vfm.video2token.provenance import refuse_other, target_column
 from vfm.video2token.targets._base import Target, TargetOptions, build_target
 

@@ -11,6 +11,7 @@ from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.index import IndexRow
 from vfm.shards.manifest import FRAMES, Column, Manifest, make_column, write_manifest
 from vfm.shards.plan import Plan, Source, shard_name
+from vfm.shards.progress import Progress
 from vfm.shards.sample import SampleMeta
 from vfm.shards.spool import Payload
 from vfm.shards.writer import BLOCK_BYTES, ShardWriter, member_header
@@ -18,7 +19,6 @@ from vfm.video2token import output
 from vfm.video2token.compute import compute_members
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.pool import Pool, Reply
-from vfm.video2token.progress import Progress
 from vfm.video2token.targets._base import Target
 from vfm.video2token.worker import extract_one, task_of
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from vfm.cli import options, output
+from vfm.cli.next_step import say_next
 
 _GIB = 1 << 30
 
@@ -32,7 +33,10 @@ def command(*, quick: bool, as_json: bool) -> int:
         output.show(_text(found))
     for problem in found["problems"]:
         output.say(problem)
-    return 0 if found["ok"] else 3
+    if not found["ok"]:
+        return 3
+    say_next("plan", "VIDEOS", "--fps", "2")
+    return 0
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ import click
 
 from vfm.cli import options, output
 from vfm.cli.main import printable
+from vfm.cli.next_step import say_next
+from vfm.shards.wording import counted
 
 
 @click.command()
@@ -29,13 +31,14 @@ def command(data: Path, column: str, yes: bool, as_json: bool) -> None:
     from vfm.shards.errors import UsageError
 
     found = droppable(data, column)
-    told = f"{found.num_shards_done} of {found.num_shards} shards, {found.size_bytes / 1e6:.1f} MB"
+    told = f"{found.num_shards_done} of {counted(found.num_shards, 'shard')}, {found.size_bytes / 1e6:.1f} MB"
     if not yes and not _agreed(f"Remove column {column} of {data} ({told}) for good?"):
         raise UsageError(f"Column {column} was kept: answer y, or give --yes, to remove it.")
     drop_column(data, column)
     if as_json:
         output.show_json({"data": str(data), **asdict(found)})
     output.say(f"removed column {column} ({told})")
+    say_next("inspect", data)
 
 
 def _agreed(question: str) -> bool:

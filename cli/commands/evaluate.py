@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli import options, output, training
+from vfm.cli.next_step import say_next
 
 if TYPE_CHECKING:
     from vfm.trainer.evaluate import Evaluation
@@ -70,10 +71,17 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
         output.show_json([_without_predictions(result) for result in results])
     else:
         output.show(_table(results))
+    say_next("inspect", data, *_worst(results[0]))
 
 
 def _without_predictions(result: "Evaluation") -> dict[str, Any]:
     return {name: value for name, value in result.to_dict().items() if name != "predictions"}
+
+
+def _worst(result: "Evaluation") -> list[str]:
+    """Return the key of the sample that got a wrong class with the highest score; nothing where none did."""
+    wrong = {key: found.score for key, found in result.predictions.items() if found.predicted != found.label}
+    return [max(wrong, key=lambda key: wrong[key])] if wrong else []
 
 
 def _table(results: "list[Evaluation]") -> str:

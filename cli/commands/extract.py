@@ -8,6 +8,8 @@ import click
 
 from vfm.cli import decoding, options, output
 from vfm.cli import sources as listing
+from vfm.cli.next_step import say_next
+from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
     from vfm.video2token.extract import ExtractResult
@@ -88,6 +90,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     found = listing.find_sources(inputs, given)
     if given["dry_run"]:
         listing.show_survey(found, given)
+        output.say("next: the same command without --dry-run")
         return 0
     result = extract_sources(
         found,
@@ -103,6 +106,10 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     if given["as_json"]:
         output.show_json({"data": str(folder), **asdict(result)})
     output.say(_summary(result, data=folder))
+    if result.num_ok + result.num_partial:
+        say_next("inspect", folder, "--sheet", f"{folder.name}.png")
+    else:
+        say_next("doctor")
     num_rejected = sum(count for reason, count in result.rejected_by_reason.items() if reason not in DROPPED)
     is_fine = listing.is_within(num_rejected, given["allow_rejects"], num_sources=result.num_sources)
     return 0 if is_fine else 1
@@ -118,13 +125,13 @@ def _signal_options(given: dict[str, Any]) -> "SignalOptions":
 
 
 def _summary(result: "ExtractResult", *, data: Path) -> str:
-    """Return the last line: how many sources came to which end, and where to look."""
-    text = f"{result.num_sources} sources: {result.num_ok} ok, {result.num_partial} partial, "
+    """Return how many sources came to which end, and where to look."""
+    text = f"{counted(result.num_sources, 'source')}: {result.num_ok} ok, {result.num_partial} partial, "
     text += f"{result.num_rejected} rejected"
     if result.num_rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in result.rejected_by_reason.items())
         text += f" ({reasons}); see {data / 'quarantine.jsonl'}"
-    text += f"; {result.num_frames} frames in {result.elapsed_s:.1f} s"
+    text += f"; {counted(result.num_frames, 'frame')} in {result.elapsed_s:.1f} s"
     if result.num_shards_before:
-        text += f", {result.num_shards_before} of {result.num_shards} shards were done before"
+        text += f", {result.num_shards_before} of {counted(result.num_shards, 'shard')} done before"
     return text

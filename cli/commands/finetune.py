@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli import options, training
+from vfm.cli.next_step import say_next
 
 if TYPE_CHECKING:
     from vfm.trainer.finetune import Start
@@ -44,7 +45,10 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
     numbers = given["recipe"] if given["init"] is not None else None
     recipe = finetune_recipe(task, start=start.recipe, settings=training.settings_of(given), numbers=numbers)
     outcome = finetune(recipe, start=start, data=data, out=out, options=how)
-    return training.finish(outcome, out=out, as_json=given["as_json"])
+    status = training.finish(outcome, out=out, as_json=given["as_json"])
+    if status == 0 and training.is_chief():
+        say_next("evaluate", out, data)
+    return status
 
 
 def _start(given: dict[str, Any], how: "RunOptions") -> "Start":

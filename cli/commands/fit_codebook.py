@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli import options, output
+from vfm.cli.next_step import say_next
 
 if TYPE_CHECKING:
     from vfm.shards.dataset import Dataset
@@ -87,7 +88,8 @@ def command(
         draw_curves({name: out}, out / CURVE_NAME, say=output.say)
     if as_json:
         output.show_json({**asdict(report), "codebook": str(out), "picture": str(report.picture)})
-    output.say(_summary(report, data=data))
+    output.say(_summary(report))
+    say_next("tokenize", data, "--target", f"vq:{report.codebook}")
 
 
 def _open(data: Path, *, split: str | None) -> "Dataset":
@@ -99,12 +101,12 @@ def _open(data: Path, *, split: str | None) -> "Dataset":
     return open_dataset(data, select_split=None if split == "none" else split)
 
 
-def _summary(report: "FitReport", *, data: Path) -> str:
+def _summary(report: "FitReport") -> str:
     quality = report.quality
     verb = f"fitted in {report.elapsed_s:.1f} s" if report.is_new else "was fitted before, nothing to do"
     return (
         f"codebook {report.name} {verb}: {quality.psnr_db:.2f} dB on {report.num_held_out_frames} frames "
         f"held out, {quality.codes_used} of {report.vocab_size} codes used, "
         f"perplexity {quality.perplexity:.0f}\n"
-        f"see {report.picture}; next: vfm tokenize {data} --target vq:{report.codebook}"
+        f"see {report.picture}"
     )

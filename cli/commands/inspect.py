@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vfm.cli import output
 from vfm.cli.main import printable
+from vfm.cli.next_step import say_pretrain
+from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
     from vfm.shards.dataset import Dataset
@@ -50,7 +53,23 @@ def command(data: Path, key: str | None, verify: bool, sheet: Path | None, as_js
         found["sheet"] = str(sheet)
         lines += ["", f"contact sheet: {sheet}"]
     click.echo(json.dumps(found, indent=2) if as_json else printable("\n".join(lines)))
+    _say_next(data)
     return status
+
+
+def _say_next(data: Path) -> None:
+    """Say what a dataset is ready for: its extraction, the rest of its targets, or a training."""
+    from vfm.shards.summary import summarise
+
+    summary = summarise(data)
+    if summary.num_pending:
+        output.say("next: the same `vfm extract` again, to finish it")
+        return
+    say_pretrain(
+        data,
+        columns=[column.name for column in summary.columns if column.num_shards_done == summary.num_shards],
+        splits=summary.splits,
+    )
 
 
 def _summary(data: Path) -> dict[str, Any]:
@@ -106,6 +125,6 @@ def _finding_lines(findings: list[dict[str, Any]]) -> list[str]:
     if not findings:
         return ["verified: every hash, offset, pairing and JPEG is as it was written"]
     return [
-        f"{len(findings)} findings:",
+        f"{counted(len(findings), 'finding')}:",
         *(f"  {finding['kind']}  {finding['told']}" for finding in findings),
     ]

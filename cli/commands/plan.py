@@ -1,5 +1,6 @@
 """``vfm plan``: what extraction and targets would give and take, before anything is written."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 
 from vfm.cli import decoding, options, output
 from vfm.cli import sources as listing
+from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
     from vfm.video2token.estimate import Estimate, PlanEstimate
@@ -84,12 +86,17 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
         output.show_json(asdict(result))
     else:
         output.show("\n".join(_lines(result)))
-    return 1 if result.num_rejected == result.num_sampled else 0
+    if result.num_rejected == result.num_sampled:
+        return 1
+    words = shlex.join(["vfm", "extract", *map(str, sources), str(given["out"] or "DATA")])
+    output.say(f"next: {words} with the same options")
+    return 0
 
 
 def _lines(result: "PlanEstimate") -> list[str]:
     """Return the estimate as text: what was measured, the figures, what is free."""
-    seen = f"{result.num_sampled} of {result.num_sources} sources sampled in {result.measured_s:.1f} s"
+    seen = f"{result.num_sampled} of {counted(result.num_sources, 'source')} sampled"
+    seen += f" in {result.measured_s:.1f} s"
     if result.num_largest and result.num_sampled < result.num_sources:
         seen += f" (the {result.num_largest} largest, the others at random)"
     if result.num_rejected:
@@ -110,7 +117,7 @@ def _lines(result: "PlanEstimate") -> list[str]:
         "",
         output.table(("for all sources", "estimate", "95 % interval"), rows),
         "",
-        f"{result.num_shards} shards to a column; times are for {result.num_workers} processes",
+        f"{counted(result.num_shards, 'shard')} to a column; times are with --workers {result.num_workers}",
     ]
     if result.free_bytes is not None:
         needed = sum(column.size_bytes.high for column in result.columns)

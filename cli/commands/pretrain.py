@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vfm.cli import options, training
+from vfm.cli.next_step import say_next
 
 
 @click.command()
@@ -29,4 +30,7 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
 
     chosen = override(load_recipe(recipe), training.settings_of(given))
     outcome = pretrain(chosen, data=data, out=out, options=training.run_options(given))
-    return training.finish(outcome, out=out, as_json=given["as_json"])
+    status = training.finish(outcome, out=out, as_json=given["as_json"])
+    if status == 0 and training.is_chief():
+        say_next("finetune", "classify", data, "--init", out, "--out", "CLASSIFIER")
+    return status

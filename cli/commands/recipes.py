@@ -3,6 +3,7 @@
 import click
 
 from vfm.cli import options, output
+from vfm.cli.next_step import say_next
 
 
 @click.group(invoke_without_command=True)
@@ -31,6 +32,7 @@ def command(context: click.Context, as_json: bool) -> None:
         output.show_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
         output.show(output.table(header, rows))
+    say_next("recipes", "show", "NAME")
 
 
 @command.command()
@@ -52,10 +54,14 @@ def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
     recipe = override(load_recipe(name), settings)
     if as_json:
         output.show_json(to_dict(recipe))
-        return
-    rows = [(key, _value(value)) for key, value in flatten(recipe).items()]
-    output.show(output.table(("key", "value"), rows))
-    output.show(f"\nIt is made for {requirements_of(recipe)}.")
+    else:
+        rows = [(key, _value(value)) for key, value in flatten(recipe).items()]
+        output.show(output.table(("key", "value"), rows))
+        output.show(f"\nIt is made for {requirements_of(recipe)}.")
+    if recipe.task is None:
+        say_next("pretrain", name, "DATA", "--out", "RUN")
+    else:
+        say_next("finetune", recipe.task, "DATA", "--init", "RUN", "--recipe", name, "--out", "NEW_RUN")
 
 
 def _value(value: object) -> str:

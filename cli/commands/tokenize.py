@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli import options, output
+from vfm.cli.next_step import say_pretrain
+from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
     from vfm.video2token.tokenize import ColumnResult
@@ -67,6 +69,7 @@ def command(data: Path, specs: tuple[str, ...], num_workers: int, as_json: bool,
       vfm tokenize data/mine --target vq:codebooks/mine --crop 64 --name mine64 --json
       vfm tokenize data/mine --target vq:dalle --weights weights/dalle
     """
+    from vfm.shards.dataset import open_dataset
     from vfm.video2token.targets._base import TargetOptions
     from vfm.video2token.tokenize import tokenize
 
@@ -77,14 +80,20 @@ def command(data: Path, specs: tuple[str, ...], num_workers: int, as_json: bool,
         output.show_json({"data": str(data), "columns": [asdict(result) for result in results]})
     for result in results:
         output.say(_summary(result))
+    splits = open_dataset(data).splits
+    say_pretrain(data, columns=[result.column for result in results], splits=map(str, splits))
 
 
 def _summary(result: "ColumnResult") -> str:
-    text = f"{result.column}: {result.num_samples} samples, {result.num_frames} frames, "
+    text = (
+        f"{result.column}: {counted(result.num_samples, 'sample')}, {counted(result.num_frames, 'frame')}, "
+    )
     text += f"{result.size_bytes / 1e6:.1f} MB"
     if result.num_frames_now:
         rate = result.num_frames_now / max(result.elapsed_s, 1e-3)
-        text += f"; {result.num_frames_now} frames in {result.elapsed_s:.1f} s, {rate:.0f} a second"
+        text += (
+            f"; {counted(result.num_frames_now, 'frame')} in {result.elapsed_s:.1f} s, {rate:.0f} a second"
+        )
     if result.num_shards_before:
-        text += f"; {result.num_shards_before} of {result.num_shards} shards were done before"
+        text += f"; {result.num_shards_before} of {counted(result.num_shards, 'shard')} done before"
     return text

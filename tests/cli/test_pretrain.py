@@ -45,7 +45,7 @@ def test_trains_and_tells(args, tmp_path):
     assert (told["step"], told["num_steps"], told["signal"]) == (2, 2, 0)
     assert told["last"]["step"] == 2
     assert told["last"]["loss"] > 0
-    assert "step 1/2  loss " in done.stderr
+    assert "\n1 of 2 updates, loss " in done.stderr
     assert f"Trained to the end, step 2: {tmp_path / 'run'}" in done.stderr
 
 
@@ -115,12 +115,15 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> None:
+def wait_for(process: subprocess.Popen[str], *texts: str) -> None:
+    """Wait until the process says one of these."""
     assert process.stderr is not None
+    said = []
     for line in process.stderr:
-        if text in line:
+        said.append(line)
+        if any(text in line for text in texts):
             return
-    pytest.fail(f"the process ended without saying {text!r}")
+    pytest.fail(f"the process ended without saying {' or '.join(texts)}: {''.join(said)}")
 
 
 def state(out: Path) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, object]]:
@@ -155,7 +158,7 @@ def unbroken(tmp_path_factory, write_toy_dataset):
 def test_signal_saves_and_the_same_command_goes_on(unbroken, tmp_path, number, status):
     data, whole = unbroken
     process = start(data, tmp_path / "run")
-    wait_for(process, "step 2/40")
+    wait_for(process, "2 of 40 updates, loss ")
     process.send_signal(number)
     found, said = finish(process)
     assert found == status, said
@@ -175,7 +178,7 @@ def kill_at_random_moments(data: Path, out: Path, *, kills: int, seed: int) -> i
     rng, hits = random.Random(seed), 0
     while hits < kills:
         process = start(data, out)
-        wait_for(process, "step ")  # the next step line, or "Already trained to the end, step 40"
+        wait_for(process, " of 40 updates, loss ", "Already trained to the end")
         time.sleep(rng.uniform(0, 0.15))
         process.kill()
         status, said = finish(process)
@@ -218,7 +221,7 @@ def test_a_recipe_for_finetuning_is_one_sentence(toy_dataset, tmp_path, name):
 def test_signal_to_all_processes_saves_and_ends_the_workers(unbroken, tmp_path, number, status):
     """What a scheduler sends, it sends to the workers too."""
     process = start(unbroken[0], tmp_path / "run", "--workers", "2", steps=100_000)
-    wait_for(process, "step 2/")
+    wait_for(process, "2 of 100000 updates, loss ")
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 2
     os.killpg(process.pid, number)

@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,34 @@ def toy_recipe(**train: Any) -> Recipe:
 
 
 @dataclass
+class Watched:
+    """Keeps what a progress hears."""
+
+    started: list[tuple[int, str, int]] = field(default_factory=list)
+    figures: list[str] = field(default_factory=list)
+    num_done: int = 0
+    num_finished: int = 0
+
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
+        self.started.append((total, what, done))
+
+    def advance(self, *, ok: int = 0, figures: str = "", **_others: Any) -> None:
+        self.num_done += ok
+        self.figures += [figures] if figures else []
+
+    def finish(self) -> None:
+        self.num_finished += 1
+
+
+@dataclass
 class Toy:
     """Makes recipes and jobs of the toy method on one dataset."""
 
     data: Path
     root: Path
     said: list[str]
+
+    progress: Watched = field(default_factory=Watched)
 
     recipe = staticmethod(toy_recipe)
 
@@ -115,9 +137,16 @@ class Toy:
             out=self.root / name,
             identity={"recipe": to_dict(recipe), "dataset": dataset.fingerprint, "origin": {}},
             say=self.said.append,
+            progress=self.progress,
         )
         job.out.mkdir(exist_ok=True)
         return replace(job, **changes)
+
+
+@pytest.fixture
+def watched() -> Watched:
+    """Return a progress that keeps what it hears."""
+    return Watched()
 
 
 @pytest.fixture

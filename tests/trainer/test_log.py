@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from vfm.shards.log import JsonLines, RunLog, read_records
-from vfm.trainer.log import Events, Lines, format_line
+from vfm.trainer.log import Events, Figures, format_figures
 
 RECORD = {
     "step": 100,
@@ -21,10 +21,9 @@ RECORD = {
 }
 
 
-def test_line_says_what_matters():
-    assert format_line(RECORD, num_steps=1000) == (
-        "step 100/1000  loss 6.123  mlm_loss 5  lr 1.00e-03  312.4 samples/s  "
-        "waiting for data 1.2%  left 1:02:03"
+def test_figures_say_what_matters():
+    assert format_figures(RECORD) == (
+        "loss 6.123  mlm_loss 5  lr 1.00e-03  312.4 samples/s  waiting for data 1.2%"
     )
 
 
@@ -109,15 +108,9 @@ def test_a_target_that_cannot_be_opened_is_told(tmp_path):
     assert said == ["Logging to tb stopped (File exists); the training goes on without it."]
 
 
-def test_screen_gets_the_line():
-    said = []
-    Lines(said.append, num_steps=1000).write(RECORD)
-    assert said == [format_line(RECORD, num_steps=1000)]
-
-
-@pytest.mark.parametrize("left", [0.0, 59.9])
-def test_time_left_is_whole_seconds(left):
-    assert format_line({**RECORD, "left_s": left}, num_steps=1).endswith(f"left 0:00:{int(left):02d}")
+def test_whoever_watches_gets_the_figures(watched):
+    Figures(watched).write(RECORD)
+    assert watched.figures == [format_figures(RECORD)]
 
 
 LINES = [b'{"step": 1, "loss": 3.0}', b'{"step": 2, "loss": 2.0}', b'{"step": 3, "loss": 1.0}']

@@ -54,9 +54,9 @@ def test_loss_falls_and_every_step_is_told(toy):
     assert records[-1]["half"] == pytest.approx(records[-1]["loss"] / 2)
     assert records[-1]["epoch"] == 20.0
     assert (outcome.step, outcome.num_steps, outcome.signal) == (60, 60, 0)
-    assert toy.said[0].startswith("step 20/60  loss ")
-    assert "samples/s" in toy.said[0]
-    assert "waiting for data" in toy.said[0]
+    assert [told.split()[0] for told in toy.progress.figures] == ["loss"] * 3
+    assert "samples/s" in toy.progress.figures[0]
+    assert "waiting for data" in toy.progress.figures[0]
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 7])

@@ -48,7 +48,7 @@ class Recorder:
             False,
         )
 
-    def start(self, total: int, what: str) -> None:
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
         self.total = total
 
     def advance(self, *, num_frames: int = 0, note: str = "", **counts: int) -> None:

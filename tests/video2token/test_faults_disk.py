@@ -60,7 +60,7 @@ class Recorder:
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def start(self, total: int, what: str) -> None: ...
+    def start(self, total: int, what: str, *, done: int = 0) -> None: ...
 
     def advance(self, *, note: str = "", **_: int) -> None:
         self.notes += [note] if note else []

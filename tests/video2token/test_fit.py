@@ -12,6 +12,7 @@ from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError
 from vfm.shards.lock import hold
 from vfm.shards.log import read_records
+from vfm.shards.progress import Silence
 from vfm.shards.seal import read_sealed
 from vfm.shards.views import centre
 from vfm.video2token.codebook import load_codebook
@@ -19,7 +20,6 @@ from vfm.video2token.draw import choose_frames, draw_frames
 from vfm.video2token.fit import FitOptions, FitReport, fit_codebook, rate
 from vfm.video2token.judge import judge
 from vfm.video2token.learn import LearnOptions, draw_windows
-from vfm.video2token.progress import Silence
 
 Stills = Callable[..., Path]
 TINY = FitOptions(name="tiny", crop_px=32, vocab_size=16, steps=8)
@@ -35,7 +35,7 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[object] = []
 
-    def start(self, total: int, what: str) -> None:
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
         self.events.append((total, what))
 
     def advance(self, **counts: object) -> None:
@@ -240,6 +240,9 @@ class Killer(Silence):
 
     def __init__(self, after: int = 10**9) -> None:
         self.left, self.notes = after, list[str]()
+
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
+        self.left -= done
 
     def advance(self, *, ok: int = 0, note: str = "", **_counts: object) -> None:
         self.notes += [note] if note else []

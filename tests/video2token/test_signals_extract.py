@@ -11,13 +11,13 @@ from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.manifest import read_manifest, read_report
 from vfm.shards.plan import Source, build_plan, read_plan
+from vfm.shards.progress import Silence
 from vfm.shards.verify import verify
 from vfm.video2token import extract as extract_module
 from vfm.video2token import scenes
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract_sources, frames_column
 from vfm.video2token.measure import SignalOptions
-from vfm.video2token.progress import Silence
 from vfm.video2token.scenes import CutSearchOptions, shots_of, split_scenes
 from vfm.video2token.signals.hash import distance
 from vfm.video2token.sources import list_sources

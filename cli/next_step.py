@@ -1,0 +1,46 @@
+"""The last line of every command: the command that comes next; names in capitals are the user's choice."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from vfm.cli import output
+
+_TRAIN = "train"
+
+
+def say_next(*words: str | Path, also: str = "") -> None:
+    """Say the command that comes next; ``also`` is what else it could be."""
+    output.say(f"next: {shlex.join(['vfm', *map(str, words)])}{also}")
+
+
+def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -> None:
+    """Say how to pretrain on a dataset: on its targets where a recipe reads one of them, else on its frames.
+
+    Of a dataset with splits, only the samples to learn from are named: the others are to be counted on.
+    """
+    from vfm.shards.manifest import FRAMES
+
+    targets = [name for name in columns if name != FRAMES]
+    found = _recipes_for(targets) if targets else _recipes_for([FRAMES])
+    if not found:
+        say_next("inspect", data)
+        return
+    first, *others = found
+    chosen = ("--split", _TRAIN) if _TRAIN in set(splits) else ()
+    also = f" (or {', '.join(others)})" if others else ""
+    say_next("pretrain", first, data, *chosen, "--out", "RUN", also=also)
+
+
+def _recipes_for(columns: Sequence[str]) -> list[str]:
+    """Return the pretraining recipes that read one of these columns, the smallest batch first."""
+    from vfm.trainer.recipe import load_recipe, recipe_names
+
+    recipes = [load_recipe(name) for name in recipe_names()]
+    fitting = [
+        recipe
+        for recipe in recipes
+        if recipe.task is None and any(fnmatchcase(name, recipe.data.column) for name in columns)
+    ]
+    return [recipe.name for recipe in sorted(fitting, key=lambda recipe: recipe.train.batch_size)]

@@ -1,0 +1,51 @@
+"""What a long job tells while it runs; the command line draws it, a library user may ignore it."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Hears how a job comes along. Called from the job's main thread only."""
+
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
+        """Begin: ``total`` pieces of work, ``done`` of them before; ``what`` names them: ``videos``."""
+
+    def advance(
+        self,
+        *,
+        ok: int = 0,
+        partial: int = 0,
+        rejected: int = 0,
+        num_frames: int = 0,
+        note: str = "",
+        figures: str = "",
+    ) -> None:
+        """Count finished pieces by outcome.
+
+        ``note`` is a sentence the user should read now; ``figures`` is how the job stands, such as its
+        losses, and worth a line in a log.
+        """
+
+    def finish(self) -> None:
+        """End, whether all pieces are done or not."""
+
+
+class Silence:
+    """The progress of a job nobody watches."""
+
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
+        """Ignore it."""
+
+    def advance(
+        self,
+        *,
+        ok: int = 0,
+        partial: int = 0,
+        rejected: int = 0,
+        num_frames: int = 0,
+        note: str = "",
+        figures: str = "",
+    ) -> None:
+        """Ignore it."""
+
+    def finish(self) -> None:
+        """Ignore it."""

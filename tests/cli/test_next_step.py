@@ -1,0 +1,92 @@
+"""Every command's last line names the command that comes next."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from vfm.cli.main import group
+from vfm.cli.next_step import say_next, say_pretrain
+
+STEPS = ("--steps", 2, "--batch-size", 4, "--threads", 1)
+
+
+def last_line(*arguments: object) -> str:
+    done = CliRunner().invoke(group, list(map(str, arguments)), catch_exceptions=False, standalone_mode=False)
+    assert not done.return_value, done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_words_are_quoted_as_a_shell_needs_them(capsys: pytest.CaptureFixture[str]) -> None:
+    say_next("inspect", Path("my data"), also=" (or not)")
+    assert capsys.readouterr().err == "next: vfm inspect 'my data' (or not)\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "splits", "told"),
+    [
+        (
+            ["frames", "vq.mine"],
+            ["train", "val"],
+            "vimpac-tiny DATA --split train --out RUN (or vimpac-small)",
+        ),
+        (["vq.mine"], [""], "vimpac-tiny DATA --out RUN (or vimpac-small)"),
+        (["frames"], ["val"], "videomae-tiny DATA --out RUN (or "),
+    ],
+)
+def test_a_recipe_for_the_columns_there_are(
+    capsys: pytest.CaptureFixture[str], columns: list[str], splits: list[str], told: str
+) -> None:
+    say_pretrain(Path("DATA"), columns=columns, splits=splits)
+    assert capsys.readouterr().err.startswith(f"next: vfm pretrain {told}")
+
+
+def test_targets_that_no_recipe_reads_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    say_pretrain(Path("DATA"), columns=["frames", "nothing.like.it"], splits=[])
+    assert capsys.readouterr().err == "next: vfm inspect DATA\n"
+
+
+def test_from_videos_to_a_dataset(films: Callable[..., Path], tmp_path: Path) -> None:
+    videos, data = films(3), tmp_path / "data"
+    plan = ("plan", videos, "--fps", 2, "--workers", 1)
+    assert last_line(*plan) == f"next: vfm extract {videos} DATA with the same options"
+    assert last_line(*plan, "--out", data) == f"next: vfm extract {videos} {data} with the same options"
+    extract = ("extract", videos, data, "--fps", 2, "--workers", 1)
+    assert last_line(*extract, "--dry-run") == "next: the same command without --dry-run"
+    assert last_line(*extract) == f"next: vfm inspect {data} --sheet data.png"
+    assert last_line("inspect", data).startswith(f"next: vfm pretrain videomae-tiny {data} --out RUN")
+    book = tmp_path / "book"
+    fit = ("fit-codebook", data, book, "--crop", 32, "--steps", 1, "--vocab-size", 16)
+    assert last_line(*fit) == f"next: vfm tokenize {data} --target vq:{book}"
+    tokenize = ("tokenize", data, "--target", f"vq:{book}", "--workers", 1)
+    assert last_line(*tokenize).startswith(f"next: vfm pretrain vimpac-tiny {data} --out RUN")
+    assert last_line("drop", data, "vq.book", "--yes") == f"next: vfm inspect {data}"
+
+
+def test_from_a_dataset_to_a_result(toy_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    data, run, tuned = toy_dataset(), tmp_path / "run", tmp_path / "tuned"
+    pretrain = ("pretrain", "vimpac-tiny", data, "--out", run, *STEPS)
+    for _again in range(2):
+        told = last_line(*pretrain)
+        assert told == f"next: vfm finetune classify {data} --init {run} --out CLASSIFIER"
+    told = last_line("finetune", "classify", data, "--init", run, "--out", tuned, *STEPS)
+    assert told == f"next: vfm evaluate {tuned} {data}"
+    assert last_line("evaluate", tuned, data, "--threads", 1).startswith(f"next: vfm inspect {data}")
+
+
+def test_recipes_and_doctor() -> None:
+    assert last_line("recipes") == "next: vfm recipes show NAME"
+    assert last_line("recipes", "show", "vimpac-tiny") == "next: vfm pretrain vimpac-tiny DATA --out RUN"
+    assert last_line("recipes", "show", "vimpac-tiny-classify") == (
+        "next: vfm finetune classify DATA --init RUN --recipe vimpac-tiny-classify --out NEW_RUN"
+    )
+    assert last_line("doctor", "--quick") == "next: vfm plan VIDEOS --fps 2"
+
+
+def test_no_command_is_left_out() -> None:
+    """A command that is new belongs into the tests above; the demo ends with where to look."""
+    names = set(group.list_commands(click.Context(group)))
+    tested = {"plan", "extract", "inspect", "fit-codebook", "tokenize", "drop", "pretrain", "finetune"}
+    assert names == tested | {"evaluate", "recipes", "doctor", "demo"}
