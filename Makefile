@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The package alone, and with all that its tests need.
+PACKAGE := $(VENV)/.package
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test check drills format clean
 
-demo: $(INSTALLED)  ## the main job end to end on video it makes itself
+demo: $(PACKAGE)  ## the main job end to end on video it makes itself
 	$(BIN)/vfm demo vfm-demo
 
 test: check  ## what CI runs, under its short name
@@ -15,7 +17,7 @@ check: $(INSTALLED)  ## style, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=15
 
 drills: $(INSTALLED)  ## the long fault drills that `make test` leaves out
 	$(BIN)/python -m pytest -m slow
@@ -27,10 +29,12 @@ format: $(INSTALLED)
 clean:
 	rm -rf $(VENV) vfm-demo
 
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+$(PACKAGE): WANTED := .
+$(INSTALLED): WANTED := .[dev]
+$(PACKAGE) $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "vfm needs Python 3.11 or newer and $(PYTHON) is older: run make PYTHON=/path/to/python3.11"; exit 3; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' -c constraints.txt
-	@touch $@
+	$(BIN)/python -m pip install --quiet --editable '$(WANTED)' -c constraints.txt
+	@touch $(PACKAGE) $@

@@ -119,13 +119,13 @@ def stages(out: Path, options: DemoOptions) -> Iterator[Stage]:
         name="extract",
         arguments=("extract", str(out / "labels.csv"), data, "--fps", "2", "--size", str(size_px), *workers),
     )
-    fit = ("--crop", str(size_px), "--vocab-size", "128", "--steps", str(options.codebook_steps))
-    fit += (*split, "--name", "demo", "--seed", str(options.seed))
+    size = ("--crop", str(size_px), "--vocab-size", "128", "--steps", str(options.codebook_steps))
+    fit = (*size, *split, "--name", "demo", "--seed", str(options.seed))
     yield Stage(name="fit codebook", arguments=("fit-codebook", data, codebook, *fit))
     yield Stage(name="tokenize", arguments=("tokenize", data, "--target", f"vq:{codebook}", *workers))
-    steps = (*split, "--steps", str(options.pretrain_steps))
+    long = (*split, "--steps", str(options.pretrain_steps))
     yield Stage(
-        name="pretrain", arguments=("pretrain", "vimpac-tiny", data, "--out", pretrained, *steps, *how)
+        name="pretrain", arguments=("pretrain", "vimpac-tiny", data, "--out", pretrained, *long, *how)
     )
     steps = ("--steps", str(options.finetune_steps))
     yield Stage(

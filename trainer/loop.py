@@ -22,7 +22,7 @@ from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
 from vfm.trainer.log import EVENTS_FOLDER, Events, Figures
 from vfm.trainer.meter import Meter
 from vfm.trainer.methods._base import Method
-from vfm.trainer.opening import Schedule, opening, told_of_warmup
+from vfm.trainer.opening import Schedule, doubts, opening
 from vfm.trainer.optim import (
     build_optimizer,
     epoch_samples,
@@ -148,7 +148,7 @@ class _Loop:
         schedule = Schedule(num_updates=self.num_steps, epoch_samples=self.epoch_samples, optim=self.optim)
         log = job.out / LOG_NAME
         job.say(opening(job.recipe, method=job.method, schedule=schedule, world=job.world, log=log))
-        if told := told_of_warmup(job.recipe, schedule=schedule):
+        for told in doubts(job.recipe, dataset=job.dataset, schedule=schedule):
             job.say(told)
 
     def run(self, *, stop: Caught, log: RunLog) -> Outcome:

@@ -1,5 +1,6 @@
 """What a training says before its first update: what learns from what, where, for how long."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,29 +52,32 @@ def opening(recipe: Recipe, *, method: nn.Module, schedule: Schedule, world: Wor
     )
 
 
-def told_of_warmup(recipe: Recipe, *, schedule: Schedule) -> str:
-    """Return a sentence where the warm-up is not over before the run is; empty where it is."""
-    optim, last = schedule.optim, schedule.num_updates - 1
-    if optim.warmup < schedule.num_updates:
-        return ""
+def doubts(recipe: Recipe, *, dataset: Dataset, schedule: Schedule) -> Iterator[str]:
+    """Yield what of a training is hardly meant, in sentences.
+
+    Args:
+        recipe: what is trained by.
+        dataset: what is learned from.
+        schedule: how long, and at which rate.
+    """
+    if schedule.optim.warmup >= schedule.num_updates:
+        yield _told_of_warmup(recipe, schedule=schedule)
+    others = sorted({str(split) for split in dataset.splits} - {TRAIN, ""})
+    if recipe.task is None and recipe.data.split is None and TRAIN in dataset.splits and others:
+        yield (
+            f"It learns from split {', '.join(others)} too, which can then not be counted on as unseen: "
+            f"--split {TRAIN} leaves it out."
+        )
+
+
+def _told_of_warmup(recipe: Recipe, *, schedule: Schedule) -> str:
+    optim = schedule.optim
     key = "optim.warmup" if recipe.optim.warmup_epochs is None else "optim.warmup_epochs"
-    highest = lr_at(last, num_updates=schedule.num_updates, config=optim)
+    highest = lr_at(schedule.num_updates - 1, num_updates=schedule.num_updates, config=optim)
     return (
         f"The warm-up of {counted(int(optim.warmup), 'update')} is not over when the run of "
         f"{schedule.num_updates} ends: its learning rate only rises, to {highest:.2g} of {optim.lr:.2g}; "
         f"train for longer, or lower {key}."
-    )
-
-
-def told_of_splits(dataset: Dataset, *, selected: str | None) -> str:
-    """Return a sentence where a pretraining also learns from samples that are there to be counted on."""
-    splits = sorted({str(split) for split in dataset.splits} - {""})
-    others = [split for split in splits if split != TRAIN]
-    if selected is not None or TRAIN not in splits or not others:
-        return ""
-    return (
-        f"It learns from split {', '.join(others)} too, which can then not be counted on as unseen: "
-        f"--split {TRAIN} leaves it out."
     )
 
 

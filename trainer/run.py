@@ -30,7 +30,6 @@ from vfm.trainer.data import portion_sizes
 from vfm.trainer.distributed import World, from_chief, join
 from vfm.trainer.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
 from vfm.trainer.methods._base import Method
-from vfm.trainer.opening import told_of_splits
 from vfm.trainer.optim import num_updates
 from vfm.trainer.precision import resolve_precision
 from vfm.trainer.recipe import Recipe, differences, from_dict, resolve_column, to_dict
@@ -78,8 +77,6 @@ def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> O
     recipe = resolve_column(recipe, read_manifest(data))
     dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
-    if told := told_of_splits(dataset, selected=recipe.data.split):
-        options.say(told)
 
     def build() -> Method:
         module = importlib.import_module(f"{methods.__name__}.{recipe.method}")

@@ -9,6 +9,7 @@ from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.sampler import epoch_order, sample_rng
 from vfm.shards.views import View, apply_view
+from vfm.shards.wording import counted
 
 UInt8 = npt.NDArray[np.uint8]
 Draw = tuple[int, int]  # (index of the sample, number of the frame)
@@ -49,8 +50,8 @@ def choose_frames(dataset: Dataset, *, seed: int, max_frames: int) -> tuple[list
     num_frames = int(dataset.num_frames.sum())
     if num_frames < 2:
         raise UsageError(
-            f"{dataset.data} has {num_frames} frames and a codebook needs two at least, one of them to be "
-            "judged by: extract more videos, or with a higher --fps."
+            f"{dataset.data} has {counted(num_frames, 'frame')} and a codebook needs two at least, one "
+            "of them to be judged by: extract more videos, or with a higher --fps."
         )
     order = epoch_order(len(dataset), seed=seed, epoch=0).tolist()
     if len(order) == 1:

@@ -17,6 +17,7 @@ from vfm.shards.progress import Progress, Silence
 from vfm.shards.sample import Rejection, SampleMeta
 from vfm.shards.shots import CUT_OPTION
 from vfm.shards.spool import Payload
+from vfm.shards.wording import counted
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output
 from vfm.video2token.decoders._base import ExtractOptions
@@ -415,9 +416,9 @@ class _Job:
         ]
         if touched:
             progress.advance(
-                note=f"{len(touched)} videos of finished shards were changed since, at the same size (the "
-                f"first {touched[0]}): their samples show what they were. If they show something else now, "
-                "choose another output."
+                note=f"Changed since their shards were finished, at the same size: "
+                f"{counted(len(touched), 'video')}, the first {touched[0]}. Their samples show what they "
+                "were: if they show something else now, choose another output."
             )
 
 

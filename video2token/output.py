@@ -11,6 +11,7 @@ from vfm.shards.lock import LOCK_NAME
 from vfm.shards.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_manifest, write_manifest
 from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
 from vfm.shards.shots import SCENES_NAME
+from vfm.shards.wording import counted
 from vfm.video2token.retry import Retry, with_agreed_sizes
 
 _NUM_NAMED = 3  # how many of many differences a sentence names
@@ -112,9 +113,9 @@ def _plan_differences(there: Plan, asked: Plan) -> list[str]:
     ]
     gone, added = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
     if gone:
-        changed.append(f"{len(gone)} sources there are not asked for, the first {gone[0]}")
+        changed.append(f"{counted(len(gone), 'source')} there and not asked for, the first {gone[0]}")
     if added:
-        changed.append(f"{len(added)} sources asked for are not there, the first {added[0]}")
+        changed.append(f"{counted(len(added), 'source')} asked for and not there, the first {added[0]}")
     return changed
 
 

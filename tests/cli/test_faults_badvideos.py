@@ -188,7 +188,7 @@ def test_job_ends_with_exit_code_1_and_counts_that_add_up(job: Job) -> None:
     assert job.result["num_partial"] == words.count("partial")
     num_rejected = len(ALLOWED) - words.count("ok") - words.count("partial")
     assert job.result["num_rejected"] == num_rejected
-    assert f"{num_rejected} rejected (" in job.told.splitlines()[-1]
+    assert f"{num_rejected} rejected (" in job.told.splitlines()[-2]
     assert "Traceback" not in job.told
     assert_sound(job.data)
 

@@ -30,7 +30,7 @@ def test_figures_are_json_on_stdout_and_words_on_stderr(stills: Stills, tmp_path
     assert (
         f"{told['quality']['psnr_db']:.2f} dB on {told['num_held_out_frames']} frames held out" in done.stderr
     )
-    assert f"next: vfm tokenize {data} --target vq:{out}" in done.stderr
+    assert f"next: vfm tokenize {data} --target 'vq:{out}'" in done.stderr
 
 
 def test_a_second_run_says_so(stills: Stills, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_text_names_the_sample_and_the_intervals(films: Film, tmp_path: Path) ->
     rows = {line.partition("  ")[0]: line.split("  ")[1:] for line in lines}
     assert [cell.strip() for cell in rows["frames"] if cell] == ["19", "exact"]
     assert [cell.strip() for cell in rows["rejected"] if cell] == ["20.0%", "exact"]
-    assert "1 shards to a column; times are for 1 processes" in lines
+    assert "1 shard to a column; times are with --workers 1" in lines
     assert lines[-1].endswith("are free at the output: enough")
     assert done.return_value == 0
     assert "to" in next(

@@ -49,6 +49,7 @@ def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
     assert done.stderr.splitlines() == [
         "note: a list that names missing files is refused without --missing quarantine.",
         "nothing was written (--dry-run)",
+        "next: the same command without --dry-run",
     ]
     found = result_of(root / "l.csv", tmp_path / "data", "--dry-run", "--missing", "quarantine")
     assert (found["num_sources"], found["num_missing"], found["labels"]) == (

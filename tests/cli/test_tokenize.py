@@ -30,7 +30,7 @@ def test_figures_are_json_on_stdout_and_words_on_stderr(stills: Stills, tiny_cod
     assert "vq.tiny: 6 samples, 20 frames, 0.0 MB; 20 frames in" in done.stderr
     again = run(data, "--target", f"vq:{tiny_codebook}")
     assert again.stdout == ""
-    assert "vq.tiny: 6 samples, 20 frames, 0.0 MB; 2 of 2 shards were done before" in again.stderr
+    assert "vq.tiny: 6 samples, 20 frames, 0.0 MB; 2 of 2 shards done before" in again.stderr
 
 
 def test_size_and_name_are_the_users(stills: Stills, tiny_codebook: Path) -> None:

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from vfm.trainer.checkpoint import newest
 from vfm.trainer.loop import CHECKPOINTS_FOLDER, train
-from vfm.trainer.opening import told_of_splits
+from vfm.trainer.opening import Schedule, doubts
 from vfm.trainer.recipe import override
 
 
@@ -69,7 +72,11 @@ def test_a_warm_up_as_long_as_the_run_is_said(toy, settings, told):
 )
 def test_learning_from_what_is_counted_on_is_said(toy, splits, selected, told):
     dataset = toy.job().dataset
-    dataset.splits = [*splits, *[""] * (len(dataset) - len(splits))]
-    said = told_of_splits(dataset, selected=selected)
-    assert said.startswith(told)
-    assert bool(said) == bool(told)
+    dataset.splits = np.array([*splits, *[""] * (len(dataset) - len(splits))])
+    recipe = override(toy.recipe(), [f"data.split={selected or 'none'}"])
+    schedule = Schedule(num_updates=6, epoch_samples=12, optim=recipe.optim)
+    said = list(doubts(recipe, dataset=dataset, schedule=schedule))
+    assert len(said) == bool(told)
+    assert all(line.startswith(told) for line in said)
+    tuned = replace(recipe, task="classify")
+    assert not list(doubts(tuned, dataset=dataset, schedule=schedule))

@@ -223,11 +223,11 @@ def test_other_sources_are_refused_by_name(films: Film, film: Film, tmp_path: Pa
     root = films(3)
     run(root, tmp_path / "data")
     film("films/a/new.mp4", num_frames=3)
-    with pytest.raises(UsageError, match=r"1 sources asked for are not there, the first a/new\.mp4"):
+    with pytest.raises(UsageError, match=r"1 source asked for and not there, the first a/new\.mp4"):
         run(root, tmp_path / "data")
     (root / "a" / "new.mp4").unlink()
     (root / "a" / "000.mp4").unlink()
-    with pytest.raises(UsageError, match=r"1 sources there are not asked for, the first a/000\.mp4"):
+    with pytest.raises(UsageError, match=r"1 source there and not asked for, the first a/000\.mp4"):
         run(root, tmp_path / "data")
     film("films/a/000.mp4", num_frames=3)
     with pytest.raises(UsageError, match=r"size_bytes of a/000\.mp4 \d+ there, \d+ asked"):

@@ -167,7 +167,7 @@ def test_options_that_fit_nothing_are_refused(changed: dict[str, int], told: str
 
 def test_one_frame_is_too_few(stills: Stills, tmp_path: Path) -> None:
     data = stills(num_samples=1, num_frames=1)
-    with pytest.raises(UsageError, match="has 1 frames and a codebook needs two"):
+    with pytest.raises(UsageError, match="has 1 frame and a codebook needs two"):
         fit(data, tmp_path / "book")
 
 
