@@ -19,6 +19,7 @@ import torch
 
 import vfm
 from vfm.shards.atomic import write_json
+from vfm.shards.column_options import ENLARGEMENT
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError, VfmError
 from vfm.shards.lock import held_names, hold
@@ -184,8 +185,12 @@ def check_column(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) ->
     if dataset.manifest.columns[name].kind == FRAMES:
         return  # pixels mean the same in every dataset
     learned, there = checkpoint.state["column"], dataset.manifest.columns[name].options
-    # The views may differ: what a code stands for does not depend on the crop it was seen in.
-    differing = [key for key in {**learned, **there} if key != "views" and learned.get(key) != there.get(key)]
+    # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged.
+    differing = [
+        key
+        for key in {**learned, **there}
+        if key not in ("views", ENLARGEMENT) and learned.get(key) != there.get(key)
+    ]
     if differing:
         raise UsageError(
             f"Column {name} of {dataset.data} differs from the one that {checkpoint.path} was trained on "
