@@ -85,9 +85,9 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
-    found = listing.find_sources(inputs, given)
+    found, num_hidden = listing.find_sources(inputs, given)
     if given["dry_run"]:
-        listing.show_survey(found, given)
+        listing.show_survey(found, given, num_hidden=num_hidden)
         return 0
     result = extract_sources(
         found,
@@ -101,7 +101,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
         progress=output.make_progress(),
     )
     if given["as_json"]:
-        output.show_json({"data": str(folder), **asdict(result)})
+        output.show_json({"data": str(folder), **asdict(result), "num_hidden": num_hidden})
     output.say(_summary(result, data=folder))
     num_rejected = sum(count for reason, count in result.rejected_by_reason.items() if reason not in DROPPED)
     is_fine = listing.is_within(num_rejected, given["allow_rejects"], num_sources=result.num_sources)
