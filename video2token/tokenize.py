@@ -26,7 +26,7 @@ from vfm.shards.manifest import (
     tar_path,
     write_manifest,
 )
-from vfm.shards.plan import PLAN_NAME, read_plan, shard_name
+from vfm.shards.plan import PLAN_NAME, PlanMissingError, read_plan, shard_name
 from vfm.shards.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in
 from vfm.video2token.enlargement import find_enlargement
@@ -256,7 +256,7 @@ def _has_splits(dataset: Dataset) -> bool:
     """Return whether any source has a split, rejected ones included while the plan is there to tell."""
     try:
         return read_plan(dataset.data / PLAN_NAME).has_splits
-    except FileNotFoundError:
+    except PlanMissingError:
         return bool((dataset.splits != "").any())
 
 
