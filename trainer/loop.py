@@ -14,7 +14,7 @@ from torch import Tensor
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import VfmError
 from vfm.shards.sampler import Place
-from vfm.trainer.checkpoint import Checkpoint, prune, save
+from vfm.trainer.checkpoint import Checkpoint, fill, prune, save
 from vfm.trainer.data import Stream, Update, step_seed
 from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
 from vfm.trainer.log import EVENTS_FOLDER, LOG_NAME, Events, JsonLines, Lines, RunLog, Target
@@ -124,7 +124,7 @@ class _Loop:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up every tensor and number of ``checkpoint``."""
         state = checkpoint.state
-        self.job.method.load_state_dict(checkpoint.model(), strict=True)
+        fill(self.job.method, checkpoint.model())
         load_moments(self.optimizer, checkpoint.optim())
         self.step = checkpoint.step
         self.place = Place.from_dict(state["place"])
