@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vfm.shards.atomic import sha256_file, sync_folder
-from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.errors import DamageError, MachineError, UsageError
 from vfm.shards.sampler import Place
 from vfm.shards.seal import read_sealed, write_sealed
 from vfm.shards.typed import coerce
@@ -82,16 +82,26 @@ class Checkpoint:
 
         Raises:
             DamageError: a tensor that is to have a second name is not there.
+            MachineError: the checkpoint has been removed since it was read.
         """
-        tensors = safetensors.torch.load_file(self.path / MODEL)
+        tensors = self._load(MODEL)
         tied = self.state["tied"]
         if lost := sorted(set(tied.values()) - tensors.keys()):
             raise _no_state(self.path, why=f"it ties to {lost[0]!r}, which {MODEL} does not hold")
         return {**tensors, **{alias: tensors[name] for alias, name in tied.items()}}
 
     def optim(self) -> dict[str, Tensor]:
-        """Return the optimizer's tensors."""
-        return safetensors.torch.load_file(self.path / OPTIM)
+        """Return the optimizer's tensors; MachineError where the checkpoint has been removed."""
+        return self._load(OPTIM)
+
+    def _load(self, name: str) -> dict[str, Tensor]:
+        try:
+            return safetensors.torch.load_file(self.path / name)
+        except FileNotFoundError:
+            raise MachineError(
+                f"{self.path} was removed while it was read, as a training that goes on there does with old "
+                "ones: run the same command again."
+            ) from None
 
 
 def save(folder: Path, *, state: dict[str, Any], model: dict[str, Tensor], optim: dict[str, Tensor]) -> Path:

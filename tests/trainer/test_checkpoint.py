@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from vfm.shards.errors import DamageError
+from vfm.shards.errors import DamageError, MachineError
 from vfm.shards.seal import read_sealed, write_sealed
 from vfm.trainer import checkpoint
 from vfm.trainer.checkpoint import MODEL, OPTIM, STATE, fill, newest, prune, read, save, untie
@@ -104,7 +104,7 @@ def test_all_damaged_is_an_error(tmp_path):
     [
         ({"step": "2"}, "step is '2', but must be a whole number"),
         ({"step": 3}, "its step is 3"),
-        ({"place": None}, "place is None, but must be Place"),
+        ({"place": None}, "place is None, but must be an object"),
         ({"place": {"epoch": 0}}, "lacks the key place.seed"),
         ({"place": {"seed": -1}}, "Seed -1, epoch 0 and samples seen 0 name no place"),
         ({"meter": {"num_updates": -1, "sums": {}}}, "meter.num_updates is -1"),
@@ -145,6 +145,16 @@ def test_a_second_name_of_no_tensor_is_one_sentence(tmp_path):
     write_sealed(path / STATE, {**read_sealed(path / STATE), "tied": {"a": "nothing"}})
     with pytest.raises(DamageError, match="it ties to 'nothing', which model.safetensors does not hold"):
         read(path).model()
+
+
+@pytest.mark.parametrize("part", ["model", "optim"])
+def test_a_checkpoint_that_a_running_training_has_removed_is_one_sentence(tmp_path, part):
+    found = read(write(tmp_path, 2))
+    for step in (3, 4):
+        write(tmp_path, step)
+    prune(tmp_path, keep=2)
+    with pytest.raises(MachineError, match="step-000002 was removed .* run the same command again"):
+        getattr(found, part)()
 
 
 def test_weights_of_another_model_are_one_sentence():
