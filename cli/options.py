@@ -63,7 +63,7 @@ def accept_data() -> Decorator:
     return click.option(
         "--accept-data",
         is_flag=True,
-        help="Go on with a dataset whose frames are not as the recipe needs them; kept with the result.",
+        help="Go on with a dataset whose frames are not as needed; what they are is kept with the result.",
     )
 
 

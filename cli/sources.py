@@ -132,8 +132,11 @@ def places(sources: tuple[Path, ...], data: Path | None, given: dict[str, Any]) 
     return inputs, folder
 
 
-def find_sources(inputs: list[Path], given: dict[str, Any]) -> "list[Source]":
-    """Return the sources that the options choose of what the inputs hold."""
+def find_sources(inputs: list[Path], given: dict[str, Any]) -> "tuple[list[Source], int]":
+    """Return the sources that the options choose of what the inputs hold, and how much that is hidden.
+
+    Hidden videos and folders are left out; that is said.
+    """
     from vfm.shards.plan import in_plan_order
     from vfm.video2token.sources import ListOptions, list_sources, read_classes
 
@@ -143,8 +146,15 @@ def find_sources(inputs: list[Path], given: dict[str, Any]) -> "list[Source]":
         other_columns=given["other_columns"],
     )
     missing: Missing = "quarantine" if given.get("dry_run") else given["missing"]
-    sources = list_sources(inputs, missing=missing, options=options)
-    return in_plan_order(sources)[: given["limit"]] if given.get("limit") else sources
+    hidden: list[str] = []
+    sources = list_sources(inputs, missing=missing, options=options, on_hidden=hidden.append)
+    if hidden:
+        output.say(
+            f"note: hidden videos and folders, whose names begin with a dot, are left out: {len(hidden)}, "
+            f"the first {hidden[0]}."
+        )
+    chosen = in_plan_order(sources)[: given["limit"]] if given.get("limit") else sources
+    return chosen, len(hidden)
 
 
 def retry_of(given: dict[str, Any]) -> "Retry":
@@ -158,11 +168,12 @@ def retry_of(given: dict[str, Any]) -> "Retry":
     return "all" if given["retry_all"] else "failed" if given["retry_failed"] else "none"
 
 
-def show_survey(sources: "list[Source]", given: dict[str, Any]) -> None:
+def show_survey(sources: "list[Source]", given: dict[str, Any], *, num_hidden: int) -> None:
     """Print what a job would do with its sources."""
     from vfm.video2token.survey import survey
 
     found = asdict(survey(sources, samples_per_shard=given["samples_per_shard"]))
+    found["num_hidden"] = num_hidden
     if given["as_json"]:
         output.show_json(found)
     else:

@@ -1,5 +1,6 @@
 """The options of a column that readers go by, checked where the manifest is read."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.typed import coerce
 from vfm.shards.views import View
 
+ENLARGEMENT = "enlargement"  # how many times a column's pixels were enlarged; absent where they were not
 MAX_VOCAB_SIZE = 1 << 16  # codes are stored in two bytes at most
 _MAX_TEXT_VOCAB_SIZE = 1 << 32
 _MAX_VIEW_PX = 1 << 14
@@ -19,6 +21,7 @@ _TYPES: dict[str, Any] = {
     "dtype": str,
     "store": str,
     "weights_sha256": str,
+    ENLARGEMENT: float,
 }
 
 
@@ -32,6 +35,8 @@ def check_options(options: Mapping[str, Any], *, name: str, kind: str) -> None:
         coerce(options[option], _TYPES[option], key=f"{name}.{option}")
     if (fps := options.get("fps")) is not None and fps <= 0:
         raise ValueError(f"{name}.fps is {fps}, but must be above 0")
+    if (enlargement := options.get(ENLARGEMENT, math.inf)) <= 1:
+        raise ValueError(f"{name}.{ENLARGEMENT} is {enlargement}, but must be above 1")
     max_vocab_size = MAX_VOCAB_SIZE if kind == "vq" else _MAX_TEXT_VOCAB_SIZE
     for option, most in {
         "vocab_size": max_vocab_size,

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import FRAMES, read_report
-from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, shard_name
+from vfm.shards.plan import PLAN_NAME, Plan, PlanMissingError, Source, read_plan, shard_name
 
 _MAX_LISTED = 5
 
@@ -30,7 +30,7 @@ def find_row(data: Path, *, keys: npt.NDArray[np.bytes_], text: str) -> int:
             raise _several(data, text=text, names=[keys[row].decode() for row in rows])
     try:
         plan = read_plan(data / PLAN_NAME)
-    except FileNotFoundError:
+    except PlanMissingError:
         raise UsageError(f"{data / PLAN_NAME} is missing: find the sample by its key.") from None
     sources = [source for source in plan.sources if _names(source, text)]
     if len(sources) > 1:

@@ -18,6 +18,10 @@ from vfm.shards.tables import check_columns, no_table, read_table, table_bytes
 PLAN_NAME = "plan.parquet"
 
 
+class PlanMissingError(DamageError):
+    """A dataset has lost its plan, which some of what is done with it can do without."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One source video, or one annotated segment of it, before anything was read from it.
@@ -172,8 +176,7 @@ def read_plan(path: Path) -> Plan:
     """Return the plan in a file.
 
     Raises:
-        DamageError: the file is not as it was written.
-        FileNotFoundError: there is none.
+        DamageError: the file is not as it was written; PlanMissingError where there is none.
     """
     columns = _read(path).to_pydict()
     samples_per_shard = columns["samples_per_shard"]
@@ -195,17 +198,17 @@ def read_times(path: Path, *, num_sources: int) -> list[int]:
     Raises:
         DamageError: the file is not as it was written, is gone, or is of another number of sources.
     """
-    try:
-        times: list[int] = _read(path)["mtime_ns"].to_pylist()
-    except FileNotFoundError:
-        raise DamageError(f"{path} is missing: restore it from a copy.") from None
+    times: list[int] = _read(path)["mtime_ns"].to_pylist()
     if len(times) != num_sources:
         raise no_table(str(path), why=f"it has {len(times)} sources where the dataset has {num_sources}")
     return times
 
 
 def _read(path: Path) -> pa.Table:
-    table = read_table(path)
+    try:
+        table = read_table(path)
+    except FileNotFoundError:
+        raise PlanMissingError(f"{path} is missing: restore it from a copy.") from None
     types = {**_TYPES, "shard": pa.int32(), "samples_per_shard": pa.int32()}
     check_columns(table, types, name=str(path), optional=_OPTIONAL)
     return table

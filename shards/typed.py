@@ -124,5 +124,8 @@ def _describe_one(hint: Any) -> str:
         count = "any number of" if items[-1] is Ellipsis else str(len(items))
         return f"{count} values with commas between, each {_describe_one(items[0])}"
     if get_origin(hint) is dict:
-        return f"an object, each value {describe(get_args(hint)[1])}"
+        inner = get_args(hint)[1]
+        return "an object" if inner is Any else f"an object, each value {describe(inner)}"
+    if is_dataclass(hint):
+        return "an object"
     return str(getattr(hint, "__name__", hint))

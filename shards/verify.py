@@ -61,9 +61,6 @@ def _check_plan(data: Path, *, manifest: Manifest) -> Generator[Finding, None, P
     except DamageError as error:
         yield Finding(file=PLAN_NAME, message=str(error))
         return None
-    except FileNotFoundError:
-        yield Finding(file=PLAN_NAME, message="It is missing: restore it from a copy.")
-        return None
     if plan.sha256 != manifest.plan_sha256:
         yield Finding(file=PLAN_NAME, message="It is not the plan that the manifest was made for.")
         return None

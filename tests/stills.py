@@ -58,13 +58,14 @@ def write_stills(
     num_samples: int = 6,
     num_frames: int = 5,
     size: tuple[int, int] = (40, 32),
+    source_size: tuple[int, int] | None = None,
     samples_per_shard: int = 4,
     empty_shards: int = 0,
     captions: tuple[tuple[str, ...], ...] = ((),),
 ) -> Path:
     """Write samples of up to ``num_frames`` frames, a bright square that moves over a gradient.
 
-    Samples take the tuples of captions in turn.
+    Samples take the tuples of captions in turn. ``source_size`` is that of the videos, where it differs.
     """
     num_full = -(-num_samples // samples_per_shard)
     for shard in range(num_full + empty_shards):
@@ -72,7 +73,8 @@ def write_stills(
         with ShardWriter(folder / "frames", shard_name(shard)) as writer:
             for i in numbers:
                 length = 1 + (i + num_frames - 1) % num_frames
-                _add(writer, i, num_frames=length, size=size, captions=captions[i % len(captions)])
+                sizes = (size, source_size or size)
+                _add(writer, i, num_frames=length, sizes=sizes, captions=captions[i % len(captions)])
             writer.commit(column="frames", fingerprint=COLUMN.fingerprint)
     manifest = Manifest(
         plan_sha256="0" * 64,
@@ -96,28 +98,30 @@ def draw_still(sample: int, time: int, *, size: tuple[int, int] = (40, 32)) -> n
     return frame.astype(np.uint8)
 
 
-def _add(
-    writer: ShardWriter, i: int, *, num_frames: int, size: tuple[int, int], captions: tuple[str, ...]
-) -> None:
-    jpegs = [jpeg.encode(draw_still(i, time, size=size), quality=95) for time in range(num_frames)]
-    sizes = [len(data) for data in jpegs]
+Sizes = tuple[tuple[int, int], tuple[int, int]]  # (width, height) of the stored frames and of the video
+
+
+def _add(writer: ShardWriter, i: int, *, num_frames: int, sizes: Sizes, captions: tuple[str, ...]) -> None:
+    jpegs = [jpeg.encode(draw_still(i, time, size=sizes[0]), quality=95) for time in range(num_frames)]
+    lengths = [len(data) for data in jpegs]
     row = IndexRow(
         num_frames=num_frames,
         class_index=i % 2,
         split="train" if i % 3 else "val",
-        frame_offsets=np.cumsum([0, *sizes[:-1]]).tolist(),
-        frame_sizes=sizes,
+        frame_offsets=np.cumsum([0, *lengths[:-1]]).tolist(),
+        frame_sizes=lengths,
     )
     # Readers of frames look at the index alone, so the JPEGs need no container here.
     members = {
-        "json": _meta(i, row, size, captions).to_json(),
+        "json": _meta(i, row, sizes, captions).to_json(),
         "mp4": b"".join(jpegs),
         "cls": str(i % 2).encode(),
     }
     writer.add(f"still-{i:03d}", members, row=row)
 
 
-def _meta(i: int, row: IndexRow, size: tuple[int, int], captions: tuple[str, ...]) -> SampleMeta:
+def _meta(i: int, row: IndexRow, sizes: Sizes, captions: tuple[str, ...]) -> SampleMeta:
+    size, source_size = sizes
     return SampleMeta(
         key=f"still-{i:03d}",
         source=f"still-{i:03d}.mp4",
@@ -128,8 +132,8 @@ def _meta(i: int, row: IndexRow, size: tuple[int, int], captions: tuple[str, ...
         pts_s=tuple(time / 2 for time in range(row.num_frames)),
         width_px=size[0],
         height_px=size[1],
-        source_width_px=size[0],
-        source_height_px=size[1],
+        source_width_px=source_size[0],
+        source_height_px=source_size[1],
         source_fps=24.0,
         source_duration_s=row.num_frames / 2,
         codec="h264",

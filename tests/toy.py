@@ -45,9 +45,10 @@ def write_dataset(
     unlabelled: tuple[int, ...] = (),
     codebook: str = "toy",
     crop_px: int = 32,
+    enlargement: float = 1.0,
 ) -> Path:
     """Write a dataset in shards of 5 whose codes drift with the class; classes and splits take turns."""
-    targets = [_target(name, codebook=codebook, crop_px=crop_px) for name in columns]
+    targets = [_target(name, codebook=codebook, crop_px=crop_px, enlargement=enlargement) for name in columns]
     num_shards = -(-num_samples // SAMPLES_PER_SHARD)
     for shard in range(num_shards):
         numbers = range(shard * SAMPLES_PER_SHARD, min((shard + 1) * SAMPLES_PER_SHARD, num_samples))
@@ -73,11 +74,12 @@ def write_dataset(
     return folder
 
 
-def _target(name: str, *, codebook: str, crop_px: int) -> Column:
+def _target(name: str, *, codebook: str, crop_px: int, enlargement: float) -> Column:
     options = {
         "vocab_size": VOCAB_SIZE,
         "codebook": codebook,
         "views": [{"resize_px": crop_px, "crop_px": crop_px}],
+        **({"enlargement": enlargement} if enlargement > 1 else {}),
     }
     return make_column(name, kind="vq", fields=("codes.npy",), options=options, source=FRAMES.fingerprint)
 

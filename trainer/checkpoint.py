@@ -10,21 +10,54 @@ A folder is written under a hidden name, its files flushed, and renamed: a reade
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from vfm.shards.atomic import sha256_file, sync_folder
-from vfm.shards.errors import DamageError
+from vfm.shards.errors import DamageError, MachineError, UsageError
+from vfm.shards.sampler import Place
 from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.typed import coerce
 
 MODEL, OPTIM, STATE = "model.safetensors", "optim.safetensors", "state.json"
 _NAME = re.compile(r"step-\d{6,}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Meter:
+    num_updates: int
+    sums: dict[str, float]
+
+
+# What is read of a state; there may be more in it.
+_TYPES: dict[str, Any] = {
+    "step": int,
+    "num_steps": int,
+    "place": Place,
+    "meter": _Meter,
+    "elapsed_s": float,
+    "recipe": dict[str, Any],
+    "dataset": str,
+    "classes": tuple[str, ...],
+    "column": dict[str, Any],
+    "origin": dict[str, Any],
+    "fit": dict[str, float | None],
+    "tied": dict[str, str],
+    "files": dict[str, _File],
+}
+_OPTIONAL = ("fit",)  # absent before 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +78,30 @@ class Checkpoint:
         return int(self.state["step"])
 
     def model(self) -> dict[str, Tensor]:
-        """Return the parameters and buffers, shared ones under each of their names, as one tensor."""
-        tensors = safetensors.torch.load_file(self.path / MODEL)
-        return {**tensors, **{alias: tensors[name] for alias, name in self.state["tied"].items()}}
+        """Return the parameters and buffers, shared ones under each of their names, as one tensor.
+
+        Raises:
+            DamageError: a tensor that is to have a second name is not there.
+            MachineError: the checkpoint has been removed since it was read.
+        """
+        tensors = self._load(MODEL)
+        tied = self.state["tied"]
+        if lost := sorted(set(tied.values()) - tensors.keys()):
+            raise _no_state(self.path, why=f"it ties to {lost[0]!r}, which {MODEL} does not hold")
+        return {**tensors, **{alias: tensors[name] for alias, name in tied.items()}}
 
     def optim(self) -> dict[str, Tensor]:
-        """Return the optimizer's tensors."""
-        return safetensors.torch.load_file(self.path / OPTIM)
+        """Return the optimizer's tensors; MachineError where the checkpoint has been removed."""
+        return self._load(OPTIM)
+
+    def _load(self, name: str) -> dict[str, Tensor]:
+        try:
+            return safetensors.torch.load_file(self.path / name)
+        except FileNotFoundError:
+            raise MachineError(
+                f"{self.path} was removed while it was read, as a training that goes on there does with old "
+                "ones: run the same command again."
+            ) from None
 
 
 def save(folder: Path, *, state: dict[str, Any], model: dict[str, Tensor], optim: dict[str, Tensor]) -> Path:
@@ -60,7 +110,7 @@ def save(folder: Path, *, state: dict[str, Any], model: dict[str, Tensor], optim
     Raises:
         OSError: the disk is full or refuses; nothing has appeared then.
     """
-    path = folder / f"step-{state['step']:06d}"
+    path = folder / _name(state["step"])
     temp = folder / f".{path.name}.tmp"
     shutil.rmtree(temp, ignore_errors=True)
     temp.mkdir(parents=True)
@@ -120,12 +170,29 @@ def read(path: Path) -> Checkpoint:
     """
     try:
         state = read_sealed(path / STATE)
+        _check(state, path=path)
         for name, file in state["files"].items():
             if sha256_file(path / name) != file["sha256"]:
                 raise DamageError(f"{path} is damaged, {name} does not match its sha256.")
     except FileNotFoundError as error:
         raise DamageError(f"{path} is damaged, {Path(error.filename).name} is missing.") from error
     return Checkpoint(path=path, state=state)
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a module all the tensors of a checkpoint's model.
+
+    Raises:
+        DamageError: they are not those of this module.
+    """
+    own = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if other := sorted(name for name in own | found if own.get(name) != found.get(name)):
+        raise DamageError(
+            f"The weights of the checkpoint are not those of its recipe, the first is {other[0]}: restore it "
+            "from a copy."
+        )
+    module.load_state_dict(tensors)
 
 
 def untie(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -163,6 +230,31 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
+
+
+def _check(state: dict[str, Any], *, path: Path) -> None:
+    """Refuse a state that no run writes, though its hash is right."""
+    if lacking := [name for name in _TYPES if name not in state and name not in _OPTIONAL]:
+        raise _no_state(path, why=f"it lacks the key {lacking[0]}")
+    try:
+        for name in _TYPES.keys() & state.keys():
+            coerce(state[name], _TYPES[name], key=name)
+    except (ValueError, UsageError) as error:
+        raise _no_state(path, why=str(error).rstrip(".")) from None
+    if path.name != _name(state["step"]):
+        raise _no_state(path, why=f"its step is {state['step']}")
+    if state["files"].keys() != {MODEL, OPTIM}:
+        raise _no_state(path, why=f"it tells of other files than {MODEL} and {OPTIM}")
+    if state["meter"]["num_updates"] < 0:
+        raise _no_state(path, why=f"meter.num_updates is {state['meter']['num_updates']}")
+
+
+def _no_state(path: Path, *, why: str) -> DamageError:
+    return DamageError(f"{path / STATE} is none that a run writes ({why}): restore it from a copy.")
+
+
+def _name(step: int) -> str:
+    return f"step-{step:06d}"
 
 
 def _paths(folder: Path) -> list[Path]:

@@ -82,10 +82,11 @@ def wrap(method: nn.Module, *, world: World) -> nn.Module:
     """
     if world.size == 1:
         return method
-    if world.device.type == "cuda":
+    is_cuda = world.device.type == "cuda"
+    if is_cuda:
         method = nn.SyncBatchNorm.convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(method, device_ids=[world.device], broadcast_buffers=False)
-    return DistributedDataParallel(method, broadcast_buffers=False)
+    devices = [world.device] if is_cuda else None
+    return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
 
 
 def unsynced(wrapped: nn.Module) -> contextlib.AbstractContextManager[Any]:

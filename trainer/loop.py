@@ -16,7 +16,7 @@ from vfm.shards.errors import VfmError
 from vfm.shards.log import LOG_NAME, JsonLines, RunLog, Target
 from vfm.shards.progress import Progress
 from vfm.shards.sampler import Place
-from vfm.trainer.checkpoint import Checkpoint, prune, save
+from vfm.trainer.checkpoint import Checkpoint, fill, prune, save
 from vfm.trainer.data import Stream, Update, step_seed
 from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
 from vfm.trainer.log import EVENTS_FOLDER, Events, Figures
@@ -135,7 +135,7 @@ class _Loop:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up every tensor and number of ``checkpoint``."""
         state = checkpoint.state
-        self.job.method.load_state_dict(checkpoint.model(), strict=True)
+        fill(self.job.method, checkpoint.model())
         load_moments(self.optimizer, checkpoint.optim())
         self.step = checkpoint.step
         self.place = Place.from_dict(state["place"])

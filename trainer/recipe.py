@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vfm.shards.errors import UsageError
 from vfm.trainer import methods
-from vfm.trainer.typed import coerce, leaves, parse
+from vfm.trainer.typed import OtherVersionError, coerce, leaves, parse
 
 if TYPE_CHECKING:  # keeps pyarrow out of `vfm recipes`
     from vfm.shards.manifest import Manifest
@@ -238,7 +238,7 @@ def from_dict(values: dict[str, Any]) -> Recipe:
     )
     template = next(same_kind, None)
     if template is None:
-        raise UsageError(
+        raise OtherVersionError(
             f"No recipe of method {values.get('method')!r} and task {values.get('task')!r} is known here: "
             f"it was written by another version of vfm."
         )

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import FRAMES
+from vfm.shards.short_side import look_at, short_side
 from vfm.trainer.recipe import Recipe
 
 TIME_TOLERANCE = 0.2  # share by which the time between frames may differ from the recipe's
 MAX_REPEATED = 0.1  # mean share of a clip's frames that may lie past the end of its video
-_NUM_LOOKED_AT = 64  # samples whose metadata are read
 _GRIDS = ("grid", "ffmpeg-fps-filter")  # ways of sampling whose frames are 1 / fps apart
 
 
@@ -53,14 +53,14 @@ class Offer:
         num_frames: int64 [N], stored frames of each sample.
         short_px: short side of what the network's square is cut from: of the stored frames, or of the frames
             of the video where it is less, for half of the samples at least; None unknown.
-        is_enlarged: whether extraction has enlarged more than half of the samples.
+        source_px: short side of the frames of the videos, for half of the samples at least; None unknown.
         square_px: side of the square that a target column was made of; None for pixels.
     """
 
     fps: float | None
     num_frames: npt.NDArray[np.int64]
     short_px: int | None
-    is_enlarged: bool
+    source_px: int | None
     square_px: int | None
 
 
@@ -122,10 +122,8 @@ def offer_of(dataset: Dataset, *, column: str) -> Offer:
     """Return what a dataset has; sizes and rates that only samples tell are those of a few, evenly spread."""
     columns = dataset.manifest.columns
     options = columns[FRAMES].options
-    chosen = np.linspace(0, len(dataset) - 1, min(_NUM_LOOKED_AT, len(dataset))).astype(int)
-    metas = [dataset.meta(int(index)) for index in chosen]
-    stored_px = np.array([min(meta.width_px, meta.height_px) for meta in metas])
-    source_px = np.array([min(meta.source_width_px, meta.source_height_px) for meta in metas])
+    metas = look_at(dataset)
+    side = short_side(metas)
     fps = options.get("fps") if options.get("sampling", "grid") in _GRIDS else None
     if options.get("sampling") == "native":
         rates = [meta.source_fps for meta in metas if meta.source_fps]
@@ -135,8 +133,8 @@ def offer_of(dataset: Dataset, *, column: str) -> Offer:
     return Offer(
         fps=fps,
         num_frames=dataset.num_frames,
-        short_px=int(np.median(np.minimum(stored_px, source_px))) if metas else None,
-        is_enlarged=bool(metas) and bool(np.median(source_px) < np.median(stored_px)),
+        short_px=None if side is None else side.short_px,
+        source_px=None if side is None else side.source_px,
         square_px=None if is_pixels or not views else int(views[0]["crop_px"]),
     )
 
@@ -184,14 +182,14 @@ def misfits(needed: Requirements, offer: Offer, fit: Fit) -> list[str]:
 
 def remedy(needed: Requirements, offer: Offer) -> str:
     """Return how a dataset that fits can be made, never by enlarging."""
-    if needed.frame_px != "any" and offer.square_px not in (None, needed.frame_px):
-        return (
-            f"make the column anew with `vfm tokenize DATA --target ... --crop {needed.frame_px} --name NEW`"
-        )
-    if needed.frame_px != "any" and offer.is_enlarged and (offer.short_px or 0) < needed.frame_px:
-        return f"its videos have {offer.short_px} px, so choose a recipe for frames of that size"
+    frame_px = needed.frame_px
+    if frame_px != "any" and offer.source_px is not None and offer.source_px < frame_px:
+        return f"its videos have {offer.source_px} px, so choose a recipe for frames of that size"
+    is_other_square = frame_px != "any" and offer.square_px not in (None, frame_px)
+    if frame_px != "any" and is_other_square and (offer.short_px or frame_px) >= frame_px:
+        return f"make the column anew with `vfm tokenize DATA --target ... --crop {frame_px} --name NEW`"
     fps = wanted_fps(needed, offer)
-    side = "" if needed.frame_px == "any" else f" --size {needed.frame_px}"
+    side = "" if frame_px == "any" else f" --size {frame_px}"
     return f"extract one that fits with `vfm extract VIDEOS NEW_DATA --fps {fps:.6g}{side}`"
 
 

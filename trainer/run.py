@@ -19,13 +19,14 @@ import torch
 
 import vfm
 from vfm.shards.atomic import write_json
+from vfm.shards.column_options import ENLARGEMENT
 from vfm.shards.dataset import Dataset, open_dataset
-from vfm.shards.errors import MachineError, UsageError, VfmError
+from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.lock import held_names, hold
 from vfm.shards.manifest import FRAMES, read_manifest
 from vfm.shards.progress import Progress, Silence
 from vfm.trainer import methods
-from vfm.trainer.checkpoint import Checkpoint, newest, read
+from vfm.trainer.checkpoint import STATE, Checkpoint, newest, read
 from vfm.trainer.data import portion_sizes
 from vfm.trainer.distributed import World, from_chief, join
 from vfm.trainer.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
@@ -35,6 +36,7 @@ from vfm.trainer.precision import resolve_precision
 from vfm.trainer.recipe import Recipe, differences, from_dict, resolve_column, to_dict
 from vfm.trainer.requirements import Fit, fit_to_data
 from vfm.trainer.threads import cpu_threads
+from vfm.trainer.typed import OtherVersionError
 
 RUN_NAME = "run.json"
 
@@ -166,8 +168,21 @@ def newest_checkpoint(run_folder: Path, *, options: RunOptions) -> Checkpoint:
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    """Return the recipe that a checkpoint was trained by."""
-    return from_dict(checkpoint.state["recipe"])
+    """Return the recipe that a checkpoint was trained by.
+
+    Raises:
+        UsageError: another version of vfm wrote it.
+        DamageError: no version did.
+    """
+    try:
+        return from_dict(checkpoint.state["recipe"])
+    except OtherVersionError:
+        raise
+    except UsageError as error:
+        raise DamageError(
+            f"The recipe in {checkpoint.path / STATE} is none that a run writes ({str(error).rstrip('.')}): "
+            "restore it from a copy."
+        ) from None
 
 
 def timed(recipe: Recipe, *, checkpoint: Checkpoint) -> Recipe:
@@ -188,8 +203,12 @@ def check_column(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) ->
     if dataset.manifest.columns[name].kind == FRAMES:
         return  # pixels mean the same in every dataset
     learned, there = checkpoint.state["column"], dataset.manifest.columns[name].options
-    # The views may differ: what a code stands for does not depend on the crop it was seen in.
-    differing = [key for key in {**learned, **there} if key != "views" and learned.get(key) != there.get(key)]
+    # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged.
+    differing = [
+        key
+        for key in {**learned, **there}
+        if key not in ("views", ENLARGEMENT) and learned.get(key) != there.get(key)
+    ]
     if differing:
         raise UsageError(
             f"Column {name} of {dataset.data} differs from the one that {checkpoint.path} was trained on "

@@ -12,6 +12,7 @@ from vfm.shards.errors import VfmError
 from vfm.shards.progress import Progress
 from vfm.shards.sampler import eval_share, sample_rng
 from vfm.trainer import methods
+from vfm.trainer.checkpoint import fill
 from vfm.trainer.data import stack
 from vfm.trainer.distributed import World, gather
 from vfm.trainer.finetune import build_task
@@ -48,7 +49,7 @@ def score_views(subject: Subject, dataset: Dataset) -> Tensor:
     Every rank must call this, and gets the scores of all samples.
     """
     task = build_task(subject.recipe, dataset)
-    task.load_state_dict(subject.state, strict=True)
+    fill(task, subject.state)
     device = subject.world.device
     task.to(device).eval()
 

@@ -10,6 +10,10 @@ from vfm.shards.errors import UsageError
 TRUE, FALSE, NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), ("none", "null", "")
 
 
+class OtherVersionError(UsageError):
+    """A recipe was written by a vfm that knows other recipes, or other keys of them."""
+
+
 def leaves(value: Any, *, prefix: str = "") -> dict[str, Any]:
     """Return the annotation of every field below a dataclass instance that is not a dataclass itself.
 
@@ -50,7 +54,7 @@ def coerce(value: Any, hint: Any, *, key: str, types: Mapping[str, Any] | None =
     try:
         return typed.coerce(value, hint, key=key, types=types)
     except typed.OtherKeysError as error:
-        raise UsageError(f"The recipe {error}: it was written by another version of vfm.") from None
+        raise OtherVersionError(f"The recipe {error}: it was written by another version of vfm.") from None
     except typed.MisfitError as error:
         raise UsageError(f"{error}.") from None
 

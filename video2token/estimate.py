@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import FRAMES
 from vfm.shards.plan import Plan, Source, build_plan
@@ -19,6 +20,7 @@ from vfm.shards.progress import Progress, Silence
 from vfm.shards.sample import SampleMeta
 from vfm.shards.writer import END_OF_TAR
 from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.enlargement import find_enlargement
 from vfm.video2token.targets._base import TargetOptions, build_target
 from vfm.video2token.trial import extract_trial, measure_target
 
@@ -145,7 +147,7 @@ def estimate(
         UsageError: no sources, or no such target.
         MachineError: workers do not start.
     """
-    begun_s = time.monotonic()
+    begun_s, told = time.monotonic(), progress or Silence()
     plan = build_plan(sources, samples_per_shard=how.samples_per_shard)
     targets = [build_target(spec, target_options or TargetOptions()) for spec in specs]
     largest, others = choose(plan, num_sampled=how.num_sampled, seed=how.seed)
@@ -157,10 +159,13 @@ def estimate(
             [*largest, *others],
             options,
             num_workers=how.num_workers,
-            progress=progress or Silence(),
+            progress=told,
         )
         rows = {FRAMES: [(outcome.size_bytes, outcome.elapsed_s) for outcome in outcomes]}
-        rows |= {target.name: measure_target(data, target, outcomes) for target in targets}
+        for target in targets:
+            rows[target.name] = measure_target(data, target, outcomes)
+            if enlarged := find_enlargement(target, open_dataset(data)):
+                told.advance(note=f"{enlarged.told}: {enlarged.remedy}.")
     scale = _Scale(plan, how, num_largest=len(largest))
     reasons = Counter(outcome.reason for outcome in outcomes if outcome.meta is None)
     metas = [outcome.meta for outcome in outcomes]

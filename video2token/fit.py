@@ -10,6 +10,7 @@ import torch
 
 from vfm import __version__
 from vfm.shards.atomic import write_bytes
+from vfm.shards.column_options import ENLARGEMENT
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.kept_codebook import CONFIG_NAME
@@ -28,6 +29,7 @@ from vfm.video2token.codebook import (
 )
 from vfm.video2token.compute import one_thread
 from vfm.video2token.draw import DrawnFrames, UInt8, draw_frames
+from vfm.video2token.enlargement import Enlargement, enlargement_of
 from vfm.video2token.judge import Quality, judge
 from vfm.video2token.learn import Learner, LearnOptions
 from vfm.video2token.output import writing
@@ -104,6 +106,7 @@ def fit_codebook(
     options: FitOptions,
     *,
     device: str = "cpu",
+    accept_data: bool = False,
     progress: Progress | None = None,
 ) -> FitReport:
     """Fit a codebook to the frames of ``dataset`` and save it in ``out``, or find that it is there already.
@@ -116,10 +119,12 @@ def fit_codebook(
         out: folder of the codebook; made when it does not exist.
         options: what is fitted.
         device: where to compute, such as cuda.
+        accept_data: go on, aloud, with frames that have to be enlarged; the codebook's facts tell how far.
         progress: hears how it comes along.
 
     Raises:
-        UsageError: ``out`` holds another codebook or something else, or the dataset has too few frames.
+        UsageError: ``out`` holds another codebook or something else, or the dataset has too few frames or
+            too small ones.
         MachineError: the disk is full or read-only, or another job writes there.
         DamageError: a frame, or the codebook in ``out``, is not as it was written.
     """
@@ -131,11 +136,14 @@ def fit_codebook(
         codebook = _there_already(out, asked=asked)
         is_new = codebook is None
         if codebook is None:
-            frames = draw_frames(dataset, view=centre(options.crop_px), seed=options.seed)
-            fit = _Fit(out=out, asked=asked, options=options, device=device, progress=progress or Silence())
+            view, told = centre(options.crop_px), progress or Silence()
+            enlarged = enlargement_of([view], dataset, what="The codebook", token_px=STRIDE)
+            times = _accepted(enlarged, accept=accept_data, progress=told)
+            frames = draw_frames(dataset, view=view, seed=options.seed)
+            fit = _Fit(out=out, asked=asked, options=options, device=device, progress=told)
             codebook = fit.run(frames)
             rebuilt, quality = rate(codebook, frames.held_out)
-            codebook.facts = {**_facts(frames, quality), "asked": asked}
+            codebook.facts = {**_facts(frames, quality), **times, "asked": asked}
             with writing(out):
                 write_bytes(out / PICTURE_NAME, _picture(frames.held_out, rebuilt))
                 save_codebook(codebook, out)
@@ -222,6 +230,16 @@ class _Fit:
 
     def _say(self, sentence: str) -> None:
         self.progress.advance(note=sentence)
+
+
+def _accepted(enlarged: Enlargement | None, *, accept: bool, progress: Progress) -> dict[str, float]:
+    """Return what is kept of frames that are enlarged; nothing of frames that are not."""
+    if enlarged is None:
+        return {}
+    if not accept:
+        raise UsageError(f"{enlarged.told}: {enlarged.remedy}, or go on with --accept-data.")
+    progress.advance(note=f"{enlarged.told}: accepted.")
+    return {ENLARGEMENT: enlarged.times}
 
 
 def _make_folder(out: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vfm.shards.column_options import ENLARGEMENT
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import FRAMES, Column, Manifest, ShardReport, make_column, read_report
 from vfm.video2token.targets._base import Target
@@ -11,13 +12,14 @@ from vfm.video2token.targets._base import Target
 _NUM_NAMED = 3  # how many of many differences a sentence names
 
 
-def target_column(target: Target, manifest: Manifest) -> Column:
-    """Return the column that ``target`` makes of a dataset's frames."""
+def target_column(target: Target, manifest: Manifest, *, enlargement: float) -> Column:
+    """Return the column that ``target`` makes of a dataset's frames, enlarged so many times, 1 for not."""
+    kept = {ENLARGEMENT: enlargement} if enlargement > 1 else {}
     return make_column(
         target.name,
         kind=target.kind,
         fields=target.fields,
-        options=target.options,
+        options={**target.options, **kept},
         source=manifest.columns[FRAMES].fingerprint,
     )
 

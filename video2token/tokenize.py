@@ -26,10 +26,11 @@ from vfm.shards.manifest import (
     tar_path,
     write_manifest,
 )
-from vfm.shards.plan import PLAN_NAME, read_plan, shard_name
+from vfm.shards.plan import PLAN_NAME, PlanMissingError, read_plan, shard_name
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in
+from vfm.video2token.enlargement import find_enlargement
 from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool
 from vfm.video2token.provenance import refuse_other, target_column
@@ -73,6 +74,7 @@ def tokenize(
     options: TargetOptions,
     *,
     num_workers: int = 1,
+    accept_data: bool = False,
     progress: Progress | None = None,
 ) -> list[ColumnResult]:
     """Add the columns that ``specs`` name to the dataset ``data``, going on where an earlier run ended.
@@ -85,11 +87,12 @@ def tokenize(
         specs: targets, ``kind:argument`` each, one after the other.
         options: what every target is told.
         num_workers: computing processes, on a CPU; small datasets take fewer.
+        accept_data: go on, aloud, with frames that a target enlarges; its column tells how far.
         progress: hears how it comes along.
 
     Raises:
         UsageError: no dataset, frames not complete, no such target, the dataset has not what a target is
-            computed from, or the column holds something else.
+            computed from, its frames would be enlarged, or the column holds something else.
         DamageError: a frame or a codebook is not as it was written.
         MachineError: the disk is full or read-only, another job writes there, a process was lost.
     """
@@ -99,7 +102,7 @@ def tokenize(
     _refuse_twins(targets)
     with _holding(data) as dataset:
         jobs = [
-            _Job(dataset, spec=spec, target=target, options=options)
+            _Job(dataset, spec=spec, target=target, options=options, accept_data=accept_data)
             for spec, target in zip(specs, targets, strict=True)
         ]
         return [job.run(num_workers=num_workers, progress=progress or Silence()) for job in jobs]
@@ -116,10 +119,17 @@ def _holding(data: Path) -> Iterator[Dataset]:
 class _Job:
     """One run over the shards of one column that are not done."""
 
-    def __init__(self, dataset: Dataset, *, spec: str, target: Target, options: TargetOptions) -> None:
+    def __init__(
+        self, dataset: Dataset, *, spec: str, target: Target, options: TargetOptions, accept_data: bool
+    ) -> None:
         self._dataset = dataset
         self._target = target
-        self._column = target_column(target, dataset.manifest)
+        enlarged = find_enlargement(target, dataset)
+        if enlarged is not None and not accept_data:
+            raise UsageError(f"{enlarged.told}: {enlarged.remedy}, or go on with --accept-data.")
+        self._note = "" if enlarged is None else f"{enlarged.told}: accepted."
+        times = 1.0 if enlarged is None else enlarged.times
+        self._column = target_column(target, dataset.manifest, enlargement=times)
         self._folder = dataset.data / target.name
         self._task = {
             "data": str(dataset.data),
@@ -143,6 +153,8 @@ class _Job:
         num_before = len(done)
         progress.start(len(self._dataset), "samples")
         try:
+            if self._note:
+                progress.advance(note=self._note)
             for report in done.values():
                 progress.advance(ok=report.num_samples, num_frames=report.num_frames)
             if pending:
@@ -244,7 +256,7 @@ def _has_splits(dataset: Dataset) -> bool:
     """Return whether any source has a split, rejected ones included while the plan is there to tell."""
     try:
         return read_plan(dataset.data / PLAN_NAME).has_splits
-    except FileNotFoundError:
+    except PlanMissingError:
         return bool((dataset.splits != "").any())
 
 

@@ -87,9 +87,9 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
-    found = listing.find_sources(inputs, given)
+    found, num_hidden = listing.find_sources(inputs, given)
     if given["dry_run"]:
-        listing.show_survey(found, given)
+        listing.show_survey(found, given, num_hidden=num_hidden)
         output.say("next: the same command without --dry-run")
         return 0
     result = extract_sources(
@@ -104,7 +104,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
         progress=output.make_progress(),
     )
     if given["as_json"]:
-        output.show_json({"data": str(folder), **asdict(result)})
+        output.show_json({"data": str(folder), **asdict(result), "num_hidden": num_hidden})
     output.say(_summary(result, data=folder))
     if result.num_ok + result.num_partial:
         say_next("inspect", folder, "--sheet", f"{folder.name}.png")

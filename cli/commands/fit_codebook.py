@@ -61,10 +61,9 @@ if TYPE_CHECKING:
 @click.option(
     "--name", help="What its column will be called, vq.NAME.  [default: the last part of OUT]", metavar="NAME"
 )
+@options.accept_data()
 @options.as_json()
-def command(
-    data: Path, out: Path, name: str | None, split: str | None, device: str, as_json: bool, **given: Any
-) -> None:
+def command(data: Path, out: Path, name: str | None, split: str | None, as_json: bool, **given: Any) -> None:
     """Fit a codebook, pixels to codes and back, to the frames of dataset DATA.
 
     OUT gets the weights, config.json, a picture of frames that were held out, above what their codes are
@@ -81,9 +80,11 @@ def command(
     from vfm.video2token.fit import CURVE_NAME, FitOptions, fit_codebook
 
     name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")
-    fit_options = FitOptions(name=name, **given)
+    how = {option: given.pop(option) for option in ("device", "accept_data")}
     dataset = _open(data, split=split)
-    report = fit_codebook(dataset, out, fit_options, device=device, progress=output.make_progress())
+    report = fit_codebook(
+        dataset, out, FitOptions(name=name, **given), progress=output.make_progress(), **how
+    )
     if (out / LOG_NAME).exists() and (report.is_new or not (out / CURVE_NAME).exists()):
         draw_curves({name: out}, out / CURVE_NAME, say=output.say)
     if as_json:

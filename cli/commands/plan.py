@@ -71,8 +71,9 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
     from vfm.video2token.estimate import EstimateOptions, estimate
     from vfm.video2token.targets._base import TargetOptions
 
+    found, num_hidden = listing.find_sources(list(sources), given)
     result = estimate(
-        listing.find_sources(list(sources), given),
+        found,
         decoding.extract_options(given),
         EstimateOptions(
             output=given["out"],
@@ -83,7 +84,7 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
         progress=output.make_progress(),
     )
     if given["as_json"]:
-        output.show_json(asdict(result))
+        output.show_json({**asdict(result), "num_hidden": num_hidden})
     else:
         output.show("\n".join(_lines(result)))
     if result.num_rejected == result.num_sampled:

@@ -54,9 +54,12 @@ if TYPE_CHECKING:
     help="Folder of the network's weights, for vq:dalle: encoder.pkl, and decoder.pkl to look at codes.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda.")
+@options.accept_data()
 @options.workers("compute, on a CPU")
 @options.as_json()
-def command(data: Path, specs: tuple[str, ...], num_workers: int, as_json: bool, **given: Any) -> None:
+def command(  # noqa: PLR0913 (one for each option)
+    data: Path, specs: tuple[str, ...], num_workers: int, accept_data: bool, as_json: bool, **given: Any
+) -> None:
     """Compute training targets of every frame of dataset DATA, once, into columns beside the frames.
 
     Run the same command again to go on after an interruption: finished shards are kept. No other column is
@@ -74,7 +77,12 @@ def command(data: Path, specs: tuple[str, ...], num_workers: int, as_json: bool,
     from vfm.video2token.tokenize import tokenize
 
     results = tokenize(
-        data, specs, TargetOptions(**given), num_workers=num_workers, progress=output.make_progress()
+        data,
+        specs,
+        TargetOptions(**given),
+        num_workers=num_workers,
+        accept_data=accept_data,
+        progress=output.make_progress(),
     )
     if as_json:
         output.show_json({"data": str(data), "columns": [asdict(result) for result in results]})

@@ -77,6 +77,7 @@ def test_result_is_json_on_stdout_and_talk_is_on_stderr(films: Film, tmp_path: P
     assert result == {
         "data": str(tmp_path / "data"), "num_sources": 3, "num_ok": 3, "num_partial": 0, "num_rejected": 0,
         "rejected_by_reason": {}, "num_frames": 14, "num_shards": 1, "num_shards_before": 0,
+            "num_hidden": 0,
     }  # fmt: skip
     *_, progress, summary, _next = done.stderr.splitlines()
     assert progress == "3 of 3 videos, 14 frames"

@@ -44,7 +44,7 @@ def assert_done(done: "subprocess.CompletedProcess[str]") -> None:
 
 
 def test_more_shards_than_open_files_are_no_hindrance(data: Path, tmp_path: Path) -> None:
-    assert_done(vfm("tokenize", data, "--target", "hog", "--workers", 2))
+    assert_done(vfm("tokenize", data, "--target", "hog", "--crop", 32, "--workers", 2))
     training = ("--steps", 12, "--batch-size", 32, "--workers")
     assert_done(vfm("pretrain", "vimpac-tiny", data, "--out", tmp_path / "run", *training, 2))
     tune = ("--recipe", "vimpac-tiny-classify", "--split", "train", "--steps", 8)

@@ -30,6 +30,16 @@ def test_json_holds_every_figure_with_its_interval(films: Film, tmp_path: Path) 
     assert done.return_value == 0
 
 
+def test_what_is_hidden_is_left_out_and_counted(films: Film) -> None:
+    root = films(2)
+    (root / "a" / "._000.mp4").write_bytes(b"x")
+    done = plan(root, "--json")
+    told = json.loads(done.stdout)
+    assert (told["num_sources"], told["num_rejected"], told["num_hidden"]) == (2, 0, 1)
+    assert "note: hidden videos and folders, whose names begin with a dot, are left out: 1, " in done.stderr
+    assert "hidden" in plan(root).stderr
+
+
 def test_text_names_the_sample_and_the_intervals(films: Film, tmp_path: Path) -> None:
     root = films(4)
     (root / "bad.mp4").write_bytes(b"")

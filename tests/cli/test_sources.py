@@ -31,6 +31,22 @@ def result_of(*arguments: object, **options: object) -> dict[str, object]:
     return found
 
 
+def test_what_is_hidden_is_left_out_and_counted(films: Film, tmp_path: Path) -> None:
+    root = films(2)
+    for name in ("a/._000.mp4", "b/.old.MOV", ".trash/x.mp4", ".trash/y.mp4", "a/.notes.txt", ".DS_Store"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x")
+    note = "note: hidden videos and folders, whose names begin with a dot, are left out: 3, "
+    note += f"the first {root / '.trash'}."
+    for more in ((), ("--dry-run",)):
+        done = invoke(root, tmp_path / "data", "--json", *more)
+        told = json.loads(done.stdout)
+        assert (told["num_sources"], told["num_hidden"], done.return_value) == (2, 3, 0)
+        assert [line for line in done.stderr.splitlines() if "note: hidden" in line] == [note]
+    named = invoke(root / "a" / "000.mp4", tmp_path / "named", "--json")
+    assert ("hidden" in named.stderr, json.loads(named.stdout)["num_hidden"]) == (False, 0)
+
+
 def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
     root = films(3)
     rows = "a/000.mp4,run,train\nb/001.mp4,run,val\na/002.mp4,\x1b[31m,\ngone.mp4,sit,val\n"
@@ -41,8 +57,9 @@ def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
     assert done.return_value == 0
     lines = done.stdout.splitlines()
     assert lines[:5] == ["sources   4", "shards    2", "segments  0", "in_tars   0", "missing   1"]
-    assert lines[7:9] == [r"labels    run 2, \x1b[31m 1, sit 1", "splits    val 2, (none) 1, train 1"]
-    assert [re.sub("-[0-9a-f]{8}  ", " ", line) for line in sorted(lines[9:])] == [
+    assert lines[5:8] == ["captions  0", "hidden    0", "bytes     " + lines[7].split()[1]]
+    assert lines[8:10] == [r"labels    run 2, \x1b[31m 1, sit 1", "splits    val 2, (none) 1, train 1"]
+    assert [re.sub("-[0-9a-f]{8}  ", " ", line) for line in sorted(lines[10:])] == [
         "first     a-000 a/000.mp4", "first     a-002 a/002.mp4", "first     b-001 b/001.mp4",
         "first     gone gone.mp4",
     ]  # fmt: skip
@@ -68,7 +85,7 @@ def test_limit_takes_the_beginning_of_the_plan(films: Film, tmp_path: Path) -> N
         assert keys == list(whole["first"])[:num]  # type: ignore[call-overload]
         assert list(open_dataset(tmp_path / f"{num}").keys) == keys
     assert result_of(root, tmp_path / "2", "--limit", 2)["num_shards_before"] == 1
-    with pytest.raises(UsageError, match="4 sources asked for are not there.*choose another output"):
+    with pytest.raises(UsageError, match="4 sources asked for and not there.*choose another output"):
         invoke(root, tmp_path / "2")
 
 

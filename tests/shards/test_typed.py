@@ -19,6 +19,7 @@ class Outer:
     count: int
     times: tuple[float, ...] = ()
     inner: dict[str, Inner]
+    more: dict[str, Any] | None = None
 
 
 def test_values_that_fit() -> None:
@@ -35,7 +36,11 @@ def test_values_that_fit() -> None:
         ({"times": [10**400]}, "times is 1000"),
         ({"times": 3}, "times is 3, but must be any number of values"),
         ({"times": ["NaN"]}, "times is 'NaN', but must be a number"),
-        ({"inner": []}, r"inner is \[\], but must be an object, each value Inner"),
+        (
+            {"inner": []},
+            r"inner is \[\], but must be an object, each value an object$",
+        ),
+        ({"more": []}, r"more is \[\], but must be an object or none$"),
         ({"inner": {"x": {"name": None}}}, r"inner\.x\.name is None, but must be text"),
         (
             {"inner": {"x": {"name": "n", "end": []}}},

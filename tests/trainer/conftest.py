@@ -135,7 +135,13 @@ class Toy:
             dataset=dataset,
             world=CPU,
             out=self.root / name,
-            identity={"recipe": to_dict(recipe), "dataset": dataset.fingerprint, "origin": {}},
+            identity={
+                "recipe": to_dict(recipe),
+                "dataset": dataset.fingerprint,
+                "classes": list(dataset.classes),
+                "column": {},
+                "origin": {},
+            },
             say=self.said.append,
             progress=self.progress,
         )

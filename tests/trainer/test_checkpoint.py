@@ -7,9 +7,10 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from vfm.shards.errors import DamageError
+from vfm.shards.errors import DamageError, MachineError
+from vfm.shards.seal import read_sealed, write_sealed
 from vfm.trainer import checkpoint
-from vfm.trainer.checkpoint import MODEL, OPTIM, STATE, newest, prune, read, save, untie
+from vfm.trainer.checkpoint import MODEL, OPTIM, STATE, fill, newest, prune, read, save, untie
 
 FILES = (MODEL, OPTIM, STATE)
 
@@ -18,7 +19,20 @@ def write(folder, step):
     weight = torch.arange(6.0).reshape(2, 3) + step
     model = {"embed.weight": weight, "decoder.weight": weight, "norm.count": torch.tensor(step)}
     optim = {"step/embed.weight": torch.tensor(float(step)), "exp_avg/embed.weight": weight / 2}
-    return save(folder, state={"step": step, "note": "ünïcode"}, model=model, optim=optim)
+    state = {
+        "step": step,
+        "num_steps": 2_000_000,
+        "place": {"seed": 0, "epoch": 0, "samples_seen": step},
+        "meter": {"num_updates": 1, "sums": {"loss": 0.5}},
+        "elapsed_s": 1.5,
+        "recipe": {},
+        "dataset": "0" * 64,
+        "classes": ["left"],
+        "column": {},
+        "origin": {},
+        "note": "ünïcode",
+    }
+    return save(folder, state=state, model=model, optim=optim)
 
 
 def test_comes_back_as_it_was(tmp_path):
@@ -85,6 +99,77 @@ def test_all_damaged_is_an_error(tmp_path):
         newest(tmp_path, fall_back=True, say=lambda _: None)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"step": "2"}, "step is '2', but must be a whole number"),
+        ({"step": 3}, "its step is 3"),
+        ({"place": None}, "place is None, but must be an object"),
+        ({"place": {"epoch": 0}}, "lacks the key place.seed"),
+        ({"place": {"seed": -1}}, "Seed -1, epoch 0 and samples seen 0 name no place"),
+        ({"meter": {"num_updates": -1, "sums": {}}}, "meter.num_updates is -1"),
+        ({"meter": {"num_updates": 1, "sums": {"loss": "x"}}}, "meter.sums.loss is 'x'"),
+        ({"recipe": []}, r"recipe is \[\], but must be an object"),
+        ({"fit": {"seconds_apart": "x"}}, "fit.seconds_apart is 'x', but must be a number or none"),
+        ({"files": {}}, "it tells of other files than model.safetensors and optim.safetensors"),
+        ({"files": {MODEL: {"sha256": 1, "size_bytes": 1}}}, "files.model.safetensors.sha256 is 1"),
+    ],
+)
+def test_a_forged_state_is_one_sentence(tmp_path, change, told):
+    write(tmp_path, 1)
+    path = write(tmp_path, 2)
+    write_sealed(path / STATE, {**read_sealed(path / STATE), **change})
+    with pytest.raises(
+        DamageError, match=rf"state\.json is none that a run writes \(.*{told}.*\): restore it"
+    ):
+        read(path)
+    said = []
+    assert newest(tmp_path, fall_back=True, say=said.append).step == 1
+    assert "Falling back to the checkpoint before it" in said[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["step", "num_steps", "place", "meter", "recipe", "tied", "files", "dataset"]
+)
+def test_a_state_that_lacks_a_key_is_one_sentence(tmp_path, name):
+    path = write(tmp_path, 2)
+    state = read_sealed(path / STATE)
+    del state[name]
+    write_sealed(path / STATE, state)
+    with pytest.raises(DamageError, match=f"none that a run writes .it lacks the key {name}.: restore it"):
+        read(path)
+
+
+def test_a_second_name_of_no_tensor_is_one_sentence(tmp_path):
+    path = write(tmp_path, 2)
+    write_sealed(path / STATE, {**read_sealed(path / STATE), "tied": {"a": "nothing"}})
+    with pytest.raises(DamageError, match="it ties to 'nothing', which model.safetensors does not hold"):
+        read(path).model()
+
+
+@pytest.mark.parametrize("part", ["model", "optim"])
+def test_a_checkpoint_that_a_running_training_has_removed_is_one_sentence(tmp_path, part):
+    found = read(write(tmp_path, 2))
+    for step in (3, 4):
+        write(tmp_path, step)
+    prune(tmp_path, keep=2)
+    with pytest.raises(MachineError, match="step-000002 was removed .* run the same command again"):
+        getattr(found, part)()
+
+
+def test_weights_of_another_model_are_one_sentence():
+    module = torch.nn.Linear(2, 1)
+    fill(module, {"weight": torch.ones(1, 2), "bias": torch.ones(1)})
+    assert module.weight.tolist() == [[1, 1]]
+    for tensors, first in (
+        ({"weight": torch.ones(1, 2)}, "bias"),
+        ({"weight": torch.ones(2, 2), "bias": torch.ones(1)}, "weight"),
+        ({**module.state_dict(), "more": torch.ones(1)}, "more"),
+    ):
+        with pytest.raises(DamageError, match=f"not those of its recipe, the first is {first}: restore"):
+            fill(module, tensors)
+
+
 def test_a_pickle_is_never_opened(tmp_path):
     path = write(tmp_path, 1)
     torch.save({"weight": torch.ones(1)}, path / MODEL)
@@ -133,7 +218,7 @@ def test_untie_tells_views_from_the_same_memory():
 
 def test_state_is_readable_text(tmp_path):
     state = json.loads((write(tmp_path, 1) / STATE).read_text())
-    assert set(state) == {"step", "note", "tied", "files", "self_sha256"}
+    assert {"step", "note", "tied", "files", "self_sha256"} <= set(state)
     assert set(state["files"]) == {MODEL, OPTIM}
 
 

@@ -93,17 +93,17 @@ told["threads"] = threads()
 
 @pytest.fixture(scope="session")
 def launch(rank_environments):
-    """Return a function that runs the script in ``size`` processes and returns what each of them told."""
+    """Return a function that runs a script in ``size`` processes and returns what each of them told."""
 
-    def run(data, out, *arguments, size):
-        return _launch(data, out, arguments, environments=rank_environments(size))
+    def run(data, out, *arguments, size, script=SCRIPT):
+        return _launch(data, out, arguments, environments=rank_environments(size), script=script)
 
     return run
 
 
-def _launch(data, out, arguments, *, environments):
+def _launch(data, out, arguments, *, environments, script):
     out.mkdir(exist_ok=True)
-    (out / "script.py").write_text(SCRIPT)
+    (out / "script.py").write_text(script)
     ranks = [
         subprocess.Popen(
             [sys.executable, str(out / "script.py"), str(data), str(out), *map(str, arguments)],
@@ -209,6 +209,39 @@ def test_what_stops_the_first_rank_is_told_by_all(runs, launch, tmp_path):
     (tmp_path / "sound").write_text("")
     pair = launch(root / "data", tmp_path, 99, size=2)
     assert all("sound is a file: give --out a folder" in rank["error"] for rank in pair)
+
+
+BUFFERS = """
+import json, sys
+from pathlib import Path
+import torch
+from torch import nn
+from vfm.trainer.distributed import join, wrap
+
+class Counted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.register_buffer("seen", torch.zeros(1))
+    def forward(self, value):
+        return self.scale * value + self.seen
+
+with join("cpu") as world:
+    method = Counted()
+    wrapped = wrap(method, world=world)
+    method.seen.fill_(10 + world.rank)
+    told = []
+    for _ in range(2):
+        loss = wrapped(torch.ones(1))
+        loss.backward()
+        told.append([loss.item(), method.seen.item()])
+(Path(sys.argv[2]) / f"rank{world.rank}.json").write_text(json.dumps(told))
+"""
+
+
+def test_every_rank_keeps_its_own_buffers(launch, tmp_path):
+    first, second = launch(tmp_path, tmp_path, size=2, script=BUFFERS)
+    assert (first, second) == ([[11, 10], [11, 10]], [[12, 11], [12, 11]])
 
 
 RANK = """

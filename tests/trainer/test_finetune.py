@@ -133,8 +133,9 @@ def test_codes_of_another_codebook_are_refused(bench, toy_dataset):
         bench.finetune(start, data=other)
 
 
-def test_another_crop_of_the_same_codebook_is_taken(bench, toy_dataset):
-    assert bench.finetune(bench.pretrain(), data=toy_dataset("other", crop_px=64)).step == 3
+@pytest.mark.parametrize("other", [{"crop_px": 64}, {"crop_px": 64, "enlargement": 2.0}])
+def test_another_crop_of_the_same_codebook_is_taken(bench, toy_dataset, other):
+    assert bench.finetune(bench.pretrain(), data=toy_dataset("other", **other)).step == 3
 
 
 def test_split_that_is_not_there(bench):

@@ -112,7 +112,7 @@ def test_recipe_survives_json_exactly(known):
         (lambda d: d["optim"].pop("lr"), "lacks the key optim.lr"),
         (lambda d: d["model"].update(dim="8"), "model.dim is '8', but must be a whole number"),
         (lambda d: d["train"].update(seed=True), "train.seed is True, but must be a whole number"),
-        (lambda d: d.update(optim=3), "optim is 3, but must be OptimConfig"),
+        (lambda d: d.update(optim=3), "optim is 3, but must be an object"),
         (lambda d: d.update(method="gone"), "No recipe of method 'gone' and task None is known"),
     ],
 )

@@ -28,7 +28,7 @@ def offer(**changes):
         "fps": 7.5,
         "num_frames": np.full(4, 75),
         "short_px": 256,
-        "is_enlarged": False,
+        "source_px": 320,
         "square_px": None,
     }
     return Offer(**{**facts, **changes})
@@ -63,9 +63,17 @@ def test_base_on_two_frames_a_second_of_128_px():
     assert "vfm extract VIDEOS NEW_DATA --fps 7.5 --size 224`" in remedy(BASE, found)
 
 
-def test_no_command_enlarges():
-    found = offer(short_px=160, is_enlarged=True)
+@pytest.mark.parametrize("square_px", [None, 64, 224])
+@pytest.mark.parametrize("short_px", [64, 160])
+def test_no_command_enlarges(short_px, square_px):
+    found = offer(short_px=short_px, source_px=160, square_px=square_px)
     assert remedy(BASE, found) == "its videos have 160 px, so choose a recipe for frames of that size"
+
+
+def test_a_column_is_not_made_anew_of_frames_that_are_too_small():
+    assert "vfm extract VIDEOS NEW_DATA --fps 7.5 --size 224`" in remedy(
+        BASE, offer(short_px=128, source_px=224, square_px=128)
+    )
 
 
 def test_a_clip_longer_than_the_videos():

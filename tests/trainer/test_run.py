@@ -1,12 +1,19 @@
+import contextlib
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
+from forgery import WRONG_VALUES, changed, places_in
 
-from vfm.shards.errors import DamageError, MachineError, UsageError
+from vfm.shards.dataset import open_dataset
+from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.lock import hold
+from vfm.shards.seal import read_sealed, write_sealed
 from vfm.trainer import precision
+from vfm.trainer.checkpoint import STATE
 from vfm.trainer.recipe import load_recipe, override
-from vfm.trainer.run import RunOptions, newest_checkpoint, pretrain, recipe_of
+from vfm.trainer.run import RunOptions, check_column, newest_checkpoint, pretrain, recipe_of, timed
 
 TINY = (
     "model.num_layers=1",
@@ -48,6 +55,50 @@ def test_run_keeps_what_it_was_started_with(go, tmp_path):
     checkpoint = newest_checkpoint(tmp_path / "run", options=RunOptions(say=print))
     assert checkpoint.step == 4
     assert recipe_of(checkpoint).train.max_steps == 4
+
+
+def test_a_forged_state_is_told_by_all_who_read_it(go, tmp_path):
+    """Another wrong value in every place of a state that is sealed anew: never a traceback."""
+    go("train.keep_checkpoints=2")
+    newest_path, path = tmp_path / "run/checkpoints/step-000004", tmp_path / "run/checkpoints/step-000002"
+    shutil.rmtree(newest_path)  # so that there is something left to do
+    sound = read_sealed(path / STATE)
+    options = RunOptions(device="cpu", fall_back=False, say=print)
+    recipe = load_recipe("vimpac-tiny")
+    places = list(places_in(sound))
+    assert {("step",), ("place", "seed"), ("recipe", "optim", "lr"), ("tied",)} <= set(places)
+    for number, place in enumerate(places):
+        for new in WRONG_VALUES:
+            write_sealed(path / STATE, changed(sound, place, new))
+            with contextlib.suppress(VfmError):
+                found = newest_checkpoint(tmp_path / "run", options=options)
+                timed(recipe_of(found), checkpoint=found)
+                check_column(found, recipe=dataset_recipe(recipe), dataset=open_dataset(tmp_path / "data"))
+                found.model()
+        if place[0] not in ("recipe", "versions"):
+            write_sealed(path / STATE, changed(sound, place, WRONG_VALUES[number % len(WRONG_VALUES)]))
+            with contextlib.suppress(VfmError):
+                go("train.keep_checkpoints=2", fall_back=False)
+            shutil.rmtree(newest_path, ignore_errors=True)
+
+
+def dataset_recipe(recipe):
+    return replace(recipe, data=replace(recipe.data, column="vq.toy"))
+
+
+def test_a_recipe_that_no_run_writes_is_damage_and_that_of_another_version_is_not(go, tmp_path):
+    go()
+    path = tmp_path / "run/checkpoints/step-000004"
+    sound = read_sealed(path / STATE)
+    options = RunOptions(device="cpu", say=print)
+    write_sealed(path / STATE, changed(sound, ("recipe", "optim", "lr"), "fast"))
+    with pytest.raises(
+        DamageError, match=r"state.json is none .*\(optim.lr is 'fast', .* a number\): restore"
+    ):
+        recipe_of(newest_checkpoint(tmp_path / "run", options=options))
+    write_sealed(path / STATE, changed(sound, ("recipe", "method"), "later"))
+    with pytest.raises(UsageError, match="method 'later' .* another version of vfm"):
+        recipe_of(newest_checkpoint(tmp_path / "run", options=options))
 
 
 def test_finished_run_says_so_and_changes_nothing(go, tmp_path, said):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vfm.shards.dataset import open_dataset
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.manifest import ShardReport, read_report
 from vfm.shards.plan import build_plan
 from vfm.shards.verify import verify
@@ -74,6 +74,18 @@ def hidden(listed: Path, tmp_path: Path) -> Callable[..., Callable[[], None]]:
         return bring_back
 
     return hide
+
+
+@pytest.mark.parametrize("retry", ["none", "failed", "all"])
+def test_a_plan_that_is_gone_is_one_sentence(listed: Path, tmp_path: Path, retry: str) -> None:
+    data = tmp_path / "data"
+    run(listed, data)
+    (data / "plan.parquet").unlink()
+    kept = stored(data)
+    order(listed)[0].write_bytes(b"other")
+    with pytest.raises(DamageError, match=r"data/plan\.parquet is missing: restore it from a copy\.$"):
+        run(listed, data, retry=retry)
+    assert stored(data) == kept
 
 
 def test_missing_videos_that_have_come_are_added_and_nothing_else_is_touched(

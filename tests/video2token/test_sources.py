@@ -38,6 +38,9 @@ def test_folder_is_searched_for_videos_in_a_fixed_order(tmp_path: Path) -> None:
     )
     touch(tmp_path, *names)
     assert identities(tmp_path) == ["a.webm", "b/10.mkv", "b/2.MP4", "b/c/d.Mov"]
+    hidden: list[str] = []
+    list_sources([tmp_path], missing="error", on_hidden=hidden.append)
+    assert hidden == [str(tmp_path / ".cache"), str(tmp_path / ".hidden.mp4")]
 
 
 def test_source_knows_its_file(tmp_path: Path) -> None:
@@ -192,7 +195,10 @@ def test_what_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(UsageError, match="There is no .*nowhere"):
         list_sources([tmp_path / "nowhere"], missing="quarantine")
-    with pytest.raises(UsageError, match="empty holds no video"):
+    with pytest.raises(UsageError, match="empty holds no video: name"):
+        list_sources([tmp_path / "empty"], missing="error")
+    touch(tmp_path / "empty", ".a.mp4")
+    with pytest.raises(UsageError, match="empty holds no video but hidden ones, 1: give them names"):
         list_sources([tmp_path / "empty"], missing="error")
     with pytest.raises(UsageError, match="neither a file nor a folder"):
         list_sources([tmp_path / "pipe.mp4"], missing="error")

@@ -123,6 +123,15 @@ def test_classes_name_the_integers_of_a_tar(tmp_path: Path) -> None:
         read(path, ListOptions(classes=("walk",)))
 
 
+def test_what_is_hidden_in_a_tar_is_told(tmp_path: Path) -> None:
+    names = ("a.mp4", "._a.mp4", "x/.y/b.mp4", ".c.txt", "../d.mp4")
+    path = pack(tmp_path / "a.tar", dict.fromkeys(names, b"x"))
+    hidden: list[str] = []
+    found = list_sources([path], missing="error", on_hidden=hidden.append)
+    assert [source.identity for source in found] == ["a.tar/a.mp4", "a.tar/../d.mp4"]
+    assert hidden == [f"{path} member ._a.mp4", f"{path} member x/.y/b.mp4"]
+
+
 def test_folder_of_tars_says_how_to_name_them(tmp_path: Path) -> None:
     pack(tmp_path / "shards" / "0.tar", {"a.mp4": b"x"})
     with pytest.raises(

@@ -53,11 +53,13 @@ def test_a_long_caption_is_cut_before_its_end_mark(stills, tiny_vocabulary):
     assert row["ids.npy"][0].tolist() == [CLS, *[DOG] * 510, SEP]
 
 
-def test_a_sample_without_a_caption_is_told_before_anything_is_written(stills, tiny_vocabulary):
+def test_a_sample_without_a_caption_is_told_before_anything_is_written(
+    stills, tiny_codebook, tiny_vocabulary
+):
     data = stills(captions=(*(("a dog",),) * 5, ("", " ")))  # the last sample, in the second shard
     before = (data / "dataset.json").read_bytes()
     with pytest.raises(UsageError, match="Sample still-005 has no caption: extract from a list"):
-        tokenize(data, ["hog", f"text:{tiny_vocabulary}"], TargetOptions())
+        tokenize(data, [f"vq:{tiny_codebook}", f"text:{tiny_vocabulary}"], TargetOptions())
     assert {path.name for path in data.iterdir()} == {".lock", "dataset.json", "frames"}
     assert (data / "dataset.json").read_bytes() == before
 

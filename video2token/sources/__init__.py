@@ -8,7 +8,7 @@ import importlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from pkgutil import iter_modules
 from typing import Literal
@@ -46,7 +46,11 @@ def kinds() -> list[str]:
 
 
 def list_sources(
-    inputs: Sequence[Path], *, missing: Missing, options: ListOptions = _DEFAULT
+    inputs: Sequence[Path],
+    *,
+    missing: Missing,
+    options: ListOptions = _DEFAULT,
+    on_hidden: Callable[[str], None] | None = None,
 ) -> list[Source]:
     """Return the sources behind ``inputs``, in the order they are named.
 
@@ -64,6 +68,7 @@ def list_sources(
         inputs: what the user named.
         missing: whether a list that names missing files is an error, or each is a source without a size.
         options: how lists are read.
+        on_hidden: hears where each hidden video or folder is that was left out.
 
     Raises:
         UsageError: no such path, nothing found, a list that cannot be understood, one source named twice.
@@ -72,10 +77,15 @@ def list_sources(
     sources: list[Source] = []
     read_as = frozenset(kinds())
     for each in expand(inputs):
-        found = _entries(each, options, read_as=read_as)
-        entries = list(name_labels(found, classes=options.classes))
+        found = list(_entries(each, options, read_as=read_as))
+        hidden = [entry.where for entry in found if entry.is_hidden]
+        seen = (entry for entry in found if not entry.is_hidden)
+        entries = list(name_labels(seen, classes=options.classes))
         if not entries:
-            refuse_empty(each.path)
+            refuse_empty(each.path, num_hidden=len(hidden))
+        if on_hidden is not None:
+            for where in hidden:
+                on_hidden(where)
         sources += _sources(entries, input_=each)
     _refuse_twice(sources)
     if missing == "error":

@@ -56,6 +56,8 @@ class Entry:
         end_s: its end, None for the video's end.
         offset: where in the file the video begins, None when it is the whole file.
         size_bytes: of a video inside a file; None to ask the file.
+        is_hidden: whether its name begins with a dot, as do the companions that macOS writes (``._x.mp4``):
+            it is left out, and counted. Then it may be a folder, which is not searched.
     """
 
     path: str
@@ -69,6 +71,7 @@ class Entry:
     end_s: float | None = None
     offset: int | None = None
     size_bytes: int | None = None
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,25 +13,31 @@ _MAGIC = re.compile(r"[*?[]")
 
 
 def walk(root: Path) -> Iterator[Entry]:
-    """Yield the videos under a folder in the order of their names; what is hidden is left out."""
+    """Yield the videos under a folder in the order of their names; hidden folders are not searched."""
     base = os.path.join(root, "")  # noqa: PTH118 (text is ten times as fast as paths)
     for folder, folders, names in os.walk(root, onerror=refuse_unreadable):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and is_video(name):
-                path = os.path.join(folder, name)  # noqa: PTH118
-                yield Entry(path=path, name=path.removeprefix(base), where=path)
+        hidden = sorted(name for name in folders if name.startswith("."))
+        folders[:] = sorted(set(folders).difference(hidden))
+        for name in [*hidden, *sorted(filter(is_video, names))]:
+            path = os.path.join(folder, name)  # noqa: PTH118
+            yield Entry(path=path, name=path.removeprefix(base), where=path, is_hidden=name.startswith("."))
 
 
-def refuse_empty(root: Path) -> None:
+def refuse_empty(root: Path, *, num_hidden: int) -> None:
     """Say that a folder holds no video, and what it holds instead.
 
     Raises:
         UsageError: always.
     """
     num_tars = sum(name.endswith(".tar") for name in os.listdir(root)) if root.is_dir() else 0  # noqa: PTH208
-    told = f"but {num_tars} tars: name them, as in '{root}/*.tar'" if num_tars else "name a folder with some"
-    raise UsageError(f"{root} holds no video{',' if num_tars else ':'} {told}, or a list of them.")
+    if num_tars:
+        told = f", but {num_tars} tars: name them, as in '{root}/*.tar'"
+    elif num_hidden:
+        told = f" but hidden ones, {num_hidden}: give them names that do not begin with a dot"
+        told += ", or name a folder with some"
+    else:
+        told = ": name a folder with some"
+    raise UsageError(f"{root} holds no video{told}, or a list of them.")
 
 
 def is_pattern(path: Path) -> bool:

@@ -22,8 +22,8 @@ Texts = dict[str, Any]  # labels, captions, split
 def read(path: Path, options: ListOptions) -> Iterator[Entry]:
     """Yield the videos of a tar, in its order; only headers and short texts are read.
 
-    What is hidden is left out, as in a folder. A video that is a link or a sparse file has a size of -1, by
-    which reading it will reject it.
+    What is hidden is told as such, as in a folder. A video that is a link or a sparse file has a size of -1,
+    by which reading it will reject it.
 
     Args:
         path: absolute; a tar that is not compressed.
@@ -53,9 +53,11 @@ def _entries(descriptor: int, *, path: Path) -> Iterator[Entry]:
     texts: dict[str, Texts] = {}
     for member in members(descriptor):
         path_in_tar = PurePosixPath(member.name)
-        if any(part.startswith(".") and part != ".." for part in path_in_tar.parts):
-            continue
         name = str(path_in_tar)
+        if any(part.startswith(".") and part != ".." for part in path_in_tar.parts):
+            if is_video(name):
+                yield Entry(path=str(path), name=name, where=f"{path} member {name}", is_hidden=True)
+            continue
         key, _, suffix = _split(name)
         if is_video(name):
             if name in videos:

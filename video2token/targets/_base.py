@@ -57,12 +57,16 @@ class Target(ABC):
         kind: of the column, the name of the file that builds it.
         fields: members of each sample, in order, such as ``("codes.npy",)``.
         options: JSON values; everything that a byte of the column follows from beside the frames.
+        views: what of a frame is looked at; none where it is computed from no frames.
+        token_px: sides of a view are multiples of it.
     """
 
     name: str
     kind: str
     fields: tuple[str, ...]
     options: dict[str, Any]
+    views: tuple[View, ...] = ()
+    token_px: int = 1
 
     @abstractmethod
     def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
@@ -90,7 +94,6 @@ class FrameTarget(Target):
         batch_size: frames that ``compute`` is given at once.
     """
 
-    views: tuple[View, ...]
     batch_size: int
 
     @abstractmethod

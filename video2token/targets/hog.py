@@ -63,6 +63,7 @@ class HogTarget(FrameTarget):
         self.kind = "hog"
         self.fields = (FIELD,)
         self.views = views
+        self.token_px = definition.token_px
         self.batch_size = batch_size
         self._definition = definition
         self._store = store

@@ -69,6 +69,7 @@ class VqTarget(FrameTarget):
         self.kind = "vq"
         self.fields = (FIELD,)
         self.views = views
+        self.token_px = tokenizer.stride
         self.batch_size = batch_size
         self._tokenizer = tokenizer
         self._dtype = np.min_scalar_type(tokenizer.vocab_size - 1)

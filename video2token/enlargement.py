@@ -1,0 +1,71 @@
+"""Whether a target would enlarge a dataset's pixels, which adds nothing to see, and what to do instead."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vfm.shards.dataset import Dataset
+from vfm.shards.sample import SampleMeta
+from vfm.shards.short_side import look_at, short_side
+from vfm.shards.views import View
+from vfm.video2token.targets._base import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enlargement:
+    """Pixels that would be enlarged, in half of the samples or more.
+
+    Attributes:
+        times: how far, above 1.
+        told: what the target needs and what there is, a clause.
+        remedy: what to do instead, a clause; it never enlarges.
+    """
+
+    times: float
+    told: str
+    remedy: str
+
+
+def find_enlargement(target: Target, dataset: Dataset) -> Enlargement | None:
+    """Return how a target would enlarge the frames of a dataset; None where it would not."""
+    return enlargement_of(target.views, dataset, what=f"Target {target.name}", token_px=target.token_px)
+
+
+def enlargement_of(
+    views: Sequence[View], dataset: Dataset, *, what: str, token_px: int
+) -> Enlargement | None:
+    """Return how views would enlarge the frames of a dataset; None where they would not.
+
+    Args:
+        views: what of a frame is looked at.
+        dataset: opened with its frames.
+        what: is computed from them, for a sentence.
+        token_px: sides of a view are multiples of it.
+    """
+    needed_px = max((view.resize_px for view in views), default=0)
+    metas = look_at(dataset) if needed_px else []
+    side = short_side(metas)
+    if side is None or needed_px <= side.short_px:
+        return None
+    times = needed_px / side.short_px
+    crop_px = side.short_px // token_px * token_px
+    if needed_px <= side.source_px:
+        remedy = f"extract anew with `vfm extract VIDEOS NEW_DATA {_rule(metas[0])} --size {needed_px}`"
+    elif crop_px:
+        remedy = f"its videos have {side.source_px} px, so take --crop {crop_px}"
+    else:
+        remedy = f"one token takes {token_px} px and its videos have {side.source_px}, so take others"
+    return Enlargement(
+        times=times,
+        told=f"{what} is computed from frames of {needed_px} px, and {dataset.data} has "
+        f"frames of {side.short_px} px, which would be enlarged {times:.3g} times",
+        remedy=remedy,
+    )
+
+
+def _rule(meta: SampleMeta) -> str:
+    """Return the options of ``vfm extract`` that took the frames of a sample when they did."""
+    if meta.sampling == "native":
+        return "--fps native"
+    if meta.fps is None:
+        return f"--num-frames {meta.num_frames}"
+    return f"--fps {meta.fps:.12g}" + ("" if meta.sampling == "grid" else f" --sampling {meta.sampling}")
