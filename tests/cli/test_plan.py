@@ -37,7 +37,7 @@ def test_what_is_hidden_is_left_out_and_counted(films: Film) -> None:
     told = json.loads(done.stdout)
     assert (told["num_sources"], told["num_rejected"], told["num_hidden"]) == (2, 0, 1)
     assert "note: hidden videos and folders, whose names begin with a dot, are left out: 1, " in done.stderr
-    assert "hidden" in plan(root).stderr
+    assert "note: hidden" in plan(root).stderr
 
 
 def test_text_names_the_sample_and_the_intervals(films: Film, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_what_is_hidden_is_left_out_and_counted(films: Film, tmp_path: Path) -> 
         assert (told["num_sources"], told["num_hidden"], done.return_value) == (2, 3, 0)
         assert [line for line in done.stderr.splitlines() if "note: hidden" in line] == [note]
     named = invoke(root / "a" / "000.mp4", tmp_path / "named", "--json")
-    assert ("hidden" in named.stderr, json.loads(named.stdout)["num_hidden"]) == (False, 0)
+    assert ("note: hidden" in named.stderr, json.loads(named.stdout)["num_hidden"]) == (False, 0)
 
 
 def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
