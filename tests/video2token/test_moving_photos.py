@@ -143,7 +143,7 @@ def test_seed_decides_every_shot_and_a_larger_set_begins_with_the_smaller_one() 
 def test_videos_are_h264_and_the_list_names_them(tmp_path: Path) -> None:
     labels = make_moving_photos(tmp_path, FEW)
     lines = labels.read_text().splitlines()
-    assert lines[:2] == ["path,label,split", "videos/unlabelled/00000-astronaut.mp4,,pretrain"]
+    assert lines[:2] == ["path,label,split", "videos/unlabelled/00000-astronaut.mp4,,train"]
     assert lines[10] == "videos/pan-down/00009-astronaut.mp4,pan-down,train"
     assert lines[-1] == "videos/zoom-out/00024-chelsea.mp4,zoom-out,val"
     with av.open(str(tmp_path / "videos/zoom-out/00024-chelsea.mp4")) as container:
@@ -158,8 +158,9 @@ def test_videos_are_h264_and_the_list_names_them(tmp_path: Path) -> None:
 
 def test_the_list_can_be_extracted(tmp_path: Path) -> None:
     sources = list_sources([make_moving_photos(tmp_path, FEW)], missing="error")
-    assert Counter(source.split for source in sources) == {"pretrain": 9, "train": 8, "val": 8}
-    assert {source.label for source in sources if source.split == "pretrain"} == {None}
+    assert Counter(source.split for source in sources) == {"train": 9 + 8, "val": 8}
+    unlabelled = [source for source in sources if source.label is None]
+    assert (len(unlabelled), {source.split for source in unlabelled}) == (9, {"train"})
     assert {source.label for source in sources if source.split == "val"} == set(MOTIONS)
 
 

@@ -80,7 +80,8 @@ def _library() -> Any:
         import nvidia.dali.fn
     except (ImportError, OSError, RuntimeError):
         raise MachineError(
-            "The decoder dali is not installed: run `pip install 'vfm[dali]'`, or use --decoder pyav."
+            "The decoder dali is not installed: run `pip install 'vfm[dali]'` (for CUDA 13 "
+            "`pip install nvidia-dali-cuda130`), or use --decoder pyav."
         ) from None
     return nvidia.dali
 
