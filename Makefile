@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Tests that run at once: most of their time is single processes that start and stop.
+JOBS ?= 2
 # The package alone, and with all that its tests need.
 PACKAGE := $(VENV)/.package
 INSTALLED := $(VENV)/.installed
@@ -17,7 +19,7 @@ check: $(INSTALLED)  ## style, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest --numprocesses=$(JOBS) --durations=15
 
 drills: $(INSTALLED)  ## the long fault drills that `make test` leaves out
 	$(BIN)/python -m pytest -m slow

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import importlib
 import os
+import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def join(device: str) -> Iterator[World]:
         torch.cuda.set_device(chosen)
     # DistributedDataParallel imports this module, which would keep a process group that it finds for ever.
     importlib.import_module("torch._dynamo")
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    with _stdout_as_stderr():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield World(rank=dist.get_rank(), size=size, device=chosen)
     except BaseException as error:
@@ -71,6 +73,19 @@ def join(device: str) -> Iterator[World]:
         # process (pytorch/pytorch#179291).
         dist.destroy_process_group()
         gc.collect()
+
+
+@contextlib.contextmanager
+def _stdout_as_stderr() -> Iterator[None]:
+    """Keep what C++ writes away from stdout, which is for results: gloo of torch 2.10 writes there."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def wrap(method: nn.Module, *, world: World) -> nn.Module:
