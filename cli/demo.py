@@ -19,7 +19,7 @@ SETTINGS_NAME = "demo.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """How large the demo is; the defaults take about five minutes on two cores.
+    """How large the demo is; the defaults take five to seven minutes on two cores.
 
     Attributes:
         seed: of the videos and of everything that is trained.

@@ -21,7 +21,7 @@ def command(context: click.Context, out: Path, seed: int, quick: bool, num_worke
     Photographs that ship with scikit-image are moved by a camera: panned four ways, zoomed two, turned two.
     The class is the motion, so it shows only over time. Every command is printed before it runs. At the end
     stand a table of what was made, the accuracy of the pretrained model beside the same model from scratch,
-    and where to look. About five minutes on two cores; the same command goes on where it stopped.
+    and where to look. Five to seven minutes on two cores; the same command goes on where it stopped.
 
     \b
     Examples:
