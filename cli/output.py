@@ -103,24 +103,19 @@ class LineProgress:
         self._is_timed = True
 
     def advance(
-        self,
-        *,
-        ok: int = 0,
-        partial: int = 0,
-        rejected: int = 0,
-        num_frames: int = 0,
-        note: str = "",
-        figures: str = "",
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
     ) -> None:
-        """Count, and say so when the last line is old enough; a note and figures are said at once."""
+        """Count, and say so when the last line is old enough; a note is said at once."""
         self._counts.add(ok=ok, partial=partial, rejected=rejected, num_frames=num_frames)
         if note:
             say(f"note: {note}")
-        if figures:
-            self._is_timed = False
-            self._say(figures)
-        elif self._is_timed and time.monotonic() - self._said_s >= _LINE_EVERY_S:
+        if self._is_timed and time.monotonic() - self._said_s >= _LINE_EVERY_S:
             self._say(self._counts.details())
+
+    def report(self, figures: str) -> None:
+        """Say it at once, and nothing by the clock from now on."""
+        self._is_timed = False
+        self._say(figures)
 
     def finish(self) -> None:
         """Say how far it came, unless the last line did."""
@@ -167,16 +162,9 @@ class BarProgress:
         self._bar.start()
 
     def advance(
-        self,
-        *,
-        ok: int = 0,
-        partial: int = 0,
-        rejected: int = 0,
-        num_frames: int = 0,
-        note: str = "",
-        figures: str = "",
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
     ) -> None:
-        """Count and redraw; a note and figures stay above the bar."""
+        """Count and redraw; a note stays above the bar."""
         self._counts.add(ok=ok, partial=partial, rejected=rejected, num_frames=num_frames)
         if self._bar is None or self._task is None:
             if note:
@@ -184,10 +172,13 @@ class BarProgress:
             return
         if note:
             self._bar.console.print(printable(note), style="yellow", markup=False, highlight=False)
-        if figures:
+        self._bar.update(self._task, completed=self._counts.done, details=self._counts.details())
+
+    def report(self, figures: str) -> None:
+        """Put a line above the bar."""
+        if self._bar is not None:
             line = f"{self._counts.done} of {self._counts.total} {self._counts.what}, {figures}"
             self._bar.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-        self._bar.update(self._task, completed=self._counts.done, details=self._counts.details())
 
     def finish(self) -> None:
         """Leave the bar as it is."""

@@ -10,20 +10,12 @@ class Progress(Protocol):
         """Begin: ``total`` pieces of work, ``done`` of them before; ``what`` names them: ``videos``."""
 
     def advance(
-        self,
-        *,
-        ok: int = 0,
-        partial: int = 0,
-        rejected: int = 0,
-        num_frames: int = 0,
-        note: str = "",
-        figures: str = "",
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
     ) -> None:
-        """Count finished pieces by outcome.
+        """Count finished pieces by outcome; ``note`` is a sentence the user should read now."""
 
-        ``note`` is a sentence the user should read now; ``figures`` is how the job stands, such as its
-        losses, and worth a line in a log.
-        """
+    def report(self, figures: str) -> None:
+        """Tell how the job stands, such as its losses: worth a line in a log."""
 
     def finish(self) -> None:
         """End, whether all pieces are done or not."""
@@ -36,15 +28,11 @@ class Silence:
         """Ignore it."""
 
     def advance(
-        self,
-        *,
-        ok: int = 0,
-        partial: int = 0,
-        rejected: int = 0,
-        num_frames: int = 0,
-        note: str = "",
-        figures: str = "",
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
     ) -> None:
+        """Ignore it."""
+
+    def report(self, figures: str) -> None:
         """Ignore it."""
 
     def finish(self) -> None:

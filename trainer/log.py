@@ -63,7 +63,7 @@ class Figures:
 
     def write(self, record: Record) -> None:
         """Tell one record."""
-        self._progress.advance(figures=format_figures(record))
+        self._progress.report(format_figures(record))
 
     def close(self) -> None:
         """Nothing is open."""

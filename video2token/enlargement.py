@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vfm.shards.column_options import ENLARGEMENT
 from vfm.shards.dataset import Dataset
+from vfm.shards.errors import UsageError
 from vfm.shards.sample import SampleMeta
 from vfm.shards.short_side import look_at, short_side
 from vfm.shards.views import View
@@ -60,6 +62,21 @@ def enlargement_of(
         f"frames of {side.short_px} px, which would be enlarged {times:.3g} times",
         remedy=remedy,
     )
+
+
+def accepted(enlarged: Enlargement | None, *, accept: bool) -> tuple[dict[str, float], str]:
+    """Return what is kept with values that were computed from enlarged frames, and the sentence about them.
+
+    Both are empty where nothing is enlarged.
+
+    Raises:
+        UsageError: it is not accepted.
+    """
+    if enlarged is None:
+        return {}, ""
+    if not accept:
+        raise UsageError(f"{enlarged.told}: {enlarged.remedy}, or go on with --accept-data.")
+    return {ENLARGEMENT: enlarged.times}, f"{enlarged.told}: accepted."
 
 
 def _rule(meta: SampleMeta) -> str:

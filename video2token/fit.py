@@ -10,7 +10,6 @@ import torch
 
 from vfm import __version__
 from vfm.shards.atomic import write_bytes
-from vfm.shards.column_options import ENLARGEMENT
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.kept_codebook import CONFIG_NAME
@@ -29,7 +28,7 @@ from vfm.video2token.codebook import (
 )
 from vfm.video2token.compute import one_thread
 from vfm.video2token.draw import DrawnFrames, UInt8, draw_frames
-from vfm.video2token.enlargement import Enlargement, enlargement_of
+from vfm.video2token.enlargement import accepted, enlargement_of
 from vfm.video2token.judge import Quality, judge
 from vfm.video2token.learn import Learner, LearnOptions
 from vfm.video2token.output import writing
@@ -138,12 +137,14 @@ def fit_codebook(
         if codebook is None:
             view, told = centre(options.crop_px), progress or Silence()
             enlarged = enlargement_of([view], dataset, what="The codebook", token_px=STRIDE)
-            times = _accepted(enlarged, accept=accept_data, progress=told)
+            kept, note = accepted(enlarged, accept=accept_data)
+            if note:
+                told.advance(note=note)
             frames = draw_frames(dataset, view=view, seed=options.seed)
             fit = _Fit(out=out, asked=asked, options=options, device=device, progress=told)
             codebook = fit.run(frames)
             rebuilt, quality = rate(codebook, frames.held_out)
-            codebook.facts = {**_facts(frames, quality), **times, "asked": asked}
+            codebook.facts = {**_facts(frames, quality), **kept, "asked": asked}
             with writing(out):
                 write_bytes(out / PICTURE_NAME, _picture(frames.held_out, rebuilt))
                 save_codebook(codebook, out)
@@ -230,16 +231,6 @@ class _Fit:
 
     def _say(self, sentence: str) -> None:
         self.progress.advance(note=sentence)
-
-
-def _accepted(enlarged: Enlargement | None, *, accept: bool, progress: Progress) -> dict[str, float]:
-    """Return what is kept of frames that are enlarged; nothing of frames that are not."""
-    if enlarged is None:
-        return {}
-    if not accept:
-        raise UsageError(f"{enlarged.told}: {enlarged.remedy}, or go on with --accept-data.")
-    progress.advance(note=f"{enlarged.told}: accepted.")
-    return {ENLARGEMENT: enlarged.times}
 
 
 def _make_folder(out: Path) -> None:

@@ -1,10 +1,9 @@
 """What a target column was made from, and the refusal to mix it with something else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.column_options import ENLARGEMENT
 from vfm.shards.errors import UsageError
 from vfm.shards.manifest import FRAMES, Column, Manifest, ShardReport, make_column, read_report
 from vfm.video2token.targets._base import Target
@@ -12,9 +11,8 @@ from vfm.video2token.targets._base import Target
 _NUM_NAMED = 3  # how many of many differences a sentence names
 
 
-def target_column(target: Target, manifest: Manifest, *, enlargement: float) -> Column:
-    """Return the column that ``target`` makes of a dataset's frames, enlarged so many times, 1 for not."""
-    kept = {ENLARGEMENT: enlargement} if enlargement > 1 else {}
+def target_column(target: Target, manifest: Manifest, *, kept: Mapping[str, Any]) -> Column:
+    """Return the column that ``target`` makes of a dataset's frames, with what is ``kept`` of how."""
     return make_column(
         target.name,
         kind=target.kind,

@@ -30,7 +30,7 @@ from vfm.shards.plan import PLAN_NAME, PlanMissingError, read_plan, shard_name
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in
-from vfm.video2token.enlargement import find_enlargement
+from vfm.video2token.enlargement import accepted, find_enlargement
 from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool
 from vfm.video2token.provenance import refuse_other, target_column
@@ -124,12 +124,8 @@ class _Job:
     ) -> None:
         self._dataset = dataset
         self._target = target
-        enlarged = find_enlargement(target, dataset)
-        if enlarged is not None and not accept_data:
-            raise UsageError(f"{enlarged.told}: {enlarged.remedy}, or go on with --accept-data.")
-        self._note = "" if enlarged is None else f"{enlarged.told}: accepted."
-        times = 1.0 if enlarged is None else enlarged.times
-        self._column = target_column(target, dataset.manifest, enlargement=times)
+        kept, self._note = accepted(find_enlargement(target, dataset), accept=accept_data)
+        self._column = target_column(target, dataset.manifest, kept=kept)
         self._folder = dataset.data / target.name
         self._task = {
             "data": str(dataset.data),

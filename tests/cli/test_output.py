@@ -72,7 +72,7 @@ def test_figures_are_lines_and_end_the_timed_ones(
     assert capsys.readouterr().err == "110 of 8000 updates, 2:11:30 left\n"
     progress.advance(ok=10)
     now_s = 20.0
-    progress.advance(figures="loss 6.1")
+    progress.report("loss 6.1")
     assert capsys.readouterr().err == "120 of 8000 updates, loss 6.1, 2:11:20 left\n"
     now_s = 2000.0
     progress.advance(ok=10)
@@ -87,7 +87,8 @@ def test_bar_goes_on_from_what_was_done_and_figures_stay_above_it(
     progress = output.BarProgress()
     progress.advance(note="before it is drawn")
     progress.start(10, "updates", done=4)
-    progress.advance(ok=1, figures="loss 6.1 [b]")
+    progress.advance(ok=1)
+    progress.report("loss 6.1 [b]")
     progress.advance(ok=1)
     progress.finish()
     told = capsys.readouterr().err

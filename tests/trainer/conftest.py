@@ -105,9 +105,11 @@ class Watched:
     def start(self, total: int, what: str, *, done: int = 0) -> None:
         self.started.append((total, what, done))
 
-    def advance(self, *, ok: int = 0, figures: str = "", **_others: Any) -> None:
+    def advance(self, *, ok: int = 0, **_others: Any) -> None:
         self.num_done += ok
-        self.figures += [figures] if figures else []
+
+    def report(self, figures: str) -> None:
+        self.figures.append(figures)
 
     def finish(self) -> None:
         self.num_finished += 1
