@@ -3,10 +3,8 @@
 import importlib.util
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -17,29 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _load(name: str) -> ModuleType:
-    """Return a module beside this file; test folders are no packages (importlib mode)."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_toy = _load("toy")
-toy_dataset, write_toy_dataset = _toy.toy_dataset, _toy.write_toy_dataset
-_media = _load("media")
-film, films = _media.film, _media.films
-_stills = _load("stills")
-stills, tiny_codebook, tiny_vocabulary = _stills.stills, _stills.tiny_codebook, _stills.tiny_vocabulary
-
-_load("jobs")  # imported by name where it is used
-
-_load("films_of_shots")  # imported by name where it is used
-_load("forgery")  # imported by name where it is used
-whole_dataset = _load("whole").whole_dataset
+pytest_plugins = ("support.media", "support.stills", "support.toy", "support.whole")
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import click
-from films_of_shots import shots, write_again, write_shots
 
+from support.films_of_shots import shots, write_again, write_shots
 from vfm.cli.commands.extract import command
 from vfm.shards.dataset import open_dataset
 from vfm.video2token import signals

@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from jobs import ENVIRONMENT, Outcome, assert_sound, extract_line, outcomes, peak_rss_bytes
 
+from support.jobs import ENVIRONMENT, Outcome, assert_sound, extract_line, outcomes, peak_rss_bytes
 from vfm.shards.dataset import open_dataset
 
 Figure = Callable[[str, object], None]

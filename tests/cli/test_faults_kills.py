@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 import pytest
-from jobs import (
+
+from support.jobs import (
     assert_sound,
     extract,
     is_writing,

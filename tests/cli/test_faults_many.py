@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jobs import ENVIRONMENT, extract_line
 
+from support.jobs import ENVIRONMENT, extract_line
 from vfm.shards.plan import Plan
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract

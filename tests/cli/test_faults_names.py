@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import ENVIRONMENT, Outcome, assert_sound, extract, extract_line, outcomes
 
+from support.jobs import ENVIRONMENT, Outcome, assert_sound, extract, extract_line, outcomes
 from vfm.shards.dataset import open_dataset
 from vfm.shards.plan import read_plan
 

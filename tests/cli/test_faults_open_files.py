@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jobs import ENVIRONMENT, VFM
 
+from support.jobs import ENVIRONMENT, VFM
 from vfm.shards.open_files import told_of_limit
 
 LIMIT = 128
@@ -19,7 +19,7 @@ NUM_SHARDS = 300
 
 @pytest.fixture
 def data(toy_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(sys.modules["toy"], "SAMPLES_PER_SHARD", 1)
+    monkeypatch.setattr(sys.modules["support.toy"], "SAMPLES_PER_SHARD", 1)
     monkeypatch.setattr("vfm.shards.atomic.os.fsync", lambda descriptor: None)
     return toy_dataset(num_samples=NUM_SHARDS)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from jobs import extract, outcomes, wait_for
+
+from support.jobs import extract, outcomes, wait_for
 
 IN_ACCESS, IN_OPEN, IN_NONBLOCK = 0x1, 0x20, 0x800
 HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-PLAYLIST-TYPE:VOD\n"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from jobs import ENVIRONMENT
+
+from support.jobs import ENVIRONMENT
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
 SETTINGS = [part for setting in TINY for part in ("--set", setting)]

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from click.testing import CliRunner
-from forgery import (
+
+from support.forgery import (
     WRONG_VALUES,
     Place,
     forge_index,
@@ -25,7 +26,6 @@ from forgery import (
     places_in,
     wrong_tables,
 )
-
 from vfm.shards import jpeg
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, VfmError

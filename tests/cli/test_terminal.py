@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jobs import ENVIRONMENT, VFM
+
+from support.jobs import ENVIRONMENT, VFM
 
 TRAIN = ("--steps", "4", "--batch-size", "4", "--threads", "1", "--set", "train.log_every=2")
 

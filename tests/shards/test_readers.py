@@ -11,8 +11,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media import number_in, write_film
 
+from support.media import number_in, write_film
 from vfm.shards.dataset import open_dataset
 from vfm.shards.foreign import finish_column
 from vfm.shards.join import read_reports

@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from jobs import wait_for
 
+from support.jobs import wait_for
 from vfm.shards.errors import UsageError
 from vfm.trainer.checkpoint import newest
 from vfm.trainer.distributed import World, from_chief, gather, join, largest, mean, unsynced, wrap

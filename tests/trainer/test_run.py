@@ -4,8 +4,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from forgery import WRONG_VALUES, changed, places_in
 
+from support.forgery import WRONG_VALUES, changed, places_in
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.lock import hold

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import pytest
-from media import HEIGHT, WIDTH, draw, number_in
 
+from support.media import HEIGHT, WIDTH, draw, number_in
 from vfm.shards import jpeg
 from vfm.shards.plan import Source
 from vfm.video2token.decoders._base import ExtractOptions

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import BLUE, RED, draw, number_in
 
+from support.media import BLUE, RED, draw, number_in
 from vfm.shards import jpeg
 from vfm.shards.errors import UsageError
 from vfm.shards.plan import Source

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from media import number_in
 
+from support.media import number_in
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.lock import hold

@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from jobs import assert_sound, outcomes
 
+from support.jobs import assert_sound, outcomes
 from vfm.shards.dataset import open_dataset
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract

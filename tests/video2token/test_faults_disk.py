@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from jobs import ENVIRONMENT, assert_sound, extract, extract_line, outcomes, stored
 
+from support.jobs import ENVIRONMENT, assert_sound, extract, extract_line, outcomes, stored
 from vfm.shards.errors import MachineError, UsageError
 from vfm.video2token import extract as module
 from vfm.video2token import worker

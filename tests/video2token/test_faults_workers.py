@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from jobs import ENVIRONMENT, assert_sound, extract, outcomes, stored, survivors, wait_for
 
+from support.jobs import ENVIRONMENT, assert_sound, extract, outcomes, stored, survivors, wait_for
 from vfm.video2token import extract as module
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract_sources

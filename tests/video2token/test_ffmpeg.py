@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media import number_in
 
+from support.media import number_in
 from vfm.shards import jpeg
 from vfm.shards.errors import MachineError
 from vfm.shards.plan import Source

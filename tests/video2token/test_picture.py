@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
-from media import draw
 
+from support.media import draw
 from vfm.shards import jpeg
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions

@@ -12,8 +12,8 @@ from unittest import mock
 import av
 import numpy as np
 import pytest
-from media import number_in
 
+from support.media import number_in
 from vfm.shards import jpeg
 from vfm.video2token import packets as packets_module
 from vfm.video2token.decoders import pyav

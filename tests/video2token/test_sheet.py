@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from stills import draw_still
 
+from support.stills import draw_still
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.video2token.pictures import frames_picture, stack, text_picture

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from films_of_shots import FPS, shots, write_again, write_shots
 
+from support.films_of_shots import FPS, shots, write_again, write_shots
 from vfm.video2token import signals
 from vfm.video2token.decoders._base import DecoderRejected
 from vfm.video2token.glance import glances

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from films_of_shots import shots, write_again, write_shots
 
+from support.films_of_shots import shots, write_again, write_shots
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.manifest import read_manifest, read_report

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from media import number_in
 
+from support.media import number_in
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.plan import Source

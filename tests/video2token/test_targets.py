@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stills import draw_still
 
+from support.stills import draw_still
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.views import View, apply_view, centre

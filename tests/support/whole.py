@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from films_of_shots import shots, write_shots
+
+from support.films_of_shots import shots, write_shots
 
 ROWS = (
     "path,label,split,caption",
