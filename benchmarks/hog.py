@@ -44,7 +44,7 @@ from vfm.shards.hog import hog
 from vfm.shards.hog_arrays import hog_of_arrays
 from vfm.shards.hog_definition import DEFINITIONS, MASKFEAT, SKIMAGE
 from vfm.shards.hog_store import from_stored, to_stored
-from vfm.shards.npy import from_npy, to_npy
+from vfm.shards.io.npy import from_npy, to_npy
 
 _SIDE_PX = 224
 _NUM_FRAMES = 20

@@ -77,7 +77,7 @@ def run_demo(out: Path, options: DemoOptions, *, group: click.Group) -> DemoRepo
         UsageError: ``out`` holds a demo with other options, or something else.
         VfmError: a stage failed.
     """
-    from vfm.shards.lock import hold
+    from vfm.shards.io.lock import hold
 
     _refuse_other(out, options)
     out.mkdir(parents=True, exist_ok=True)
@@ -197,8 +197,8 @@ def _evaluation(run: Path) -> dict[str, Any]:
 
 def _refuse_other(out: Path, options: DemoOptions) -> None:
     """Refuse all but an empty folder and one with the same demo."""
-    from vfm.shards.atomic import read_json
-    from vfm.shards.lock import held_names
+    from vfm.shards.io.atomic import read_json
+    from vfm.shards.io.lock import held_names
 
     if out.is_file():
         raise UsageError(f"{out} is a file: choose a folder for the demo.")
@@ -210,7 +210,7 @@ def _refuse_other(out: Path, options: DemoOptions) -> None:
 
 
 def _keep_settings(out: Path, options: DemoOptions) -> None:
-    from vfm.shards.atomic import write_json
+    from vfm.shards.io.atomic import write_json
 
     if not (out / SETTINGS_NAME).exists():
         write_json(out / SETTINGS_NAME, _settings(options))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from vfm.shards.sample import SampleMeta
+from vfm.shards.format.sample import SampleMeta
 from vfm.shards.summary import ColumnSummary, Summary
 from vfm.shards.wording import counted
 

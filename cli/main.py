@@ -14,7 +14,7 @@ import click
 from vfm import __version__
 from vfm.cli import commands
 from vfm.shards.errors import MachineError, VfmError
-from vfm.shards.open_files import raise_limit, told_of_limit
+from vfm.shards.io.open_files import raise_limit, told_of_limit
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 

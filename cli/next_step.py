@@ -20,7 +20,7 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
 
     Of a dataset with splits, only the samples to learn from are named: the others are to be counted on.
     """
-    from vfm.shards.manifest import FRAMES
+    from vfm.shards.format.manifest import FRAMES
 
     targets = [name for name in columns if name != FRAMES]
     found = _recipes_for(targets) if targets else _recipes_for([FRAMES])

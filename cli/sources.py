@@ -14,7 +14,7 @@ from vfm.cli.options import PATH, Decorator, together
 from vfm.shards.errors import UsageError
 
 if TYPE_CHECKING:
-    from vfm.shards.plan import Source
+    from vfm.shards.format.plan import Source
     from vfm.video2token.retry import Retry
     from vfm.video2token.sources import Missing
 
@@ -137,7 +137,7 @@ def find_sources(inputs: list[Path], given: dict[str, Any]) -> "tuple[list[Sourc
 
     Hidden videos and folders are left out; that is said.
     """
-    from vfm.shards.plan import in_plan_order
+    from vfm.shards.format.plan import in_plan_order
     from vfm.video2token.sources import ListOptions, list_sources, read_classes
 
     options = ListOptions(

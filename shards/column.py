@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from vfm.shards.errors import DamageError
-from vfm.shards.index import FRAME_FIELD, Index, Span, concatenate, empty_index
-from vfm.shards.manifest import ShardReport, tar_path
-from vfm.shards.open_files import max_open_shards, told_of_limit
+from vfm.shards.format.index import FRAME_FIELD, Index, Span, concatenate, empty_index
+from vfm.shards.format.manifest import ShardReport, tar_path
+from vfm.shards.io.open_files import max_open_shards, told_of_limit
 
 
 class ColumnReader:

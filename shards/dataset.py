@@ -7,15 +7,15 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.atomic import canonical_json, sha256
 from vfm.shards.column import ColumnReader
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.find import find_row
+from vfm.shards.format.manifest import FRAMES, Manifest, read_manifest
+from vfm.shards.format.sample import SampleMeta
+from vfm.shards.io.atomic import canonical_json, sha256
+from vfm.shards.io.npy import from_npy
 from vfm.shards.join import open_columns
 from vfm.shards.jpeg import decode
-from vfm.shards.manifest import FRAMES, Manifest, read_manifest
-from vfm.shards.npy import from_npy
-from vfm.shards.sample import SampleMeta
 
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]

@@ -6,11 +6,18 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from vfm.shards.atomic import sync_folder
 from vfm.shards.errors import UsageError
-from vfm.shards.lock import hold
-from vfm.shards.manifest import FRAMES, Manifest, is_column_name, read_manifest, report_path, write_manifest
-from vfm.shards.plan import shard_name
+from vfm.shards.format.manifest import (
+    FRAMES,
+    Manifest,
+    is_column_name,
+    read_manifest,
+    report_path,
+    write_manifest,
+)
+from vfm.shards.format.plan import shard_name
+from vfm.shards.io.atomic import sync_folder
+from vfm.shards.io.lock import hold
 
 # No file of this name is ever looked for; only a dropping that was killed leaves one.
 _DROPPED = re.compile(r"\.(.+)\.dropped")

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vfm.shards.errors import UsageError
-from vfm.shards.manifest import FRAMES, read_report
-from vfm.shards.plan import PLAN_NAME, Plan, PlanMissingError, Source, read_plan, shard_name
+from vfm.shards.format.manifest import FRAMES, read_report
+from vfm.shards.format.plan import PLAN_NAME, Plan, PlanMissingError, Source, read_plan, shard_name
 
 _MAX_LISTED = 5
 

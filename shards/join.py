@@ -7,9 +7,9 @@ import numpy as np
 
 from vfm.shards.column import ColumnReader
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.index import Index, read_index, spans_fit
-from vfm.shards.manifest import FRAMES, Column, Manifest, ShardReport, index_path, read_report
-from vfm.shards.plan import shard_name
+from vfm.shards.format.index import Index, read_index, spans_fit
+from vfm.shards.format.manifest import FRAMES, Column, Manifest, ShardReport, index_path, read_report
+from vfm.shards.format.plan import shard_name
 
 
 def read_reports(data: Path, *, column: str, num_shards: int) -> list[ShardReport]:

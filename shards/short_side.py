@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfm.shards.dataset import Dataset
-from vfm.shards.sample import SampleMeta
+from vfm.shards.format.sample import SampleMeta
 
 _NUM_LOOKED_AT = 64  # samples whose metadata are read
 

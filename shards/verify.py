@@ -3,14 +3,12 @@
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+from vfm.shards.columns.codebook import CODEBOOK_FOLDER, check_kept
 from vfm.shards.errors import DamageError
 from vfm.shards.finding import Finding
-from vfm.shards.foreign import is_finished
-from vfm.shards.index import Index, read_index
-from vfm.shards.join import misfit
-from vfm.shards.kept_codebook import CODEBOOK_FOLDER, check_kept
-from vfm.shards.lock import is_held
-from vfm.shards.manifest import (
+from vfm.shards.format.index import Index, read_index
+from vfm.shards.format.interop import is_finished
+from vfm.shards.format.manifest import (
     FRAMES,
     MANIFEST_NAME,
     QUARANTINE_NAME,
@@ -22,8 +20,10 @@ from vfm.shards.manifest import (
     read_manifest,
     read_report,
 )
-from vfm.shards.plan import PLAN_NAME, Plan, read_plan, shard_name
-from vfm.shards.shots import CUT_OPTION, SCENES_NAME, read_shots
+from vfm.shards.format.plan import PLAN_NAME, Plan, read_plan, shard_name
+from vfm.shards.format.shots import CUT_OPTION, SCENES_NAME, read_shots
+from vfm.shards.io.lock import is_held
+from vfm.shards.join import misfit
 from vfm.shards.verify_foreign import check_column_files, check_shard_files
 from vfm.shards.verify_members import check_members
 from vfm.shards.verify_tar import check_tar

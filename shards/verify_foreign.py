@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vfm.shards.finding import Finding
-from vfm.shards.foreign import column_files, samples_of, shard_files, shard_paths
-from vfm.shards.index import Index
-from vfm.shards.manifest import FRAMES, ShardReport
+from vfm.shards.format.index import Index
+from vfm.shards.format.interop import column_files, samples_of, shard_files, shard_paths
+from vfm.shards.format.manifest import FRAMES, ShardReport
 
 
 def check_shard_files(folder: Path, *, report: ShardReport, index: Index | None) -> Iterator[Finding]:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vfm.shards.columns.arrays import Array, array_faults
 from vfm.shards.errors import DamageError
 from vfm.shards.finding import Finding
-from vfm.shards.index import FRAME_FIELD, Index
+from vfm.shards.format.index import FRAME_FIELD, Index
+from vfm.shards.format.manifest import ShardReport, tar_path
+from vfm.shards.format.sample import SampleMeta
+from vfm.shards.io.npy import from_npy
 from vfm.shards.jpeg import decode as decode_jpeg
-from vfm.shards.manifest import ShardReport, tar_path
-from vfm.shards.npy import from_npy
-from vfm.shards.sample import SampleMeta
-from vfm.shards.target_arrays import Array, array_faults
 
 
 def check_members(

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from vfm.shards.atomic import sha256_file
 from vfm.shards.finding import Finding
-from vfm.shards.index import FRAME_FIELD, Index, Span
-from vfm.shards.manifest import ShardReport, tar_path
+from vfm.shards.format.index import FRAME_FIELD, Index, Span
+from vfm.shards.format.manifest import ShardReport, tar_path
+from vfm.shards.io.atomic import sha256_file
 from vfm.shards.writer import BLOCK_BYTES, member_header
 
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NotRequired, Self, TypedDict, Unpack
 
-from vfm.shards.atomic import naming, publish, temp_path, write_bytes
-from vfm.shards.foreign import shard_files, shard_paths
-from vfm.shards.index import FRAME_FIELD, Entry, IndexRow, Span, write_index
-from vfm.shards.manifest import ShardReport, index_path, report_path, tar_path, write_report
-from vfm.shards.sample import Rejection
-from vfm.shards.spool import Payload, part_of, pieces_of
+from vfm.shards.format.index import FRAME_FIELD, Entry, IndexRow, Span, write_index
+from vfm.shards.format.interop import shard_files, shard_paths
+from vfm.shards.format.manifest import ShardReport, index_path, report_path, tar_path, write_report
+from vfm.shards.format.sample import Rejection
+from vfm.shards.io.atomic import naming, publish, temp_path, write_bytes
+from vfm.shards.io.spool import Payload, part_of, pieces_of
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
 END_OF_TAR = bytes(2 * BLOCK_BYTES)

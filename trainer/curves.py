@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.shards.log import LOG_NAME, read_records
+from vfm.shards.io.run_log import LOG_NAME, read_records
 from vfm.trainer.log import TIMING
 
 MAX_COLUMNS = 3

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.log import Record
+from vfm.shards.io.run_log import Record
 from vfm.shards.progress import Progress
 
 EVENTS_FOLDER = "tb"

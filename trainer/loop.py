@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import VfmError
-from vfm.shards.log import LOG_NAME, JsonLines, RunLog, Target
+from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog, Target
 from vfm.shards.progress import Progress
 from vfm.shards.sampler import Place
 from vfm.trainer.checkpoint import Checkpoint, fill, prune, save

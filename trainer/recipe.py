@@ -19,7 +19,7 @@ from vfm.trainer import methods
 from vfm.trainer.typed import OtherVersionError, coerce, leaves, parse
 
 if TYPE_CHECKING:  # keeps pyarrow out of `vfm recipes`
-    from vfm.shards.manifest import Manifest
+    from vfm.shards.format.manifest import Manifest
 
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["linear", "cosine", "constant"]

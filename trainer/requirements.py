@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
-from vfm.shards.manifest import FRAMES
+from vfm.shards.format.manifest import FRAMES
 from vfm.shards.short_side import look_at, short_side
 from vfm.trainer.recipe import Recipe
 

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 import vfm
-from vfm.shards.atomic import write_json
-from vfm.shards.column_options import ENLARGEMENT
+from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
-from vfm.shards.lock import held_names, hold
-from vfm.shards.manifest import FRAMES, read_manifest
+from vfm.shards.format.manifest import FRAMES, read_manifest
+from vfm.shards.io.atomic import write_json
+from vfm.shards.io.lock import held_names, hold
 from vfm.shards.progress import Progress, Silence
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import STATE, Checkpoint, newest, read

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from vfm.shards import typed
 from vfm.shards.errors import UsageError
+from vfm.shards.io import typed
 
 TRUE, FALSE, NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), ("none", "null", "")
 
@@ -46,7 +46,7 @@ def parse(text: str, hint: Any, *, key: str) -> Any:
 
 
 def coerce(value: Any, hint: Any, *, key: str, types: Mapping[str, Any] | None = None) -> Any:
-    """Return the JSON value ``value`` of a recipe as the type ``hint``; see ``vfm.shards.typed.coerce``.
+    """Return the JSON value ``value`` of a recipe as the type ``hint``; see ``vfm.shards.io.typed.coerce``.
 
     Raises:
         UsageError: naming the key that is unknown, missing or of another type.

@@ -9,13 +9,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from vfm.shards.atomic import sha256, write_bytes
-from vfm.shards.column_options import MAX_VOCAB_SIZE
+from vfm.shards.columns.codebook import CONFIG_NAME, FORMATS
+from vfm.shards.columns.options import MAX_VOCAB_SIZE
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.kept_codebook import CONFIG_NAME, FORMATS
-from vfm.shards.keys import check_name
-from vfm.shards.seal import read_sealed, write_sealed
-from vfm.shards.typed import coerce
+from vfm.shards.format.keys import check_name
+from vfm.shards.io.atomic import sha256, write_bytes
+from vfm.shards.io.sealed import read_sealed, write_sealed
+from vfm.shards.io.typed import coerce
 from vfm.video2token.autoencoder import STRIDE, Autoencoder, to_frames, to_pixels
 from vfm.video2token.tokenizer import Tokenizer
 

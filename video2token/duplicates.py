@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from vfm.shards.column import ColumnReader
-from vfm.shards.index import read_index
-from vfm.shards.manifest import ShardReport, index_path
-from vfm.shards.sample import SampleMeta
+from vfm.shards.format.index import read_index
+from vfm.shards.format.manifest import ShardReport, index_path
+from vfm.shards.format.sample import SampleMeta
 
 _FIRST_SIZE = 1024
 

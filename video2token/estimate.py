@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
-from vfm.shards.manifest import FRAMES
-from vfm.shards.plan import Plan, Source, build_plan
+from vfm.shards.format.manifest import FRAMES
+from vfm.shards.format.plan import Plan, Source, build_plan
+from vfm.shards.format.sample import SampleMeta
 from vfm.shards.progress import Progress, Silence
-from vfm.shards.sample import SampleMeta
 from vfm.shards.writer import END_OF_TAR
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.enlargement import find_enlargement

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vfm.shards.errors import MachineError
-from vfm.shards.foreign import finish_column
-from vfm.shards.index import IndexRow
-from vfm.shards.lock import hold
-from vfm.shards.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
-from vfm.shards.plan import PLAN_NAME, Plan, Source, build_plan, read_times, shard_name
+from vfm.shards.format.index import IndexRow
+from vfm.shards.format.interop import finish_column
+from vfm.shards.format.manifest import FRAMES, Column, ShardReport, make_column, read_report, write_quarantine
+from vfm.shards.format.plan import PLAN_NAME, Plan, Source, build_plan, read_times, shard_name
+from vfm.shards.format.sample import Rejection, SampleMeta
+from vfm.shards.format.shots import CUT_OPTION
+from vfm.shards.io.lock import hold
+from vfm.shards.io.spool import Payload
 from vfm.shards.progress import Progress, Silence
-from vfm.shards.sample import Rejection, SampleMeta
-from vfm.shards.shots import CUT_OPTION
-from vfm.shards.spool import Payload
 from vfm.shards.wording import counted
 from vfm.shards.writer import ShardWriter
 from vfm.video2token import output

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from vfm import __version__
-from vfm.shards.atomic import write_bytes
+from vfm.shards.columns.codebook import CONFIG_NAME
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.kept_codebook import CONFIG_NAME
-from vfm.shards.lock import LOCK_NAME, hold
-from vfm.shards.log import LOG_NAME, JsonLines, RunLog
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.lock import LOCK_NAME, hold
+from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.views import centre
 from vfm.video2token import unfinished

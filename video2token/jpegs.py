@@ -6,7 +6,7 @@ from typing import overload
 import numpy as np
 
 from vfm.shards import jpeg
-from vfm.shards.spool import Spool
+from vfm.shards.io.spool import Spool
 
 _MAX_HELD_BYTES = 32 << 20
 

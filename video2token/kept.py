@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from vfm.shards.columns.codebook import CONFIG_NAME
 from vfm.shards.errors import DamageError
-from vfm.shards.kept_codebook import CONFIG_NAME
-from vfm.shards.seal import read_sealed
+from vfm.shards.io.sealed import read_sealed
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.dalle import tokenizer as dalle
 from vfm.video2token.tokenizer import Tokenizer

@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import simplejpeg  # type: ignore[import-untyped]  # it ships no types
 
-from vfm.shards.spool import Payload, Spool
+from vfm.shards.io.spool import Payload, Spool
 
 _HEAD_BYTES = 1 << 10  # more than stands before the first packet of an MP4
 _TIME_BASE = Fraction(1, 90_000)  # exact for 24, 25, 29.97, 30, 50 and 60 fps

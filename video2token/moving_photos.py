@@ -17,8 +17,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from vfm.shards.atomic import clean_stale, write_bytes
 from vfm.shards.errors import MachineError, UsageError
+from vfm.shards.io.atomic import clean_stale, write_bytes
 from vfm.shards.progress import Progress, Silence
 
 MOTIONS = (

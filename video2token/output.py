@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vfm.shards.atomic import clean_stale
 from vfm.shards.errors import MachineError, UsageError
+from vfm.shards.format.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_manifest, write_manifest
+from vfm.shards.format.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
+from vfm.shards.format.shots import SCENES_NAME
+from vfm.shards.io.atomic import clean_stale
+from vfm.shards.io.lock import LOCK_NAME
 from vfm.shards.join import find_column
-from vfm.shards.lock import LOCK_NAME
-from vfm.shards.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_manifest, write_manifest
-from vfm.shards.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
-from vfm.shards.shots import SCENES_NAME
 from vfm.shards.wording import counted
 from vfm.video2token.retry import Retry, with_agreed_sizes
 

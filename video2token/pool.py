@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any, Literal, Self
 
 from vfm.shards.errors import MachineError
-from vfm.shards.spool import Payload, Spool
+from vfm.shards.io.spool import Payload, Spool
 from vfm.video2token.serve import READY, REPLY, REQUEST
 
 Failure = Literal["timeout", "crash", "oom"]

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.plan import Source
+from vfm.shards.format.plan import Source
+from vfm.shards.format.shots import SCENES_NAME, read_shots
+from vfm.shards.io.sealed import write_sealed
 from vfm.shards.progress import Progress
-from vfm.shards.seal import write_sealed
-from vfm.shards.shots import SCENES_NAME, read_shots
 from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool, Reply
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vfm.shards.io.spool import Payload, pieces_of
 from vfm.shards.parent import die_with
-from vfm.shards.spool import Payload, pieces_of
 
 REQUEST = struct.Struct(">I")  # length of the JSON after it
 REPLY = struct.Struct(">IQ")  # length of the JSON head after it, length of the bytes after that

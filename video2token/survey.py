@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vfm.shards.plan import Source, build_plan
+from vfm.shards.format.plan import Source, build_plan
 
 _NUM_FIRST = 5
 

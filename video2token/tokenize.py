@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from vfm import __version__
-from vfm.shards.atomic import clean_stale
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError
-from vfm.shards.foreign import finish_column
-from vfm.shards.index import IndexRow
-from vfm.shards.join import read_reports
-from vfm.shards.lock import hold
-from vfm.shards.manifest import (
+from vfm.shards.format.index import IndexRow
+from vfm.shards.format.interop import finish_column
+from vfm.shards.format.manifest import (
     FRAMES,
     ShardReport,
     index_path,
@@ -26,7 +23,10 @@ from vfm.shards.manifest import (
     tar_path,
     write_manifest,
 )
-from vfm.shards.plan import PLAN_NAME, PlanMissingError, read_plan, shard_name
+from vfm.shards.format.plan import PLAN_NAME, PlanMissingError, read_plan, shard_name
+from vfm.shards.io.atomic import clean_stale
+from vfm.shards.io.lock import hold
+from vfm.shards.join import read_reports
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from safetensors.torch import load, save
 from torch import Tensor
 
-from vfm.shards.atomic import clean_stale, sha256, write_bytes
 from vfm.shards.errors import DamageError
-from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.io.atomic import clean_stale, sha256, write_bytes
+from vfm.shards.io.sealed import read_sealed, write_sealed
 
 FOLDER, STATE_NAME = ".fit", "state.json"
 

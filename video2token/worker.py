@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vfm.shards.sample import SampleMeta
-from vfm.shards.spool import Payload
+from vfm.shards.format.sample import SampleMeta
+from vfm.shards.io.spool import Payload
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
 from vfm.video2token.measure import SignalOptions, measure, refuse_static
 from vfm.video2token.member import source_file
@@ -15,7 +15,7 @@ from vfm.video2token.mjpeg import mux
 from vfm.video2token.sampling import times_in_copy
 
 if TYPE_CHECKING:
-    from vfm.shards.plan import Source  # brings pyarrow, which would double the start-up of a worker
+    from vfm.shards.format.plan import Source  # brings pyarrow, which would double the start-up of a worker
 
 _PLACE = ("offset", "size_bytes", "mtime_ns")  # of a source in its file
 # What DecodedVideo and SampleMeta call by the same name.

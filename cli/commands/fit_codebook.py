@@ -75,7 +75,7 @@ def command(data: Path, out: Path, name: str | None, split: str | None, as_json:
       vfm fit-codebook data/mine codebooks/mine
       vfm fit-codebook data/mine codebooks/small --crop 64 --vocab-size 256 --json
     """
-    from vfm.shards.log import LOG_NAME
+    from vfm.shards.io.run_log import LOG_NAME
     from vfm.trainer.curves import draw_curves
     from vfm.video2token.fit import CURVE_NAME, FitOptions, fit_codebook
 

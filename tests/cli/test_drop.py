@@ -14,8 +14,8 @@ from vfm.shards import drop
 from vfm.shards.dataset import open_dataset
 from vfm.shards.drop import drop_column
 from vfm.shards.errors import MachineError, UsageError
-from vfm.shards.lock import hold
-from vfm.shards.manifest import read_manifest
+from vfm.shards.format.manifest import read_manifest
+from vfm.shards.io.lock import hold
 from vfm.video2token.targets._base import TargetOptions
 from vfm.video2token.tokenize import tokenize
 

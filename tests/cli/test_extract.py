@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from vfm.cli.commands.extract import command
-from vfm.shards.lock import hold
+from vfm.shards.io.lock import hold
 
 Film = Callable[..., Path]
 VFM = [sys.executable, "-m", "vfm.cli"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.jobs import ENVIRONMENT, extract_line
-from vfm.shards.plan import Plan
+from vfm.shards.format.plan import Plan
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract
 

@@ -19,7 +19,7 @@ import pytest
 
 from support.jobs import ENVIRONMENT, Outcome, assert_sound, extract, extract_line, outcomes
 from vfm.shards.dataset import open_dataset
-from vfm.shards.plan import read_plan
+from vfm.shards.format.plan import read_plan
 
 pytestmark = pytest.mark.needs("shared")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.jobs import ENVIRONMENT, VFM
-from vfm.shards.open_files import told_of_limit
+from vfm.shards.io.open_files import told_of_limit
 
 LIMIT = 128
 NUM_SHARDS = 300
@@ -20,7 +20,7 @@ NUM_SHARDS = 300
 @pytest.fixture
 def data(toy_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys.modules["support.toy"], "SAMPLES_PER_SHARD", 1)
-    monkeypatch.setattr("vfm.shards.atomic.os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("vfm.shards.io.atomic.os.fsync", lambda descriptor: None)
     return toy_dataset(num_samples=NUM_SHARDS)
 
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from vfm.cli.commands.fit_codebook import command
 from vfm.shards.errors import UsageError
-from vfm.shards.seal import read_sealed
+from vfm.shards.io.sealed import read_sealed
 
 Stills = Callable[..., Path]
 QUICK = ["--crop", "32", "--vocab-size", "16", "--steps", "4"]

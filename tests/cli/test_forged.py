@@ -29,12 +29,12 @@ from support.forgery import (
 from vfm.shards import jpeg
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, VfmError
-from vfm.shards.npy import to_npy
-from vfm.shards.plan import read_plan
-from vfm.shards.seal import read_sealed
-from vfm.shards.shots import read_shots
+from vfm.shards.format.plan import read_plan
+from vfm.shards.format.shots import read_shots
+from vfm.shards.io.npy import to_npy
+from vfm.shards.io.parquet import table_bytes
+from vfm.shards.io.sealed import read_sealed
 from vfm.shards.summary import summarise
-from vfm.shards.tables import table_bytes
 from vfm.shards.verify import verify
 from vfm.video2token.kept import load_kept
 

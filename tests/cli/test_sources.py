@@ -14,7 +14,7 @@ from vfm.cli.commands.extract import command
 from vfm.cli.sources import allowance, is_within, own_name
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
-from vfm.shards.plan import read_plan
+from vfm.shards.format.plan import read_plan
 
 Film = Callable[..., Path]
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "sources.md"

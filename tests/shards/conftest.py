@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfm.shards.foreign import finish_column
-from vfm.shards.index import IndexRow
+from vfm.shards.format.index import IndexRow
+from vfm.shards.format.interop import finish_column
+from vfm.shards.format.manifest import Manifest, ShardReport, make_column, write_manifest, write_quarantine
+from vfm.shards.format.plan import Plan, Source, build_plan, shard_name, write_plan
+from vfm.shards.format.sample import Rejection, SampleMeta
+from vfm.shards.io.npy import to_npy
 from vfm.shards.jpeg import encode
-from vfm.shards.manifest import Manifest, ShardReport, make_column, write_manifest, write_quarantine
-from vfm.shards.npy import to_npy
-from vfm.shards.plan import Plan, Source, build_plan, shard_name, write_plan
-from vfm.shards.sample import Rejection, SampleMeta
 from vfm.shards.writer import ShardWriter
 
 FIELDS = ("json", "mp4", "cls")

@@ -9,10 +9,10 @@ import pytest
 
 from vfm.shards.column import ColumnReader
 from vfm.shards.errors import DamageError
-from vfm.shards.index import read_index
+from vfm.shards.format.index import read_index
+from vfm.shards.format.manifest import index_path
+from vfm.shards.io.open_files import max_open_shards
 from vfm.shards.join import read_reports
-from vfm.shards.manifest import index_path
-from vfm.shards.open_files import max_open_shards
 
 
 @pytest.fixture

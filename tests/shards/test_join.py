@@ -9,7 +9,7 @@ import pytest
 
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.manifest import make_column, read_manifest, read_report, write_manifest, write_report
+from vfm.shards.format.manifest import make_column, read_manifest, read_report, write_manifest, write_report
 
 MakeDataset = Callable[..., Path]
 BOTH = ("frames", "vq.demo")

@@ -10,9 +10,9 @@ import pytest
 
 from vfm.shards.errors import UsageError
 from vfm.shards.finding import Finding
-from vfm.shards.index import read_index
-from vfm.shards.lock import hold
-from vfm.shards.manifest import read_manifest, read_report, write_manifest, write_report
+from vfm.shards.format.index import read_index
+from vfm.shards.format.manifest import read_manifest, read_report, write_manifest, write_report
+from vfm.shards.io.lock import hold
 from vfm.shards.verify import verify
 
 MakeDataset = Callable[..., Path]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from vfm.shards.finding import Finding
-from vfm.shards.index import IndexRow, read_index
+from vfm.shards.format.index import IndexRow, read_index
+from vfm.shards.format.plan import Source
+from vfm.shards.format.sample import SampleMeta
+from vfm.shards.io.npy import to_npy
 from vfm.shards.jpeg import encode
-from vfm.shards.npy import to_npy
-from vfm.shards.plan import Source
-from vfm.shards.sample import SampleMeta
 from vfm.shards.verify_members import check_members
 from vfm.shards.writer import ShardWriter
 

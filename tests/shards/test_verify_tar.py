@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vfm.shards.atomic import sha256_file
-from vfm.shards.index import Index, read_index
-from vfm.shards.manifest import ShardReport, read_report
+from vfm.shards.format.index import Index, read_index
+from vfm.shards.format.manifest import ShardReport, read_report
+from vfm.shards.io.atomic import sha256_file
 from vfm.shards.verify_tar import check_tar, members
 
 

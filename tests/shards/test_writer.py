@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfm.shards.atomic import clean_stale, sha256_file
-from vfm.shards.index import IndexRow, read_index
-from vfm.shards.manifest import read_report
-from vfm.shards.sample import Rejection
+from vfm.shards.format.index import IndexRow, read_index
+from vfm.shards.format.manifest import read_report
+from vfm.shards.format.sample import Rejection
+from vfm.shards.io.atomic import clean_stale, sha256_file
 from vfm.shards.writer import ShardWriter, member_header
 
 SAMPLES = [(f"k{i}", {"json": b"{}\n", "mp4": bytes([i]) * (700 + i)}, i + 1) for i in range(4)]
@@ -202,8 +202,8 @@ def test_a_write_that_the_system_refuses_names_the_tar(folder: Path) -> None:
 WRITE_SHARDS = """
 import sys
 from pathlib import Path
-from vfm.shards.index import IndexRow
-from vfm.shards.manifest import read_report
+from vfm.shards.format.index import IndexRow
+from vfm.shards.format.manifest import read_report
 from vfm.shards.writer import ShardWriter
 folder = Path(sys.argv[1])
 print("ready", flush=True)

@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from vfm.shards.atomic import readable_json, sha256
-from vfm.shards.index import FRAME_FIELD, IndexRow, read_index
-from vfm.shards.manifest import ShardReport, fingerprint_of, read_report, write_report
-from vfm.shards.seal import read_sealed, write_sealed
-from vfm.shards.tables import table_bytes
+from vfm.shards.format.index import FRAME_FIELD, IndexRow, read_index
+from vfm.shards.format.manifest import ShardReport, fingerprint_of, read_report, write_report
+from vfm.shards.io.atomic import readable_json, sha256
+from vfm.shards.io.parquet import table_bytes
+from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.writer import ShardWriter
 
 WRONG_VALUES: tuple[Any, ...] = (

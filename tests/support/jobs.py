@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 
 from vfm.shards.dataset import open_dataset
-from vfm.shards.plan import read_plan
-from vfm.shards.sample import SampleMeta
+from vfm.shards.format.plan import read_plan
+from vfm.shards.format.sample import SampleMeta
 from vfm.shards.verify import verify
 
 VFM = [sys.executable, "-m", "vfm.cli"]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from vfm.shards import jpeg
-from vfm.shards.index import IndexRow
-from vfm.shards.manifest import Manifest, make_column, write_manifest
-from vfm.shards.plan import shard_name
-from vfm.shards.sample import SampleMeta
+from vfm.shards.format.index import IndexRow
+from vfm.shards.format.manifest import Manifest, make_column, write_manifest
+from vfm.shards.format.plan import shard_name
+from vfm.shards.format.sample import SampleMeta
 from vfm.shards.writer import ShardWriter
 
 COLUMN = make_column("frames", kind="frames", fields=("json", "mp4", "cls"), options={}, source=None)

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from vfm.shards.errors import DamageError, MachineError
-from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.trainer import checkpoint
 from vfm.trainer.checkpoint import MODEL, OPTIM, STATE, fill, newest, prune, read, save, untie
 

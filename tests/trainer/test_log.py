@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from vfm.shards.log import JsonLines, RunLog, read_records
+from vfm.shards.io.run_log import JsonLines, RunLog, read_records
 from vfm.trainer.log import Events, Figures, format_figures
 
 RECORD = {

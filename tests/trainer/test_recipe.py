@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.manifest import Manifest, make_column
+from vfm.shards.format.manifest import Manifest, make_column
 from vfm.trainer import recipe as recipes
 from vfm.trainer.recipe import (
     differences,

@@ -8,8 +8,8 @@ import pytest
 from support.forgery import WRONG_VALUES, changed, places_in
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
-from vfm.shards.lock import hold
-from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.io.lock import hold
+from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.trainer import precision
 from vfm.trainer.checkpoint import STATE
 from vfm.trainer.recipe import load_recipe, override

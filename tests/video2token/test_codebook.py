@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.video2token.autoencoder import to_frames, to_pixels
 from vfm.video2token.codebook import (
     Codebook,

@@ -11,7 +11,7 @@ import pytest
 from support.media import BLUE, RED, draw, number_in
 from vfm.shards import jpeg
 from vfm.shards.errors import UsageError
-from vfm.shards.plan import Source
+from vfm.shards.format.plan import Source
 from vfm.video2token import decoders
 from vfm.video2token.container import raise_memory_error
 from vfm.video2token.decoders import pyav

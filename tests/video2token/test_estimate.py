@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.plan import build_plan
-from vfm.shards.sample import SampleMeta
+from vfm.shards.format.plan import build_plan
+from vfm.shards.format.sample import SampleMeta
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.estimate import (
     Estimate,

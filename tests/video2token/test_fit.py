@@ -10,10 +10,10 @@ from PIL import Image
 
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError
-from vfm.shards.lock import hold
-from vfm.shards.log import read_records
+from vfm.shards.io.lock import hold
+from vfm.shards.io.run_log import read_records
+from vfm.shards.io.sealed import read_sealed
 from vfm.shards.progress import Silence
-from vfm.shards.seal import read_sealed
 from vfm.shards.views import centre
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.draw import choose_frames, draw_frames

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vfm.shards.spool import Spool
+from vfm.shards.io.spool import Spool
 from vfm.video2token.jpegs import JpegSink, SpilledJpegs
 from vfm.video2token.mjpeg import mux
 

@@ -10,8 +10,8 @@ import pytest
 
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.manifest import ShardReport, read_report
-from vfm.shards.plan import build_plan
+from vfm.shards.format.manifest import ShardReport, read_report
+from vfm.shards.format.plan import build_plan
 from vfm.shards.verify import verify
 from vfm.video2token import extract as module
 from vfm.video2token.decoders._base import ExtractOptions

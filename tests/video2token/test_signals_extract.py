@@ -9,8 +9,8 @@ import pytest
 from support.films_of_shots import shots, write_again, write_shots
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.manifest import read_manifest, read_report
-from vfm.shards.plan import Source, build_plan, read_plan
+from vfm.shards.format.manifest import read_manifest, read_report
+from vfm.shards.format.plan import Source, build_plan, read_plan
 from vfm.shards.progress import Silence
 from vfm.shards.verify import verify
 from vfm.video2token import extract as extract_module

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vfm.shards.errors import MachineError, UsageError
-from vfm.shards.plan import Source, build_plan
+from vfm.shards.format.plan import Source, build_plan
 from vfm.video2token.sources import ListOptions, list_sources, read_classes
 
 PLAIN = ListOptions()

@@ -14,7 +14,7 @@ import pytest
 from support.media import number_in
 from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
-from vfm.shards.plan import Source
+from vfm.shards.format.plan import Source
 from vfm.video2token import worker
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions

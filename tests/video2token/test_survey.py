@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.plan import Source
+from vfm.shards.format.plan import Source
 from vfm.video2token.sources import list_sources
 from vfm.video2token.survey import Survey, survey
 

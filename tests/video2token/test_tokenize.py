@@ -17,8 +17,8 @@ import torch
 from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError
 from vfm.shards.finding import Finding
-from vfm.shards.lock import hold
-from vfm.shards.manifest import read_manifest, read_report
+from vfm.shards.format.manifest import read_manifest, read_report
+from vfm.shards.io.lock import hold
 from vfm.shards.verify import verify
 from vfm.shards.views import apply_view, centre
 from vfm.video2token.codebook import Codebook, CodebookConfig, load_codebook, save_codebook

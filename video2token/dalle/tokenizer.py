@@ -8,12 +8,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from vfm.shards.atomic import sha256, write_bytes
-from vfm.shards.column_options import MAX_VOCAB_SIZE
+from vfm.shards.columns.codebook import CONFIG_NAME, FORMATS
+from vfm.shards.columns.options import MAX_VOCAB_SIZE
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.kept_codebook import CONFIG_NAME, FORMATS
-from vfm.shards.seal import write_sealed
-from vfm.shards.typed import coerce
+from vfm.shards.io.atomic import sha256, write_bytes
+from vfm.shards.io.sealed import write_sealed
+from vfm.shards.io.typed import coerce
 from vfm.video2token.dalle.model import STRIDE, DalleConfig, DalleDecoder, DalleEncoder, map_pixels
 from vfm.video2token.dalle.weights import load_decoder, load_encoder
 from vfm.video2token.tokenizer import Tokenizer

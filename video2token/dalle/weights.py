@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from vfm.shards.atomic import sha256
 from vfm.shards.errors import UsageError
+from vfm.shards.io.atomic import sha256
 from vfm.video2token.dalle.model import NUM_GROUPS, DalleConfig, DalleDecoder, DalleEncoder
 
 # The classes that the released pickles name. Nothing of them is imported or run.

@@ -14,8 +14,8 @@ from pkgutil import iter_modules
 from typing import Literal
 
 from vfm.shards.errors import UsageError
-from vfm.shards.keys import derive_key
-from vfm.shards.plan import Source
+from vfm.shards.format.keys import derive_key
+from vfm.shards.format.plan import Source
 from vfm.video2token.sources._base import VIDEO_SUFFIXES, Entry, ListOptions
 from vfm.video2token.sources._classes import name_labels, read_classes
 from vfm.video2token.sources._inputs import Input, expand, read_input_list

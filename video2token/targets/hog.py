@@ -4,10 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 from vfm.shards.errors import UsageError
+from vfm.shards.format.keys import check_name
 from vfm.shards.hog import hog
 from vfm.shards.hog_definition import MASKFEAT, HogDefinition, find_definition
 from vfm.shards.hog_store import SCALES, to_stored
-from vfm.shards.keys import check_name
 from vfm.shards.views import View, centre
 from vfm.video2token.targets._base import (
     Arrays,

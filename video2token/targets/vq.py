@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from vfm.shards.atomic import clean_stale
+from vfm.shards.columns.arrays import CODES
+from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.errors import UsageError
-from vfm.shards.kept_codebook import CODEBOOK_FOLDER
-from vfm.shards.keys import check_name
-from vfm.shards.target_arrays import CODES
+from vfm.shards.format.keys import check_name
+from vfm.shards.io.atomic import clean_stale
 from vfm.shards.views import View, centre
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.dalle.tokenizer import load_dalle

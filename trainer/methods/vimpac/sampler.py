@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfm.shards.clips import PAD, clip_times, random_start
+from vfm.shards.columns.arrays import check_codes
 from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
-from vfm.shards.target_arrays import check_codes
 from vfm.trainer.methods.vimpac.mask import mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
 from vfm.trainer.recipe import Recipe

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from vfm.shards.spool import Spool, part_of, pieces_of
+from vfm.shards.io.spool import Spool, part_of, pieces_of
 
 
 @pytest.mark.parametrize("size", [0, 5, 10, 11, 3_000_000])

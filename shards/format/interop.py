@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vfm.shards.atomic import clean_stale, readable_json, write_bytes
-from vfm.shards.index import Index, Span, read_index
-from vfm.shards.manifest import ShardReport, index_path
+from vfm.shards.format.index import Index, Span, read_index
+from vfm.shards.format.manifest import ShardReport, index_path
+from vfm.shards.io.atomic import clean_stale, readable_json, write_bytes
 
 BLOCK_BYTES = 512
 META_FOLDER = ".nv-meta"

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from vfm.shards.errors import DamageError
-from vfm.shards.plan import Source
-from vfm.shards.sample import Rejection, SampleMeta
-from vfm.shards.typed import coerce
+from vfm.shards.format.plan import Source
+from vfm.shards.format.sample import Rejection, SampleMeta
+from vfm.shards.io.typed import coerce
 
 MakeMeta = Callable[..., SampleMeta]
 

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
-from vfm.shards.atomic import canonical_json, parse_json
 from vfm.shards.errors import DamageError
-from vfm.shards.typed import coerce
+from vfm.shards.io.atomic import canonical_json, parse_json
+from vfm.shards.io.typed import coerce
 
 _COUNTS = (
     "width_px",

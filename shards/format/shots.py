@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import DamageError
-from vfm.shards.seal import read_sealed
-from vfm.shards.typed import coerce
+from vfm.shards.io.sealed import read_sealed
+from vfm.shards.io.typed import coerce
 
 SCENES_NAME = "scenes.json"
 CUT_OPTION = "min_shot_s"  # the frames' option that tells of a plan split at cuts

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from vfm.shards.atomic import sha256
-from vfm.shards.kept_codebook import check_kept
-from vfm.shards.seal import write_sealed
+from vfm.shards.columns.codebook import check_kept
+from vfm.shards.io.atomic import sha256
+from vfm.shards.io.sealed import write_sealed
 
 WEIGHTS = b"some weights"
 OURS = {"format": "vfm-codebook", "weights_sha256": sha256(WEIGHTS)}

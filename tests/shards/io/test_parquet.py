@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vfm.shards.errors import DamageError
-from vfm.shards.tables import parse_table, read_table, table_bytes
+from vfm.shards.io.parquet import parse_table, read_table, table_bytes
 
 TABLE = pa.table({"key": ["a", "b"], "size": pa.array([1, 2**40]), "times": pa.array([[1, 2], []])})
 

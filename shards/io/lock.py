@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from vfm.shards.atomic import clean_stale, is_stale
 from vfm.shards.errors import MachineError
+from vfm.shards.io.atomic import clean_stale, is_stale
 
 LOCK_NAME = ".lock"
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.column_options import views_in
+from vfm.shards.columns.options import views_in
 from vfm.shards.errors import DamageError
 from vfm.shards.hog_store import DTYPES
 

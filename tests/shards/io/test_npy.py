@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vfm.shards.errors import DamageError
-from vfm.shards.npy import from_npy, to_npy
+from vfm.shards.io.npy import from_npy, to_npy
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float16", "float32", "int64", "bool"])

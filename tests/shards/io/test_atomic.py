@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vfm.shards import atomic
 from vfm.shards.errors import DamageError
+from vfm.shards.io import atomic
 
 
 def test_write_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 
-from vfm.shards.atomic import canonical_json, sha256, write_bytes
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.keys import check_key
-from vfm.shards.tables import check_columns, no_table, read_table, table_bytes
+from vfm.shards.format.keys import check_key
+from vfm.shards.io.atomic import canonical_json, sha256, write_bytes
+from vfm.shards.io.parquet import check_columns, no_table, read_table, table_bytes
 
 PLAN_NAME = "plan.parquet"
 
@@ -27,7 +27,7 @@ class Source:
     """One source video, or one annotated segment of it, before anything was read from it.
 
     Attributes:
-        key: the sample's name (``vfm.shards.keys``).
+        key: the sample's name (``vfm.shards.format.keys``).
         identity: stable name relative to the source's root, POSIX style; what ``SampleMeta.source`` records.
         path: the file on this machine that holds the bytes, absolute; not part of the plan's hash.
         labels: class names, empty when unknown; the first is the class of a single-label task.

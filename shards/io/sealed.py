@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.atomic import canonical_json, parse_json, readable_json, sha256, write_bytes
 from vfm.shards.errors import DamageError
+from vfm.shards.io.atomic import canonical_json, parse_json, readable_json, sha256, write_bytes
 
 SEAL = "self_sha256"
 

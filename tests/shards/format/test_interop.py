@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import DamageError
-from vfm.shards.foreign import finish_column
-from vfm.shards.index import IndexRow
+from vfm.shards.format.index import IndexRow
+from vfm.shards.format.interop import finish_column
 from vfm.shards.join import read_reports
 from vfm.shards.verify import verify
 from vfm.shards.writer import ShardWriter

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vfm.shards.atomic import sha256
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.manifest import (
+from vfm.shards.format.manifest import (
     Column,
     Manifest,
     ShardReport,
@@ -20,8 +19,9 @@ from vfm.shards.manifest import (
     write_quarantine,
     write_report,
 )
-from vfm.shards.sample import Rejection
-from vfm.shards.seal import read_sealed, write_sealed
+from vfm.shards.format.sample import Rejection
+from vfm.shards.io.atomic import sha256
+from vfm.shards.io.sealed import read_sealed, write_sealed
 
 REJECTION = Rejection(key="a", source="a.mp4", reason="empty", message="It has 0 bytes.", tool="vfm")
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.atomic import sha256_file
 from vfm.shards.errors import DamageError
 from vfm.shards.finding import Finding
-from vfm.shards.seal import read_sealed
+from vfm.shards.io.atomic import sha256_file
+from vfm.shards.io.sealed import read_sealed
 
 CODEBOOK_FOLDER = "codebook"
 CONFIG_NAME = "config.json"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.plan import Plan, Source, build_plan, read_plan, read_times, shard_name, write_plan
+from vfm.shards.format.plan import Plan, Source, build_plan, read_plan, read_times, shard_name, write_plan
 
 MakeSource = Callable[..., Source]
 

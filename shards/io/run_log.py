@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vfm.shards.atomic import write_bytes
+from vfm.shards.io.atomic import write_bytes
 
 Record = Mapping[str, float]
 LOG_NAME = "log.jsonl"

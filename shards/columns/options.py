@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.shards.typed import coerce
+from vfm.shards.io.typed import coerce
 from vfm.shards.views import View
 
 ENLARGEMENT = "enlargement"  # how many times a column's pixels were enlarged; absent where they were not

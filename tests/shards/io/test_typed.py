@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from vfm.shards.typed import MisfitError, OtherKeysError, coerce
+from vfm.shards.io.typed import MisfitError, OtherKeysError, coerce
 
 
 @dataclass(frozen=True, kw_only=True)

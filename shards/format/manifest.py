@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.atomic import canonical_json, sha256, write_bytes
-from vfm.shards.column_options import check_options
+from vfm.shards.columns.options import check_options
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.plan import shard_name
-from vfm.shards.sample import Rejection
-from vfm.shards.seal import read_sealed, write_sealed
-from vfm.shards.typed import coerce
+from vfm.shards.format.plan import shard_name
+from vfm.shards.format.sample import Rejection
+from vfm.shards.io.atomic import canonical_json, sha256, write_bytes
+from vfm.shards.io.sealed import read_sealed, write_sealed
+from vfm.shards.io.typed import coerce
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "dataset.json"

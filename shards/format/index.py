@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from vfm.shards.atomic import sha256 as sha256_of
-from vfm.shards.atomic import write_bytes
 from vfm.shards.errors import DamageError
-from vfm.shards.keys import KEY_PATTERN
-from vfm.shards.tables import check_columns, no_table, parse_table, table_bytes
+from vfm.shards.format.keys import KEY_PATTERN
+from vfm.shards.io.atomic import sha256 as sha256_of
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.parquet import check_columns, no_table, parse_table, table_bytes
 
 Int64 = npt.NDArray[np.int64]
 UInt32 = npt.NDArray[np.uint32]

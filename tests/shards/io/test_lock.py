@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError
-from vfm.shards.lock import held_names, hold, is_held
+from vfm.shards.io.lock import held_names, hold, is_held
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from vfm.shards.lock import hold
+from vfm.shards.io.lock import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

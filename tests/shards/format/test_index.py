@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from vfm.shards.atomic import sha256_file
 from vfm.shards.errors import DamageError
-from vfm.shards.index import Entry, IndexRow, Span, concatenate, empty_index, read_index, write_index
+from vfm.shards.format.index import Entry, IndexRow, Span, concatenate, empty_index, read_index, write_index
+from vfm.shards.io.atomic import sha256_file
 
 
 def span(offset: int, size_bytes: int) -> Span:

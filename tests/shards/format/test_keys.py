@@ -6,7 +6,7 @@ import os
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.keys import check_key, derive_key
+from vfm.shards.format.keys import check_key, derive_key
 
 HOSTILE = [
     "-rf.mp4",

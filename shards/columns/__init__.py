@@ -1,0 +1,1 @@
+"""What a column holds: its options, its arrays, the codebook it keeps."""
