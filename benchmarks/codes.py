@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vfm.shards.dataset import open_dataset
-from vfm.shards.views import apply_view
+from vfm.shards.pixels.views import apply_view
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.targets._base import TargetOptions
 from vfm.video2token.targets.vq import VqTarget, build

@@ -26,7 +26,7 @@ import av
 import numpy as np
 from peers import PEERS, Peer
 
-from vfm.shards import jpeg
+from vfm.shards.pixels import jpeg
 from vfm.video2token import harvest
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, ExtractOptions

@@ -7,7 +7,7 @@ One thread. Ways take turns, medians count. Frames are windows of 224 px of scik
 First table, ms per frame of 224x224x3; every way but scikit-image's own is checked to give the same bits:
 
 skimage        skimage.feature.hog on each channel, the definition ``skimage``.
-numba          ``vfm.shards.hog.hog``, what vfm uses on a CPU; per definition.
+numba          ``vfm.shards.pixels.hog.compute.hog``, what vfm uses on a CPU; per definition.
 numpy, torch   ``hog_of_arrays``, what vfm uses on a GPU, here on the CPU; MaskFeat's definition.
 compiled       the same through torch.compile, only with --compile: it takes a while.
 
@@ -40,11 +40,11 @@ import torch
 from skimage import data as photos
 from skimage.feature import hog as hog_of_skimage
 
-from vfm.shards.hog import hog
-from vfm.shards.hog_arrays import hog_of_arrays
-from vfm.shards.hog_definition import DEFINITIONS, MASKFEAT, SKIMAGE
-from vfm.shards.hog_store import from_stored, to_stored
 from vfm.shards.io.npy import from_npy, to_npy
+from vfm.shards.pixels.hog.arrays import hog_of_arrays
+from vfm.shards.pixels.hog.compute import hog
+from vfm.shards.pixels.hog.definition import DEFINITIONS, MASKFEAT, SKIMAGE
+from vfm.shards.pixels.hog.storage import from_stored, to_stored
 
 _SIDE_PX = 224
 _NUM_FRAMES = 20

@@ -27,8 +27,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.format.plan import PLAN_NAME, read_plan
+from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract
 

@@ -31,9 +31,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vfm.shards import jpeg
-from vfm.shards.dataset import open_dataset
-from vfm.shards.views import centre
+from vfm.shards.pixels import jpeg
+from vfm.shards.pixels.views import centre
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.autoencoder import Autoencoder, to_frames, to_pixels
 from vfm.video2token.codebook import nearest
 from vfm.video2token.draw import DrawnFrames, draw_frames

@@ -144,7 +144,7 @@ def stages(out: Path, options: DemoOptions) -> Iterator[Stage]:
 
 def closing_lines(out: Path, report: DemoReport) -> Iterator[str]:
     """Yield what a finished demo ends with: what was made, what it took, whether it helped, where to look."""
-    from vfm.shards.summary import summarise
+    from vfm.shards.reading.summary import summarise
 
     columns = [
         (c.name, c.num_shards_done, c.num_samples, f"{c.size_bytes / 1e6:.1f} MB")

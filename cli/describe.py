@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.summary import ColumnSummary, Summary
+from vfm.shards.reading.summary import ColumnSummary, Summary
 from vfm.shards.wording import counted
 
 _MAX_LABELS = 20

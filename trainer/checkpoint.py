@@ -23,7 +23,7 @@ from vfm.shards.errors import DamageError, MachineError, UsageError
 from vfm.shards.io.atomic import sha256_file, sync_folder
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.io.typed import coerce
-from vfm.shards.sampler import Place
+from vfm.shards.order import Place
 
 MODEL, OPTIM, STATE = "model.safetensors", "optim.safetensors", "state.json"
 _NAME = re.compile(r"step-\d{6,}")

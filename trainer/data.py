@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError, VfmError
-from vfm.shards.sampler import Draw, Place, batches, rank_share, sample_rng
+from vfm.shards.order import Draw, Place, batches, rank_share, sample_rng
+from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.distributed import World
 from vfm.trainer.methods._base import Sampler
 from vfm.trainer.optim import epoch_samples

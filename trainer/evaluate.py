@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.io.atomic import write_json
+from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer.checkpoint import Checkpoint
 from vfm.trainer.distributed import World, join

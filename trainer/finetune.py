@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
+from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer import tasks
 from vfm.trainer.checkpoint import MODEL, Checkpoint
 from vfm.trainer.labels import with_labels

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.io.atomic import canonical_json, sha256
+from vfm.shards.reading.dataset import Dataset
 
 
 def with_labels(dataset: Dataset, *, say: Callable[[str], None]) -> Dataset:

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import VfmError
 from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog, Target
+from vfm.shards.order import Place
 from vfm.shards.progress import Progress
-from vfm.shards.sampler import Place
+from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.checkpoint import Checkpoint, fill, prune, save
 from vfm.trainer.data import Stream, Update, step_seed
 from vfm.trainer.distributed import World, gather, largest, unsynced, wrap

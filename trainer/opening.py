@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vfm.shards.dataset import Dataset
+from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 from vfm.trainer.distributed import World
 from vfm.trainer.optim import lr_at

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from vfm.shards.clips import PAD
-from vfm.shards.dataset import Dataset
-from vfm.shards.views import apply_view, centre
+from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.reading.dataset import Dataset
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import FRAMES
-from vfm.shards.short_side import look_at, short_side
+from vfm.shards.reading.dataset import Dataset
+from vfm.shards.reading.short_side import look_at, short_side
 from vfm.trainer.recipe import Recipe
 
 TIME_TOLERANCE = 0.2  # share by which the time between frames may differ from the recipe's

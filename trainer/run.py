@@ -19,12 +19,12 @@ import torch
 
 import vfm
 from vfm.shards.columns.options import ENLARGEMENT
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.format.manifest import FRAMES, read_manifest
 from vfm.shards.io.atomic import write_json
 from vfm.shards.io.lock import held_names, hold
 from vfm.shards.progress import Progress, Silence
+from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import STATE, Checkpoint, newest, read
 from vfm.trainer.data import portion_sizes

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import VfmError
+from vfm.shards.order import eval_share, sample_rng
 from vfm.shards.progress import Progress
-from vfm.shards.sampler import eval_share, sample_rng
+from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
 from vfm.trainer.checkpoint import fill
 from vfm.trainer.data import stack

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
-from vfm.shards.sampler import epoch_order, sample_rng
-from vfm.shards.views import View, apply_view
+from vfm.shards.order import epoch_order, sample_rng
+from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 
 UInt8 = npt.NDArray[np.uint8]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vfm.shards.column import ColumnReader
 from vfm.shards.format.index import read_index
 from vfm.shards.format.manifest import ShardReport, index_path
 from vfm.shards.format.sample import SampleMeta
+from vfm.shards.reading.column import ColumnReader
 
 _FIRST_SIZE = 1024
 

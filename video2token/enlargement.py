@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vfm.shards.columns.options import ENLARGEMENT
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.short_side import look_at, short_side
-from vfm.shards.views import View
+from vfm.shards.pixels.views import View
+from vfm.shards.reading.dataset import Dataset
+from vfm.shards.reading.short_side import look_at, short_side
 from vfm.video2token.targets._base import Target
 
 

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import FRAMES
 from vfm.shards.format.plan import Plan, Source, build_plan
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.progress import Progress, Silence
-from vfm.shards.writer import END_OF_TAR
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.writing.writer import END_OF_TAR
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.enlargement import find_enlargement
 from vfm.video2token.targets._base import TargetOptions, build_target

@@ -18,7 +18,7 @@ from vfm.shards.io.lock import hold
 from vfm.shards.io.spool import Payload
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.wording import counted
-from vfm.shards.writer import ShardWriter
+from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token import output
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.duplicates import Duplicates

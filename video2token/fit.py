@@ -10,13 +10,13 @@ import torch
 
 from vfm import __version__
 from vfm.shards.columns.codebook import CONFIG_NAME
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.lock import LOCK_NAME, hold
 from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog
+from vfm.shards.pixels.views import centre
 from vfm.shards.progress import Progress, Silence
-from vfm.shards.views import centre
+from vfm.shards.reading.dataset import Dataset
 from vfm.video2token import unfinished
 from vfm.video2token.autoencoder import STRIDE
 from vfm.video2token.codebook import (

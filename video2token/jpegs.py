@@ -5,8 +5,8 @@ from typing import overload
 
 import numpy as np
 
-from vfm.shards import jpeg
 from vfm.shards.io.spool import Spool
+from vfm.shards.pixels import jpeg
 
 _MAX_HELD_BYTES = 32 << 20
 

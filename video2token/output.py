@@ -10,7 +10,7 @@ from vfm.shards.format.plan import PLAN_NAME, Plan, Source, read_plan, write_pla
 from vfm.shards.format.shots import SCENES_NAME
 from vfm.shards.io.atomic import clean_stale
 from vfm.shards.io.lock import LOCK_NAME
-from vfm.shards.join import find_column
+from vfm.shards.reading.join import find_column
 from vfm.shards.wording import counted
 from vfm.video2token.retry import Retry, with_agreed_sizes
 

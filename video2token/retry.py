@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vfm.shards.column import ColumnReader
 from vfm.shards.format.index import FRAME_FIELD, Index, IndexRow, read_index
 from vfm.shards.format.manifest import FRAMES, ShardReport, index_path, read_manifest, read_report
 from vfm.shards.format.plan import PLAN_NAME, Plan, Source, read_plan, shard_name
 from vfm.shards.format.sample import Rejection, SampleMeta
-from vfm.shards.join import find_column
+from vfm.shards.reading.column import ColumnReader
+from vfm.shards.reading.join import find_column
 from vfm.video2token.measure import DROPPED
 
 Retry = Literal["none", "failed", "all"]

@@ -10,12 +10,12 @@ import torch
 from vfm.shards.columns.arrays import check_codes
 from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.columns.options import views_in
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.manifest import FRAMES, Column, Manifest, read_manifest, read_report
 from vfm.shards.format.plan import shard_name
 from vfm.shards.io.atomic import write_bytes
-from vfm.shards.views import View, apply_view, centre
+from vfm.shards.pixels.views import View, apply_view, centre
+from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.judge import psnr_db
 from vfm.video2token.kept import load_kept
 from vfm.video2token.output import writing

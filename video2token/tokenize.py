@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from vfm import __version__
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.format.index import IndexRow
 from vfm.shards.format.interop import finish_column
@@ -26,9 +25,10 @@ from vfm.shards.format.manifest import (
 from vfm.shards.format.plan import PLAN_NAME, PlanMissingError, read_plan, shard_name
 from vfm.shards.io.atomic import clean_stale
 from vfm.shards.io.lock import hold
-from vfm.shards.join import read_reports
 from vfm.shards.progress import Progress, Silence
-from vfm.shards.writer import ShardWriter
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.reading.join import read_reports
+from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in
 from vfm.video2token.enlargement import accepted, find_enlargement
 from vfm.video2token.output import writing

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.format.index import IndexRow
 from vfm.shards.format.manifest import FRAMES, Column, Manifest, make_column, write_manifest
 from vfm.shards.format.plan import Plan, Source, shard_name
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.spool import Payload
 from vfm.shards.progress import Progress
-from vfm.shards.writer import BLOCK_BYTES, ShardWriter, member_header
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.writing.writer import BLOCK_BYTES, ShardWriter, member_header
 from vfm.video2token import output
 from vfm.video2token.compute import compute_members
 from vfm.video2token.decoders._base import ExtractOptions

@@ -27,8 +27,8 @@ def command(data: Path, column: str, yes: bool, as_json: bool) -> None:
       vfm drop data/mine vq.mine
       vfm drop data/mine text.words --yes --json
     """
-    from vfm.shards.drop import drop_column, droppable
     from vfm.shards.errors import UsageError
+    from vfm.shards.writing.drop import drop_column, droppable
 
     found = droppable(data, column)
     told = f"{found.num_shards_done} of {counted(found.num_shards, 'shard')}, {found.size_bytes / 1e6:.1f} MB"

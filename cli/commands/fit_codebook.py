@@ -11,7 +11,7 @@ from vfm.cli import options, output
 from vfm.cli.next_step import say_next
 
 if TYPE_CHECKING:
-    from vfm.shards.dataset import Dataset
+    from vfm.shards.reading.dataset import Dataset
     from vfm.video2token.fit import FitReport
 
 
@@ -94,7 +94,7 @@ def command(data: Path, out: Path, name: str | None, split: str | None, as_json:
 
 
 def _open(data: Path, *, split: str | None) -> "Dataset":
-    from vfm.shards.dataset import open_dataset
+    from vfm.shards.reading.dataset import open_dataset
 
     if split is None and "train" in open_dataset(data).splits:
         split = "train"

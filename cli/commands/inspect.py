@@ -12,7 +12,7 @@ from vfm.cli.next_step import say_pretrain
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
-    from vfm.shards.dataset import Dataset
+    from vfm.shards.reading.dataset import Dataset
 
 
 @click.command()
@@ -59,7 +59,7 @@ def command(data: Path, key: str | None, verify: bool, sheet: Path | None, as_js
 
 def _say_next(data: Path) -> None:
     """Say what a dataset is ready for: its extraction, the rest of its targets, or a training."""
-    from vfm.shards.summary import summarise
+    from vfm.shards.reading.summary import summarise
 
     summary = summarise(data)
     if summary.num_pending:
@@ -74,7 +74,7 @@ def _say_next(data: Path) -> None:
 
 def _summary(data: Path) -> dict[str, Any]:
     from vfm.cli.describe import summary_lines
-    from vfm.shards.summary import summarise
+    from vfm.shards.reading.summary import summarise
 
     summary = summarise(data)
     return {**summary.to_dict(), "lines": list(summary_lines(summary))}
@@ -84,8 +84,8 @@ def _sample(data: Path, text: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from vfm.cli.describe import sample_lines
-    from vfm.shards.dataset import open_dataset
-    from vfm.shards.summary import summarise
+    from vfm.shards.reading.dataset import open_dataset
+    from vfm.shards.reading.summary import summarise
 
     summary = summarise(data)
     columns = [column.name for column in summary.columns if column.num_shards_done == summary.num_shards]
@@ -114,7 +114,7 @@ def _members(dataset: "Dataset", index: int, *, columns: list[str]) -> list[tupl
 
 def _verify(data: Path) -> tuple[list[dict[str, Any]], int]:
     from vfm.shards.errors import DamageError
-    from vfm.shards.verify import verify as find_damage
+    from vfm.shards.verification.verify import verify as find_damage
 
     findings = [{**finding.to_dict(), "told": str(finding)} for finding in find_damage(data)]
     is_damaged = any(finding["kind"] == "damage" for finding in findings)

@@ -72,7 +72,7 @@ def command(  # noqa: PLR0913 (one for each option)
       vfm tokenize data/mine --target vq:codebooks/mine --crop 64 --name mine64 --json
       vfm tokenize data/mine --target vq:dalle --weights weights/dalle
     """
-    from vfm.shards.dataset import open_dataset
+    from vfm.shards.reading.dataset import open_dataset
     from vfm.video2token.targets._base import TargetOptions
     from vfm.video2token.tokenize import tokenize
 

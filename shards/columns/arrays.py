@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from vfm.shards.columns.options import views_in
 from vfm.shards.errors import DamageError
-from vfm.shards.hog_store import DTYPES
+from vfm.shards.pixels.hog.storage import DTYPES
 
 Array = npt.NDArray[np.generic]
 

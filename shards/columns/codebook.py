@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import DamageError
-from vfm.shards.finding import Finding
 from vfm.shards.io.atomic import sha256_file
 from vfm.shards.io.sealed import read_sealed
+from vfm.shards.verification.finding import Finding
 
 CODEBOOK_FOLDER = "codebook"
 CONFIG_NAME = "config.json"

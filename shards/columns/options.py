@@ -6,7 +6,7 @@ from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.shards.io.typed import coerce
-from vfm.shards.views import View
+from vfm.shards.pixels.views import View
 
 ENLARGEMENT = "enlargement"  # how many times a column's pixels were enlarged; absent where they were not
 MAX_VOCAB_SIZE = 1 << 16  # codes are stored in two bytes at most

@@ -8,7 +8,7 @@ import click
 
 from support.films_of_shots import shots, write_again, write_shots
 from vfm.cli.commands.extract import command
-from vfm.shards.dataset import open_dataset
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token import signals
 from vfm.video2token.measure import DUPLICATE_BITS, STATIC_SCORE
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from support.jobs import ENVIRONMENT, Outcome, assert_sound, extract_line, outcomes, peak_rss_bytes
-from vfm.shards.dataset import open_dataset
+from vfm.shards.reading.dataset import open_dataset
 
 Figure = Callable[[str, object], None]
 

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from support.jobs import ENVIRONMENT, Outcome, assert_sound, extract, extract_line, outcomes
-from vfm.shards.dataset import open_dataset
 from vfm.shards.format.plan import read_plan
+from vfm.shards.reading.dataset import open_dataset
 
 pytestmark = pytest.mark.needs("shared")
 

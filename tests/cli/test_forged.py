@@ -26,16 +26,16 @@ from support.forgery import (
     places_in,
     wrong_tables,
 )
-from vfm.shards import jpeg
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, VfmError
 from vfm.shards.format.plan import read_plan
 from vfm.shards.format.shots import read_shots
 from vfm.shards.io.npy import to_npy
 from vfm.shards.io.parquet import table_bytes
 from vfm.shards.io.sealed import read_sealed
-from vfm.shards.summary import summarise
-from vfm.shards.verify import verify
+from vfm.shards.pixels import jpeg
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.reading.summary import summarise
+from vfm.shards.verification.verify import verify
 from vfm.video2token.kept import load_kept
 
 Forge = Callable[[Path], None]

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vfm.cli.commands.tokenize import command
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import open_dataset
 
 Stills = Callable[..., Path]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -13,8 +13,8 @@ from vfm.shards.format.manifest import Manifest, ShardReport, make_column, write
 from vfm.shards.format.plan import Plan, Source, build_plan, shard_name, write_plan
 from vfm.shards.format.sample import Rejection, SampleMeta
 from vfm.shards.io.npy import to_npy
-from vfm.shards.jpeg import encode
-from vfm.shards.writer import ShardWriter
+from vfm.shards.pixels.jpeg import encode
+from vfm.shards.writing.writer import ShardWriter
 
 FIELDS = ("json", "mp4", "cls")
 

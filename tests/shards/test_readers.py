@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from support.media import number_in, write_film
-from vfm.shards.dataset import open_dataset
 from vfm.shards.format.interop import finish_column
-from vfm.shards.join import read_reports
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.reading.join import read_reports
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract
 

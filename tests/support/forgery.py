@@ -14,7 +14,7 @@ from vfm.shards.format.manifest import ShardReport, fingerprint_of, read_report,
 from vfm.shards.io.atomic import readable_json, sha256
 from vfm.shards.io.parquet import table_bytes
 from vfm.shards.io.sealed import read_sealed, write_sealed
-from vfm.shards.writer import ShardWriter
+from vfm.shards.writing.writer import ShardWriter
 
 WRONG_VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 7, 1.5, 10**30, 1e300, "", "NaN", "x", [], [None], ["x", -1], {}, {"x": None},

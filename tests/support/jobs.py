@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.format.plan import read_plan
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.verify import verify
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.verification.verify import verify
 
 VFM = [sys.executable, "-m", "vfm.cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vfm.shards import jpeg
 from vfm.shards.format.index import IndexRow
 from vfm.shards.format.manifest import Manifest, make_column, write_manifest
 from vfm.shards.format.plan import shard_name
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.writer import ShardWriter
+from vfm.shards.pixels import jpeg
+from vfm.shards.writing.writer import ShardWriter
 
 COLUMN = make_column("frames", kind="frames", fields=("json", "mp4", "cls"), options={}, source=None)
 CLASSES = ("down", "right")
@@ -43,7 +43,7 @@ def tiny_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_codebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codebook of 16 codes that has hardly learnt anything; do not write to it."""
-    from vfm.shards.dataset import open_dataset
+    from vfm.shards.reading.dataset import open_dataset
     from vfm.video2token.fit import FitOptions, fit_codebook
 
     folder = tmp_path_factory.mktemp("tiny")

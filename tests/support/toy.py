@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfm.shards import jpeg
 from vfm.shards.format.index import IndexRow
 from vfm.shards.format.manifest import Column, Manifest, ShardReport, make_column, write_manifest
 from vfm.shards.format.plan import shard_name
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.npy import to_npy
-from vfm.shards.writer import ShardWriter
+from vfm.shards.pixels import jpeg
+from vfm.shards.writing.writer import ShardWriter
 
 VOCAB_SIZE, GRID, NUM_FRAMES, SAMPLES_PER_SHARD = 16, 4, 8, 5
 FRAMES = make_column("frames", kind="frames", fields=("json", "mp4", "cls"), options={}, source=None)

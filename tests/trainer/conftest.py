@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vfm.shards.clips import clip_times, random_start
-from vfm.shards.dataset import Dataset, open_dataset
+from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer.distributed import World
 from vfm.trainer.loop import Job
 from vfm.trainer.methods._base import Method

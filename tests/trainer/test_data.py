@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError
-from vfm.shards.sampler import Place
+from vfm.shards.order import Place
+from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data import Stream, num_workers, stack, step_seed
 from vfm.trainer.distributed import World
 from vfm.trainer.methods.vimpac.recipe import Objective

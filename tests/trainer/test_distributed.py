@@ -20,7 +20,7 @@ import json, math, os, sys
 from pathlib import Path
 import numpy as np, torch
 from torch import nn
-from vfm.shards.dataset import open_dataset
+from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.errors import VfmError
 from vfm.trainer.methods._base import Method
 from vfm.trainer.recipe import DataConfig, OptimConfig, Recipe, TrainConfig

@@ -1,7 +1,7 @@
 import pytest
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.labels import majority_rate, sample_list_sha256, with_labels
 
 

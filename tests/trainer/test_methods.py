@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from vfm.shards.dataset import open_dataset
+from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer import methods
 from vfm.trainer.data import stack
 from vfm.trainer.recipe import resolve_column

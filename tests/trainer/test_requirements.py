@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from vfm.cli.main import group
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.recipe import load_recipe
 from vfm.trainer.requirements import (
     Offer,

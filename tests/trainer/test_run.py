@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from support.forgery import WRONG_VALUES, changed, places_in
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.io.lock import hold
 from vfm.shards.io.sealed import read_sealed, write_sealed
+from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer import precision
 from vfm.trainer.checkpoint import STATE
 from vfm.trainer.recipe import load_recipe, override

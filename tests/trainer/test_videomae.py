@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data import stack
 from vfm.trainer.finetune import build_task
 from vfm.trainer.methods.videomae import build, build_backbone, build_clip_reader

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data import stack
 from vfm.trainer.methods.vimpac import build
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss

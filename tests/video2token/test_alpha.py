@@ -5,7 +5,7 @@ import av
 import numpy as np
 import pytest
 
-from vfm.shards import jpeg
+from vfm.shards.pixels import jpeg
 from vfm.video2token.alpha import announces_alpha, decoder_of, flatten, flatten_on_black, has_alpha
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, ExtractOptions

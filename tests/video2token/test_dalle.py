@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vfm.shards.columns.codebook import check_kept
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.sealed import read_sealed, write_sealed
-from vfm.shards.views import apply_view, centre
+from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.dalle.model import DalleConfig, DalleDecoder, DalleEncoder, map_pixels, unmap_pixels
 from vfm.video2token.dalle.tokenizer import load_dalle
 from vfm.video2token.dalle.weights import load_decoder, load_encoder, read_weights

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from support.media import HEIGHT, WIDTH, draw, number_in
-from vfm.shards import jpeg
 from vfm.shards.format.plan import Source
+from vfm.shards.pixels import jpeg
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.doctor import CLIPS, Clip
 from vfm.video2token.pool import Pool

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from support.media import BLUE, RED, draw, number_in
-from vfm.shards import jpeg
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import Source
+from vfm.shards.pixels import jpeg
 from vfm.video2token import decoders
 from vfm.video2token.container import raise_memory_error
 from vfm.video2token.decoders import pyav

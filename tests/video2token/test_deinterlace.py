@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from av.filter import Graph
 
-from vfm.shards import jpeg
+from vfm.shards.pixels import jpeg
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.deinterlace import deinterlace

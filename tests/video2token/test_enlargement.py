@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 from vfm.cli.commands.plan import command as plan
 from vfm.cli.commands.tokenize import command
 from vfm.shards.columns.options import check_options
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import make_column, read_manifest
-from vfm.shards.short_side import ShortSide, look_at, short_side
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.reading.short_side import ShortSide, look_at, short_side
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.enlargement import find_enlargement
 from vfm.video2token.fit import FitOptions, fit_codebook

@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from support.media import number_in
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.format.manifest import read_manifest, read_report
 from vfm.shards.format.plan import read_plan
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.lock import hold
-from vfm.shards.verify import verify
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.verification.verify import verify
 from vfm.video2token import extract as module
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract, extract_sources

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from support.media import number_in
-from vfm.shards import jpeg
 from vfm.shards.errors import MachineError
 from vfm.shards.format.plan import Source
+from vfm.shards.pixels import jpeg
 from vfm.video2token import ffmpeg_command
 from vfm.video2token.decoders import ffmpeg, pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions

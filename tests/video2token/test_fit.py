@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError
 from vfm.shards.io.lock import hold
 from vfm.shards.io.run_log import read_records
 from vfm.shards.io.sealed import read_sealed
+from vfm.shards.pixels.views import centre
 from vfm.shards.progress import Silence
-from vfm.shards.views import centre
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.draw import choose_frames, draw_frames
 from vfm.video2token.fit import FitOptions, FitReport, fit_codebook, rate

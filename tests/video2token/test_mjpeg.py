@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from vfm.shards import jpeg
+from vfm.shards.pixels import jpeg
 from vfm.video2token.mjpeg import mux
 
 

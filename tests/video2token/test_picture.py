@@ -13,7 +13,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from support.media import draw
-from vfm.shards import jpeg
+from vfm.shards.pixels import jpeg
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
 from vfm.video2token.picture import Look

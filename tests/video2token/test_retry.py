@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.manifest import ShardReport, read_report
 from vfm.shards.format.plan import build_plan
-from vfm.shards.verify import verify
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.verification.verify import verify
 from vfm.video2token import extract as module
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract_sources

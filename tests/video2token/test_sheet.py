@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from support.stills import draw_still
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.pictures import frames_picture, stack, text_picture
 from vfm.video2token.sheet import make_sheet
 from vfm.video2token.targets._base import TargetOptions

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from support.films_of_shots import shots, write_again, write_shots
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.manifest import read_manifest, read_report
 from vfm.shards.format.plan import Source, build_plan, read_plan
 from vfm.shards.progress import Silence
-from vfm.shards.verify import verify
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.verification.verify import verify
 from vfm.video2token import extract as extract_module
 from vfm.video2token import scenes
 from vfm.video2token.decoders._base import ExtractOptions

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from support.media import number_in
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import Source
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token import worker
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from support.stills import draw_still
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.views import View, apply_view, centre
+from vfm.shards.pixels.views import View, apply_view, centre
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token import targets
 from vfm.video2token.codebook import Codebook, CodebookConfig, load_codebook, save_codebook
 from vfm.video2token.targets._base import (

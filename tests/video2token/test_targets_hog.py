@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from vfm.cli.commands.tokenize import command
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
-from vfm.shards.hog import hog
-from vfm.shards.hog_definition import DEFINITIONS, MASKFEAT, SKIMAGE, HogDefinition
-from vfm.shards.hog_store import from_stored, to_stored
-from vfm.shards.verify import verify
-from vfm.shards.views import View, apply_view, centre
+from vfm.shards.pixels.hog.compute import hog
+from vfm.shards.pixels.hog.definition import DEFINITIONS, MASKFEAT, SKIMAGE, HogDefinition
+from vfm.shards.pixels.hog.storage import from_stored, to_stored
+from vfm.shards.pixels.views import View, apply_view, centre
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.verification.verify import verify
 from vfm.video2token.targets._base import TargetOptions, build_target
 from vfm.video2token.targets.hog import HogTarget
 from vfm.video2token.tokenize import tokenize

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from tokenizers import BertWordPieceTokenizer
 
-from vfm.shards.dataset import open_dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.targets._base import TargetOptions, build_target
 from vfm.video2token.tokenize import tokenize
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from vfm.shards.dataset import Dataset, open_dataset
 from vfm.shards.errors import DamageError, MachineError, UsageError
-from vfm.shards.finding import Finding
 from vfm.shards.format.manifest import read_manifest, read_report
 from vfm.shards.io.lock import hold
-from vfm.shards.verify import verify
-from vfm.shards.views import apply_view, centre
+from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.verification.finding import Finding
+from vfm.shards.verification.verify import verify
 from vfm.video2token.codebook import Codebook, CodebookConfig, load_codebook, save_codebook
 from vfm.video2token.targets._base import Arrays, TargetOptions
 from vfm.video2token.targets.vq import VqTarget

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vfm.shards.dataset import Dataset
+from vfm.shards.reading.dataset import Dataset
 
 
 class Sampler(Protocol):

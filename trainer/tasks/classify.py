@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.shards.clips import clip_times, random_start, spread_starts
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
 from vfm.trainer.methods._base import Backbone, ClipReader, Method
 from vfm.trainer.recipe import Recipe

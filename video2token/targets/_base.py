@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.views import View, apply_view
+from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.targets import names
 
 UInt8 = npt.NDArray[np.uint8]

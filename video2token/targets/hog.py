@@ -5,10 +5,10 @@ from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
-from vfm.shards.hog import hog
-from vfm.shards.hog_definition import MASKFEAT, HogDefinition, find_definition
-from vfm.shards.hog_store import SCALES, to_stored
-from vfm.shards.views import View, centre
+from vfm.shards.pixels.hog.compute import hog
+from vfm.shards.pixels.hog.definition import MASKFEAT, HogDefinition, find_definition
+from vfm.shards.pixels.hog.storage import SCALES, to_stored
+from vfm.shards.pixels.views import View, centre
 from vfm.video2token.targets._base import (
     Arrays,
     FrameTarget,
@@ -83,7 +83,7 @@ class HogTarget(FrameTarget):
             return {FIELD: to_stored(hog(frames, self._definition), self._store)}
         import torch
 
-        from vfm.shards.hog_arrays import hog_of_arrays
+        from vfm.shards.pixels.hog.arrays import hog_of_arrays
 
         tokens = hog_of_arrays(torch.from_numpy(frames).to(self._device), self._definition, torch)
         return {FIELD: to_stored(tokens.cpu().numpy(), self._store)}

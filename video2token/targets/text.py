@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import sha256
+from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.targets._base import Arrays, Target, TargetOptions
 
 if TYPE_CHECKING:

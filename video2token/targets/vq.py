@@ -11,7 +11,7 @@ from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import clean_stale
-from vfm.shards.views import View, centre
+from vfm.shards.pixels.views import View, centre
 from vfm.video2token.codebook import load_codebook
 from vfm.video2token.dalle.tokenizer import load_dalle
 from vfm.video2token.targets._base import Arrays, FrameTarget, TargetOptions, UInt8, check_device

@@ -10,9 +10,9 @@ import pytest
 from vfm.shards.errors import DamageError
 from vfm.shards.format.index import IndexRow
 from vfm.shards.format.interop import finish_column
-from vfm.shards.join import read_reports
-from vfm.shards.verify import verify
-from vfm.shards.writer import ShardWriter
+from vfm.shards.reading.join import read_reports
+from vfm.shards.verification.verify import verify
+from vfm.shards.writing.writer import ShardWriter
 
 MakeDataset = Callable[..., Path]
 

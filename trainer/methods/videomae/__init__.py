@@ -8,7 +8,7 @@ Nothing here imports torch before a model is asked for, so that listing recipes 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vfm.shards.dataset import Dataset
+    from vfm.shards.reading.dataset import Dataset
     from vfm.trainer.methods._base import Backbone, ClipReader, Method
     from vfm.trainer.recipe import Recipe
 

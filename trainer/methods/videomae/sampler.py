@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vfm.shards.dataset import Dataset
+from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.methods.videomae.mask import tube_mask
 from vfm.trainer.methods.videomae.recipe import ModelConfig, Objective
 from vfm.trainer.pixels import multi_scale_crop, read_frames

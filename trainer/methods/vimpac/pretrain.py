@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.methods._base import Method
 from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss

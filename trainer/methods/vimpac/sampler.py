@@ -7,8 +7,8 @@ import numpy as np
 
 from vfm.shards.clips import PAD, clip_times, random_start
 from vfm.shards.columns.arrays import check_codes
-from vfm.shards.dataset import Dataset
 from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.methods.vimpac.mask import mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
 from vfm.trainer.recipe import Recipe

@@ -1,0 +1,1 @@
+"""Pixels: JPEGs, views of a frame, HOG."""

@@ -1,0 +1,180 @@
+"""HOG compiled for one core: row after row, in buffers that fit the first cache, without an arctangent.
+
+Why its bits are those of ``hog_arrays`` is said there. Inner loops run over a row's pixels and colours at
+once, so that the compiler makes vector instructions of them; only the scattering into bins is scalar.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from vfm.shards.pixels.hog.definition import NORM_FLOOR, Float32, HogDefinition
+
+UInt8 = npt.NDArray[np.uint8]
+Int32 = npt.NDArray[np.int32]
+Float64 = npt.NDArray[np.float64]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _compiled(function: _Function) -> _Function:
+    """Compile on first use, and keep the machine code beside this file or in the user's cache folder."""
+    try:
+        return cast(_Function, njit(function, cache=True, nogil=True, error_model="numpy"))
+    except RuntimeError:  # neither folder can be written: the code is the same, made anew in every process
+        return cast(_Function, njit(function, nogil=True, error_model="numpy"))
+
+
+def hog_of_frames(frames: UInt8, definition: HogDefinition) -> Float32:
+    """Return what ``vfm.shards.pixels.hog.compute.hog`` does, for frames that it has checked.
+
+    Args:
+        frames: uint8 [N, H, W, C], C-contiguous.
+        definition: of the histograms.
+    """
+    num_frames, height_px, width_px, num_channels = frames.shape
+    rows, columns = definition.grid(height_px, width_px)
+    side = definition.cells_per_side
+    shape = (num_frames, rows, columns, num_channels, definition.num_bins, side, side)
+    tokens = np.empty(shape, np.float32)
+    # The rows of one window, as wide as the frame: further down they are the same again.
+    weights = np.repeat(definition.weights(definition.window_px, width_px), num_channels, axis=1)
+    _fill(
+        frames,
+        tokens,
+        definition.thresholds(),
+        weights,
+        definition.smoothing(),
+        definition.angle_from == "vertical",
+        definition.cell_px,
+        definition.epsilon**2,
+    )
+    return tokens.reshape(num_frames, rows, columns, num_channels * definition.num_bins * side**2)
+
+
+@_compiled
+def _fill(  # noqa: PLR0913, PLR0917 (compiled code takes plain numbers, not a dataclass)
+    frames: UInt8,
+    tokens: Float32,
+    thresholds: Float32,
+    weights: Float32,
+    smoothing: tuple[int, int],
+    is_from_vertical: bool,
+    cell_px: int,
+    epsilon_squared: float,
+) -> None:
+    """Compute ``tokens`` [N, rows, columns, C, bins, cell rows, cell columns] of ``frames``."""
+    num_frames, height_px, width_px, num_channels = frames.shape
+    num_bins, side = tokens.shape[4], tokens.shape[5]
+    cell_rows, cell_columns = tokens.shape[1] * side, tokens.shape[2] * side
+    length = width_px * num_channels
+    rows = frames.reshape(num_frames, height_px, length)
+    smooth = np.empty(length + 2 * num_channels, np.float32)
+    across = np.empty(length + 2 * num_channels, np.float32)
+    sine, cosine = np.empty(length, np.float32), np.empty(length, np.float32)
+    magnitudes, places = np.empty(length, np.float32), np.empty(length, np.int32)
+    firsts = np.empty(length, np.int32)
+    for place in range(length):
+        cell = place // (num_channels * cell_px)
+        firsts[place] = (cell * num_channels + place % num_channels) * num_bins
+    sums = np.empty(cell_columns * num_channels * num_bins, np.float64)
+    for frame in range(num_frames):
+        for cell_row in range(cell_rows):
+            sums[:] = 0.0
+            for y in range(cell_row * cell_px, (cell_row + 1) * cell_px):
+                up = rows[frame, y - 1 if y > 0 else 1]
+                down = rows[frame, y + 1 if y + 1 < height_px else height_px - 2]
+                _differences(up, rows[frame, y], down, smoothing, num_channels, smooth, across)
+                _gradients(smooth, across, smoothing, num_channels, is_from_vertical, sine, cosine)
+                _polar(sine, cosine, thresholds, firsts, magnitudes, places)
+                if len(weights):
+                    magnitudes *= weights[y % len(weights)]
+                for place in range(cell_columns * cell_px * num_channels):
+                    sums[places[place]] += magnitudes[place]
+            _write(sums, tokens[frame, cell_row // side], cell_row % side, cell_px, epsilon_squared)
+
+
+@_compiled
+def _differences(  # noqa: PLR0913, PLR0917
+    up: UInt8,
+    middle: UInt8,
+    down: UInt8,
+    smoothing: tuple[int, int],
+    num_channels: int,
+    smooth: Float32,
+    across: Float32,
+) -> None:
+    """Weigh three rows, and subtract the last from the first; one pixel more on either side, reflected."""
+    outer, inner = np.float32(smoothing[0]), np.float32(smoothing[1])
+    # Slices, because an index that a number is added to might be negative, and then nothing is vectorised.
+    smooth_inside, across_inside = smooth[num_channels:-num_channels], across[num_channels:-num_channels]
+    for place in range(len(middle)):
+        above, below = np.float32(up[place]), np.float32(down[place])
+        smooth_inside[place] = outer * (above + below) + inner * np.float32(middle[place])
+        across_inside[place] = above - below
+    for row in (smooth, across):
+        row[:num_channels] = row[2 * num_channels : 3 * num_channels]
+        row[-num_channels:] = row[-3 * num_channels : -2 * num_channels]
+
+
+@_compiled
+def _gradients(  # noqa: PLR0913, PLR0917
+    smooth: Float32,
+    across: Float32,
+    smoothing: tuple[int, int],
+    num_channels: int,
+    is_from_vertical: bool,
+    sine: Float32,
+    cosine: Float32,
+) -> None:
+    """Compute the two gradients of a row, turned by half a circle where the first would be negative."""
+    outer, inner = np.float32(smoothing[0]), np.float32(smoothing[1])
+    before, after = smooth[: -2 * num_channels], smooth[2 * num_channels :]
+    left, right = across[: -2 * num_channels], across[2 * num_channels :]
+    middle = across[num_channels:-num_channels]
+    for place in range(len(sine)):
+        horizontal = before[place] - after[place]
+        vertical = outer * (left[place] + right[place]) + inner * middle[place]
+        first = horizontal if is_from_vertical else vertical
+        second = vertical if is_from_vertical else horizontal
+        second = -second if first < 0 else second
+        sine[place] = abs(first)
+        cosine[place] = abs(second) if first == 0 else second
+
+
+@_compiled
+def _polar(  # noqa: PLR0913, PLR0917
+    sine: Float32,
+    cosine: Float32,
+    thresholds: Float32,
+    firsts: Int32,
+    magnitudes: Float32,
+    places: Int32,
+) -> None:
+    """Compute magnitudes and where they belong: the first place of the cell and colour, plus the bin."""
+    for place in range(len(sine)):
+        magnitudes[place] = np.sqrt(sine[place] * sine[place] + cosine[place] * cosine[place])
+        places[place] = firsts[place]
+    for threshold in thresholds:
+        for place in range(len(sine)):
+            places[place] += np.int32(cosine[place] <= sine[place] * threshold)
+
+
+@_compiled
+def _write(sums: Float64, tokens: Float32, row: int, cell_px: int, epsilon_squared: float) -> None:
+    """Normalise the histograms of one row of cells and put them into ``tokens`` [columns, C, bins, i, j]."""
+    num_columns, num_channels, num_bins, _, side = tokens.shape
+    sums *= 1.0 / cell_px**2
+    for cell in range(num_columns * side):
+        for channel in range(num_channels):
+            first = (cell * num_channels + channel) * num_bins
+            total = 0.0
+            for number in range(num_bins):
+                total += sums[first + number] * sums[first + number]
+            norm = max(math.sqrt(total + epsilon_squared), NORM_FLOOR)
+            for number in range(num_bins):
+                value = sums[first + number] / norm
+                tokens[cell // side, channel, number, row, cell % side] = value

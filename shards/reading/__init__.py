@@ -1,0 +1,1 @@
+"""Reads datasets: columns, joined by key, by number of the sample."""

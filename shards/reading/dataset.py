@@ -1,0 +1,201 @@
+"""Random access to the samples of a dataset: any member, frame or array of any column, checked when read."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.format.manifest import FRAMES, Manifest, read_manifest
+from vfm.shards.format.sample import SampleMeta
+from vfm.shards.io.atomic import canonical_json, sha256
+from vfm.shards.io.npy import from_npy
+from vfm.shards.pixels.jpeg import decode
+from vfm.shards.reading.column import ColumnReader
+from vfm.shards.reading.join import open_columns
+from vfm.shards.reading.lookup import find_row
+
+UInt8 = npt.NDArray[np.uint8]
+Int64 = npt.NDArray[np.int64]
+
+
+def open_dataset(
+    data: Path, *, columns: Sequence[str] = (FRAMES,), select_split: str | None = None
+) -> "Dataset":
+    """Open the finished columns of a dataset for reading.
+
+    Manifest, reports and indexes are read and checked here; the tars are opened when samples are read.
+
+    Args:
+        data: the dataset's folder.
+        columns: which columns will be read; ``frames`` supplies keys, labels and metadata in any case, its
+            pixels only when it is named.
+        select_split: keep only the samples of this split.
+
+    Raises:
+        UsageError: no dataset, a column missing, not finished or made from other frames, an unknown split.
+        DamageError: the manifest, a report or an index is not as it was written.
+    """
+    manifest = read_manifest(data)
+    readers = open_columns(data, manifest=manifest, names=tuple(columns))
+    num_samples = len(readers[FRAMES].index)
+    hashes = {name: readers[name].tar_hashes for name in columns}
+    dataset = Dataset(
+        data,
+        manifest=manifest,
+        readers=readers,
+        rows=np.arange(num_samples, dtype=np.int64),
+        fingerprint=sha256(canonical_json(hashes)),
+    )
+    return dataset if select_split is None else _select_split(dataset, select_split)
+
+
+class Keys(Sequence[str]):
+    """The keys of a dataset; held as ASCII bytes, a quarter of what an array of text takes."""
+
+    def __init__(self, values: npt.NDArray[np.bytes_], *, rows: Int64) -> None:
+        self._values = values
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Keys": ...
+    def __getitem__(self, index: int | slice) -> "str | Keys":
+        """Return one key, or the keys of a slice."""
+        if isinstance(index, slice):
+            return Keys(self._values, rows=self._rows[index])
+        return str(self._values[self._rows[index]], "ascii")
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(value, "ascii") for value in self.to_bytes())
+
+    def to_bytes(self) -> npt.NDArray[np.bytes_]:
+        """Return the keys as one array, bytes [N]."""
+        return self._values[self._rows]
+
+
+class Dataset:
+    """Samples by number, with the columns it was opened with; picklable, cheap to send to a worker.
+
+    Attributes:
+        data: the dataset's folder.
+        manifest: its manifest.
+        classes: labels, sorted; a class index is a position in here.
+        keys: names of the samples.
+        class_indices: int64 [N], -1 unknown.
+        splits: str [N], empty unknown.
+        num_frames: int64 [N].
+        fingerprint: SHA-256 over the hashes of all tars of the columns asked for, and over the selection:
+            equal exactly when the samples and their order are.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        manifest: Manifest,
+        readers: dict[str, ColumnReader],
+        rows: Int64,
+        fingerprint: str,
+    ) -> None:
+        self.data = data
+        self.manifest = manifest
+        self.classes = manifest.classes
+        self.fingerprint = fingerprint
+        self._readers = readers
+        self._rows = rows
+        index = readers[FRAMES].index
+        self.keys = Keys(index.keys, rows=rows)
+        self.class_indices: Int64 = index.class_index[rows]
+        self.splits: npt.NDArray[np.str_] = index.split[rows]
+        self.num_frames: Int64 = index.num_frames[rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def meta(self, index: int) -> SampleMeta:
+        """Return what is known about a sample."""
+        return SampleMeta.from_json(self.member(index, FRAMES, "json"))
+
+    def member(self, index: int, column: str, field: str) -> bytes:
+        """Return the bytes of a member, such as ``frames``, ``mp4`` or ``vq.demo``, ``codes.npy``.
+
+        Raises:
+            DamageError: they do not match their checksum; names key, column and shard.
+            KeyError: the dataset was opened without the column, or the column has no such field.
+        """
+        return bytes(self._readers[column].member(self._rows[index], field))
+
+    def frames(self, index: int, times: Sequence[int] | Int64) -> list[UInt8]:
+        """Return some stored frames of a sample, reading the bytes of these alone.
+
+        Args:
+            index: which sample.
+            times: which frames, 0 for the first; in any order, also repeated.
+
+        Returns:
+            One uint8 [H, W, 3] array, RGB, for each time.
+
+        Raises:
+            DamageError: a JPEG does not match its checksum; names key, column, frame and shard.
+            IndexError: the sample has no such frame, or the dataset was opened without ``frames``.
+        """
+        reader, row = self._readers[FRAMES], self._rows[index]
+        frames = [decode(reader.frame(row, int(time))) for time in times]
+        if len({frame.shape for frame in frames}) > 1:
+            raise DamageError(f"The frames of {self.keys[index]} differ in size: extract it anew.")
+        return frames
+
+    def array(self, index: int, column: str, field: str) -> npt.NDArray[np.generic]:
+        """Return an array of a target column, such as ``codes`` of ``vq.demo``: uint16 [V, T, h, w].
+
+        Args:
+            index: which sample.
+            column: the column's name.
+            field: the member's name, with or without ``.npy``.
+
+        Returns:
+            A read-only view of the mapped file: no byte is copied, unless the dataset has more shards than
+            may be open at once.
+
+        Raises:
+            DamageError: the member does not match its checksum, or is no array.
+            KeyError: the dataset was opened without the column, or the column has no such field.
+        """
+        name = field if field.endswith(".npy") else f"{field}.npy"
+        data = self._readers[column].member(self._rows[index], name)
+        return from_npy(data, name=f"{self.keys[index]}.{name} of column {column}")
+
+    def select(self, indices: Sequence[int] | Int64) -> "Dataset":
+        """Return the dataset of these samples, in this order."""
+        rows = self._rows[np.asarray(indices, dtype=np.int64)]
+        chosen = {"all": self.fingerprint, "rows": sha256(np.asarray(indices, dtype="<i8").tobytes())}
+        return Dataset(
+            self.data,
+            manifest=self.manifest,
+            readers=self._readers,
+            rows=rows,
+            fingerprint=sha256(canonical_json(chosen)),
+        )
+
+    def find(self, text: str) -> int:
+        """Return the number of the sample that a key, the start of a key, or a source's path means.
+
+        Raises:
+            UsageError: it means no sample, several, or one that was rejected.
+        """
+        return find_row(self.data, keys=self.keys.to_bytes(), text=text)
+
+
+def _select_split(dataset: Dataset, split: str) -> Dataset:
+    indices = np.flatnonzero(dataset.splits == split)
+    if not len(indices):
+        there = ", ".join(sorted({str(name) for name in dataset.splits} - {""})) or "none"
+        raise UsageError(f"{dataset.data} has no sample of split {split!r}: choose one of these: {there}.")
+    return dataset.select(indices)

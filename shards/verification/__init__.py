@@ -1,0 +1,1 @@
+"""Finds every flipped bit of a dataset, and says where."""

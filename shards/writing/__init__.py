@@ -1,0 +1,1 @@
+"""Writes shards, and removes columns."""

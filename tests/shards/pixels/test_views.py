@@ -1,0 +1,83 @@
+"""Views place crops as VIMPAC's data preparation does."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vfm.shards.errors import UsageError
+from vfm.shards.pixels.views import View, apply_view, centre, resized_size
+
+
+def numbered(height: int, width: int) -> np.ndarray:
+    """Return one frame whose pixels tell their row and column: uint8 [1, H, W, 3]."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, rows * 0], axis=-1).astype(np.uint8)[None]
+
+
+@pytest.mark.parametrize(
+    ("size", "offset"), [((10, 10), (0, 0)), ((10, 15), (0, 2)), ((13, 10), (1, 0)), ((10, 16), (0, 3))]
+)
+def test_centre_cuts_the_middle(size: tuple[int, int], offset: tuple[int, int]) -> None:
+    square = apply_view(numbered(*size), centre(10))
+    assert square.shape == (1, 10, 10, 3)
+    assert tuple(square[0, 0, 0, :2]) == offset
+
+
+@pytest.mark.parametrize(("place", "left"), [("start", 0), ("centre", 2), ("end", 5), (4, 4)])
+def test_offsets(place: Any, left: int) -> None:
+    square = apply_view(numbered(10, 15), View(resize_px=10, crop_px=10, left=place))
+    assert square[0, 0, 0, 1] == left
+
+
+def test_flip_mirrors_the_square() -> None:
+    plain = apply_view(numbered(10, 15), centre(10))
+    flipped = apply_view(numbered(10, 15), View(resize_px=10, crop_px=10, flip=True))
+    np.testing.assert_array_equal(flipped, plain[:, :, ::-1])
+    assert flipped.flags.c_contiguous
+
+
+def test_resize_is_pillows_bicubic() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (2, 20, 31, 3), dtype=np.uint8)
+    expected = [
+        np.asarray(Image.fromarray(frame).resize((15, 10), Image.Resampling.BICUBIC))[1:9, 3:11]
+        for frame in frames
+    ]
+    np.testing.assert_array_equal(apply_view(frames, View(resize_px=10, crop_px=8)), expected)
+
+
+def test_frames_of_the_right_size_are_not_touched() -> None:
+    frames = numbered(10, 10)
+    assert np.shares_memory(apply_view(frames, centre(10)), frames)
+
+
+@pytest.mark.parametrize(
+    ("size", "resized"), [((240, 320), (128, 170)), ((320, 240), (170, 128)), ((64, 64), (128, 128))]
+)
+def test_the_long_side_is_rounded_down(size: tuple[int, int], resized: tuple[int, int]) -> None:
+    assert resized_size(*size, resize_px=128) == resized
+
+
+def test_views_survive_as_json_values() -> None:
+    view = View(resize_px=160, crop_px=128, top="start", left=7, flip=True)
+    assert View.from_dict(view.to_dict()) == view
+    assert view.to_dict() == {"resize_px": 160, "crop_px": 128, "top": "start", "left": 7, "flip": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resize_px": 10, "crop_px": 11}, "11 px does not fit a short side of 10 px"),
+        ({"resize_px": 10, "crop_px": 0}, "0 px does not fit"),
+        ({"resize_px": 10, "crop_px": 10, "top": "middle"}, "'middle' is unknown: use start, centre, end"),
+    ],
+)
+def test_views_that_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        View(**fields)
+
+
+def test_an_offset_outside_the_frame_is_refused() -> None:
+    with pytest.raises(UsageError, match="has 5 px to spare: use an offset between 0 and 5"):
+        apply_view(numbered(10, 15), View(resize_px=10, crop_px=10, left=6))

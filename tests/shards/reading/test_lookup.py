@@ -1,0 +1,67 @@
+"""A sample is found by what a person types."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import open_dataset
+
+
+@pytest.fixture
+def data(make_dataset: Callable[..., Path]) -> Path:
+    return make_dataset(num_sources=12, samples_per_shard=5, rejected=("v6",))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("v1", "v1"),
+        ("v11", "v11"),
+        ("v0", "v0"),
+        ("videos/v3.mp4", "v3"),
+        ("/somewhere/videos/v3.mp4", "v3"),
+        ("v3.mp4", "v3"),
+    ],
+)
+def test_found(data: Path, text: str, key: str) -> None:
+    dataset = open_dataset(data)
+    assert dataset.keys[dataset.find(text)] == key
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("v", r"'v' means 11 samples of .* \(v\w+, v\w+, v\w+, v\w+, v\w+, …\): write more of it"),
+        ("x", r"has no sample 'x': `vfm inspect .*data` shows"),
+        ("", "means 11 samples"),
+        ("v6", r"videos/v6\.mp4 was rejected \(no_video\): No picture in it"),
+        ("v6.mp4", r"was rejected \(no_video\)"),
+        ("é\udce9", "has no sample"),
+    ],
+)
+def test_not_found(data: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_dataset(data).find(text)
+
+
+def test_a_sample_of_another_split_is_said_to_be_there(data: Path) -> None:
+    with pytest.raises(UsageError, match="v5.mp4 is not among the samples selected"):
+        open_dataset(data, select_split="train").find("v5")
+
+
+def test_the_start_of_a_key_is_enough(make_dataset: Callable[..., Path]) -> None:
+    dataset = open_dataset(make_dataset(num_sources=11, rejected=()))
+    assert dataset.keys[dataset.find("v10")] == "v10"
+    with pytest.raises(UsageError, match="no sample 'v99'"):
+        dataset.find("v99")
+    assert dataset.select([dataset.find("v3")]).find("v") == 0
+
+
+def test_without_a_plan_only_keys_are_found(data: Path) -> None:
+    (data / "plan.parquet").unlink()
+    dataset = open_dataset(data)
+    assert dataset.keys[dataset.find("v3")] == "v3"
+    with pytest.raises(UsageError, match="is missing: find the sample by its key"):
+        dataset.find("v3.mp4")
