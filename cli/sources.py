@@ -16,7 +16,7 @@ from vfm.shards.errors import UsageError
 if TYPE_CHECKING:
     from vfm.shards.format.plan import Source
     from vfm.video2token.retry import Retry
-    from vfm.video2token.sources import Missing
+    from vfm.video2token.sources.listing import Missing
 
 # Options of img2dataset and video2dataset that mean the same here; docs/reference/sources.md lists them.
 _ALIASES = {
@@ -117,7 +117,7 @@ def places(sources: tuple[Path, ...], data: Path | None, given: dict[str, Any]) 
     Raises:
         click.UsageError: one of them is missing.
     """
-    from vfm.video2token.sources import read_input_list
+    from vfm.video2token.sources.listing import read_input_list
 
     inputs, folder = list(sources), given["output_folder"]
     if folder is not None and data is not None:
@@ -138,7 +138,7 @@ def find_sources(inputs: list[Path], given: dict[str, Any]) -> "tuple[list[Sourc
     Hidden videos and folders are left out; that is said.
     """
     from vfm.shards.format.plan import in_plan_order
-    from vfm.video2token.sources import ListOptions, list_sources, read_classes
+    from vfm.video2token.sources.listing import ListOptions, list_sources, read_classes
 
     options = ListOptions(
         root=given["root"],

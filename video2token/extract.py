@@ -26,7 +26,7 @@ from vfm.video2token.measure import DROPPED, SignalOptions
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.retry import KeptShard, Retry, is_retried
 from vfm.video2token.scenes import MIN_SHOT_S, CutSearchOptions, split_scenes
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources.listing import list_sources
 from vfm.video2token.worker import task_of, tool_versions
 
 SAMPLES_PER_SHARD = 256

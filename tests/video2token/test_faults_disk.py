@@ -24,7 +24,7 @@ from vfm.video2token import worker
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract_sources
 from vfm.video2token.pool import Reply
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
 Figure = Callable[[str, object], None]

@@ -15,7 +15,7 @@ from support.jobs import ENVIRONMENT, assert_sound, extract, outcomes, stored, s
 from vfm.video2token import extract as module
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import extract_sources
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
 Figure = Callable[[str, object], None]

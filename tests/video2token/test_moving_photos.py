@@ -24,7 +24,7 @@ from vfm.video2token.moving_photos import (
     load_canvas,
     make_moving_photos,
 )
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources.listing import list_sources
 
 TWO_FRAMES = MovingPhotosOptions(size_px=48, fps=1, duration_s=2.0)
 FEW = MovingPhotosOptions(num_pretrain=9, num_train=8, num_val=8, size_px=32, duration_s=1.0)

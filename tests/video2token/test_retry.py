@@ -17,7 +17,7 @@ from vfm.video2token import extract as module
 from vfm.video2token.decoders._base import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract_sources
 from vfm.video2token.pool import Reply
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
 OPTIONS = ExtractOptions(fps=5.0, size_px=48)

@@ -20,7 +20,7 @@ from vfm.video2token.extract import ExtractResult, extract_sources, frames_colum
 from vfm.video2token.measure import SignalOptions
 from vfm.video2token.scenes import CutSearchOptions, shots_of, split_scenes
 from vfm.video2token.signals.hash import distance
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
 OPTIONS = ExtractOptions(fps=4.0, size_px=32)

@@ -6,7 +6,7 @@ import pytest
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import Source
-from vfm.video2token.sources import list_sources
+from vfm.video2token.sources.listing import list_sources
 from vfm.video2token.survey import Survey, survey
 
 

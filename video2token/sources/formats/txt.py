@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, ListOptions, is_video, refuse_unreadable
-from vfm.video2token.sources._cells import locate
+from vfm.video2token.sources.cells import locate
+from vfm.video2token.sources.entry import Entry, ListOptions, is_video, refuse_unreadable
 
 
 def read(path: Path, options: ListOptions) -> Iterator[Entry]:

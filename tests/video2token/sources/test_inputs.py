@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources import list_sources, read_input_list
+from vfm.video2token.sources.listing import list_sources, read_input_list
 
 
 def touch(root: Path, *names: str) -> Path:

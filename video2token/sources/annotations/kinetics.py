@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, ListOptions, Row
-from vfm.video2token.sources._cells import check_segment, locate, seconds_of, text_of
-from vfm.video2token.sources._lookup import Lookup
+from vfm.video2token.sources.cells import check_segment, locate, seconds_of, text_of
+from vfm.video2token.sources.entry import Entry, ListOptions, Row
+from vfm.video2token.sources.lookup import Lookup
 
 _NEEDED = ("youtube_id", "time_start", "time_end")
 KNOWN = (*_NEEDED, "label", "split", "is_cc")

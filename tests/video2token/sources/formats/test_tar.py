@@ -20,7 +20,7 @@ from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions
 from vfm.video2token.extract import extract_sources
 from vfm.video2token.member import member_copy
-from vfm.video2token.sources import ListOptions, list_sources
+from vfm.video2token.sources.listing import ListOptions, list_sources
 
 Film = Callable[..., Path]
 OPTIONS = ExtractOptions(fps=5.0, size_px=48)

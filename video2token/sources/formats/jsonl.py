@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, ListOptions, Row, refuse_unreadable
-from vfm.video2token.sources._table import entries
+from vfm.video2token.sources.entry import Entry, ListOptions, Row, refuse_unreadable
+from vfm.video2token.sources.table import entries
 
 
 def read(path: Path, options: ListOptions) -> Iterator[Entry]:

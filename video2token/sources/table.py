@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources import _kinetics
-from vfm.video2token.sources._base import Entry, ListOptions, Row, refuse_remote
-from vfm.video2token.sources._cells import (
+from vfm.video2token.sources.annotations import kinetics
+from vfm.video2token.sources.cells import (
     check_segment,
     key_of,
     locate,
@@ -16,6 +15,7 @@ from vfm.video2token.sources._cells import (
     text_of,
     texts_of,
 )
+from vfm.video2token.sources.entry import Entry, ListOptions, Row, refuse_remote
 
 _READERS = {"key": key_of, "path": path_of}
 _ALIASES = {
@@ -37,7 +37,7 @@ Fields = Mapping[str, str]  # of a list's columns: the column's name to the attr
 def is_known(column: str) -> bool:
     """Return whether a column means something in any table."""
     plain = column.strip().lower()
-    return plain in _FIELDS or plain in _kinetics.KNOWN
+    return plain in _FIELDS or plain in kinetics.KNOWN
 
 
 def fields_of(columns: Collection[str], *, where: str, options: ListOptions) -> dict[str, str]:
@@ -82,8 +82,8 @@ def entries(
     path: Path, header: list[str], rows: Iterable[Row], *, options: ListOptions, header_at: str
 ) -> Iterator[Entry]:
     """Yield the entries of a table whose rows all have the columns of ``header``; Kinetics lists too."""
-    if _kinetics.is_header(header):
-        yield from _kinetics.entries(path, rows, options=options)
+    if kinetics.is_header(header):
+        yield from kinetics.entries(path, rows, options=options)
         return
     fields = fields_of(header, where=header_at, options=options)
     root = str(options.root_of(path))

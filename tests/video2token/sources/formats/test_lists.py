@@ -10,7 +10,7 @@ import pytest
 
 from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.format.plan import Source, build_plan
-from vfm.video2token.sources import ListOptions, list_sources, read_classes
+from vfm.video2token.sources.listing import ListOptions, list_sources, read_classes
 
 PLAIN = ListOptions()
 IGNORE = ListOptions(other_columns="ignore")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, ListOptions, Row, refuse_unreadable
-from vfm.video2token.sources._table import entries, is_known
+from vfm.video2token.sources.entry import Entry, ListOptions, Row, refuse_unreadable
+from vfm.video2token.sources.table import entries, is_known
 
 _BATCH_ROWS = 4096
 _INDEX = "__index_level_0__"  # what pandas adds to a table whose rows it has numbered

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources import _msrvtt
-from vfm.video2token.sources._base import Entry, ListOptions, Row, refuse_unreadable
-from vfm.video2token.sources._table import entries
+from vfm.video2token.sources.annotations import msrvtt
+from vfm.video2token.sources.entry import Entry, ListOptions, Row, refuse_unreadable
+from vfm.video2token.sources.table import entries
 
 
 def read(path: Path, options: ListOptions) -> Iterator[Entry]:
@@ -23,7 +23,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
     """
     value = _load(path)
     if isinstance(value, dict) and "videos" in value:
-        yield from _msrvtt.entries(path, value, options=options)
+        yield from msrvtt.entries(path, value, options=options)
         return
     if isinstance(value, dict):
         value = [{"path": name, "caption": caption} for name, caption in value.items()]

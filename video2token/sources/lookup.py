@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import is_video, refuse_unreadable
+from vfm.video2token.sources.entry import is_video, refuse_unreadable
 
 
 class Lookup:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, ListOptions
-from vfm.video2token.sources._cells import locate, text_of
-from vfm.video2token.sources._lookup import Lookup
+from vfm.video2token.sources.cells import locate, text_of
+from vfm.video2token.sources.entry import Entry, ListOptions
+from vfm.video2token.sources.lookup import Lookup
 
 _FOLDERS = (".", "all", "videos", "videos/all", "video", "TrainValVideo", "TestVideo")
 _SUFFIX = ".mp4"  # of the name that a missing video is told by

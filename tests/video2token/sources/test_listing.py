@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.sources import VIDEO_SUFFIXES, kinds, list_sources
+from vfm.video2token.sources import formats
+from vfm.video2token.sources.listing import VIDEO_SUFFIXES, list_sources
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -178,8 +179,8 @@ def test_lists_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_kinds_are_the_files_of_the_folder() -> None:
-    assert kinds() == ["csv", "json", "jsonl", "parquet", "tar", "tsv", "txt"]
-    assert not {f".{kind}" for kind in kinds()} & VIDEO_SUFFIXES
+    assert formats.names() == ["csv", "json", "jsonl", "parquet", "tar", "tsv", "txt"]
+    assert not {f".{kind}" for kind in formats.names()} & VIDEO_SUFFIXES
 
 
 def test_an_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, is_video, refuse_unreadable
+from vfm.video2token.sources.entry import Entry, is_video, refuse_unreadable
 
 _MAGIC = re.compile(r"[*?[]")
 

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, ListOptions, is_video, refuse_unreadable
-from vfm.video2token.sources._headers import Member, TarError, members
+from vfm.video2token.sources.entry import Entry, ListOptions, is_video, refuse_unreadable
+from vfm.video2token.sources.tar_headers import Member, TarError, members
 
 _MAX_TEXT_BYTES = 16 << 20  # of a member that is read whole; facts of a web video can be long
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import Entry, refuse_unreadable
+from vfm.video2token.sources.entry import Entry, refuse_unreadable
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

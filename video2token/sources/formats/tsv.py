@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from vfm.video2token.sources import csv
-from vfm.video2token.sources._base import Entry, ListOptions
+from vfm.video2token.sources.entry import Entry, ListOptions
+from vfm.video2token.sources.formats import csv
 
 
 def read(path: Path, options: ListOptions) -> Iterator[Entry]:

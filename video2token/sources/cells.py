@@ -5,7 +5,7 @@ import os.path
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_key
-from vfm.video2token.sources._base import is_remote, refuse_remote
+from vfm.video2token.sources.entry import is_remote, refuse_remote
 
 SEPARATOR = "|"  # between several labels or captions in one cell of text
 

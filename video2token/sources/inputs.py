@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources._base import is_remote, refuse_remote, refuse_unreadable
-from vfm.video2token.sources._walk import is_pattern, match, split_pattern
+from vfm.video2token.sources.entry import is_remote, refuse_remote, refuse_unreadable
+from vfm.video2token.sources.folders import is_pattern, match, split_pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
