@@ -22,8 +22,8 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from vfm.video2token.deinterlace import deinterlace
-from vfm.video2token.scaling import SCALING, Scaler, scale
+from vfm.video2token.picture.deinterlace import deinterlace
+from vfm.video2token.picture.scaling import SCALING, Scaler, scale
 
 Way = Callable[[VideoFrame], VideoFrame]
 Planes = list[np.ndarray]

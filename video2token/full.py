@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import av
 
-from vfm.video2token.alpha import decoder_of
-from vfm.video2token.container import Log, raise_memory_error
+from vfm.video2token.container.demuxer import Log, raise_memory_error
+from vfm.video2token.picture.alpha import decoder_of
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vfm.video2token.container.file_check import FileFacts
+from vfm.video2token.container.packets import NO_TIME, Packets
 from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected
 from vfm.video2token.full import FullDecoding
-from vfm.video2token.jpegs import JpegSink
-from vfm.video2token.packets import NO_TIME, Packets
-from vfm.video2token.picture import Look
+from vfm.video2token.picture.converter import Look
+from vfm.video2token.picture.jpegs import JpegSink
 from vfm.video2token.rules import Clock, Rule, copy_times
 from vfm.video2token.sampling import Sampler, Shown
-from vfm.video2token.sniff import FileFacts
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
-from vfm.video2token.container import choose_stream, listening, open_video
+from vfm.video2token.container.bitstream.zeros import ZeroCount
+from vfm.video2token.container.demuxer import choose_stream, listening, open_video
+from vfm.video2token.container.file_check import look_at
 from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecoderRejected
-from vfm.video2token.picture import Look
-from vfm.video2token.sniff import look_at
-from vfm.video2token.zeros import ZeroCount
+from vfm.video2token.picture.converter import Look
 
 if TYPE_CHECKING:
     from av.container import InputContainer

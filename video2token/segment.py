@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.bitstream import UnfitError
-from vfm.video2token.container import Log
-from vfm.video2token.packets import ENTRY, NO_TIME, SHOWN, Behind, PacketReader, Packets, demux
+from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.demuxer import Log
+from vfm.video2token.container.packets import ENTRY, NO_TIME, SHOWN, Behind, PacketReader, Packets, demux
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.bitstream import UnfitError
-from vfm.video2token.container import Log, raise_memory_error
-from vfm.video2token.packets import Packets
+from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.demuxer import Log, raise_memory_error
+from vfm.video2token.container.packets import Packets
 from vfm.video2token.wanted import Selection, shown
 
 if TYPE_CHECKING:

@@ -11,8 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfm.video2token.bitstream import UnfitError
-from vfm.video2token.packets import CLEAN, ENTRY, LAYERED, LEADING, NO_TIME, REFERENCE, SHOWN, Packets
+from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.packets import (
+    CLEAN,
+    ENTRY,
+    LAYERED,
+    LEADING,
+    NO_TIME,
+    REFERENCE,
+    SHOWN,
+    Packets,
+)
 
 _NUM_AT_ONCE = 1 << 16  # a day of video has millions of pictures: as Python's numbers they take much memory
 

@@ -15,7 +15,7 @@ import pytest
 
 from support.media import number_in
 from vfm.shards.pixels import jpeg
-from vfm.video2token import packets as packets_module
+from vfm.video2token.container import packets as packets_module
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
 

@@ -5,8 +5,17 @@ from array import array
 import numpy as np
 import pytest
 
-from vfm.video2token.bitstream import UnfitError
-from vfm.video2token.packets import CLEAN, ENTRY, LAYERED, LEADING, NO_TIME, REFERENCE, SHOWN, Packets
+from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.packets import (
+    CLEAN,
+    ENTRY,
+    LAYERED,
+    LEADING,
+    NO_TIME,
+    REFERENCE,
+    SHOWN,
+    Packets,
+)
 from vfm.video2token.wanted import select, shown, timeline
 
 # IDR, P, B nobody refers to, CRA, its leading picture, a frame that is not shown, a layered picture

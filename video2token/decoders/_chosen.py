@@ -9,9 +9,9 @@ import numpy as np
 
 from vfm.video2token.choice import Choice, choose
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.jpegs import JpegSink
 from vfm.video2token.outline import FrameTimes, Outline
-from vfm.video2token.picture import Look
+from vfm.video2token.picture.converter import Look
+from vfm.video2token.picture.jpegs import JpegSink
 from vfm.video2token.rules import Rule
 
 if TYPE_CHECKING:

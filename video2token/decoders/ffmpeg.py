@@ -15,7 +15,7 @@ import av
 import ffmpeg
 import numpy as np
 
-from vfm.video2token.container import FORMATS, raise_memory_error
+from vfm.video2token.container.demuxer import FORMATS, raise_memory_error
 from vfm.video2token.decoders._base import (
     MAX_SOURCE_PIXELS,
     DecodedVideo,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vfm.shards.pixels import jpeg
-from vfm.video2token.mjpeg import mux
+from vfm.video2token.container.mjpeg import mux
 
 
 def jpegs(count: int) -> list[bytes]:

@@ -7,7 +7,7 @@ import pytest
 from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from vfm.video2token import tonemap
+from vfm.video2token.picture import tonemap
 
 PQ, HLG = "smpte2084", "arib-std-b67"
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vfm.shards.io.spool import Spool
-from vfm.video2token.jpegs import JpegSink, SpilledJpegs
-from vfm.video2token.mjpeg import mux
+from vfm.video2token.container.mjpeg import mux
+from vfm.video2token.picture.jpegs import JpegSink, SpilledJpegs
 
 
 def sink_of(*, max_held_bytes: int) -> JpegSink:
@@ -41,7 +41,7 @@ def test_a_repeated_jpeg_takes_no_room() -> None:
 def test_the_mp4_is_the_same_bytes_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     times = {"times_s": [index / 2 for index in range(18)], "last_s": 0.5}
     held = mux(sink_of(max_held_bytes=1 << 20).jpegs, **times)
-    monkeypatch.setattr("vfm.video2token.mjpeg.Spool", lambda: Spool(max_held_bytes=100))
+    monkeypatch.setattr("vfm.video2token.container.mjpeg.Spool", lambda: Spool(max_held_bytes=100))
     video, offsets, sizes = mux(sink_of(max_held_bytes=0).jpegs, **times)
     assert isinstance(video, Spool)
     assert (b"".join(video.pieces()), offsets, sizes) == held

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vfm.video2token.geometry import Orientation, orientation_of, stored_size
+from vfm.video2token.picture.geometry import Orientation, orientation_of, stored_size
 
 ONE = 1 << 16
 IMAGE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from vfm.video2token.container.file_check import FileFacts, look_at
 from vfm.video2token.decoders._base import DecoderRejected
-from vfm.video2token.sniff import FileFacts, look_at
 
 MP4 = struct.pack(">I4s8s", 16, b"ftyp", b"isom\0\0\2\0")
 

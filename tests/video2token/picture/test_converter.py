@@ -16,8 +16,8 @@ from support.media import draw
 from vfm.shards.pixels import jpeg
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.picture import Look
-from vfm.video2token.tonemap import to_sdr
+from vfm.video2token.picture.converter import Look
+from vfm.video2token.picture.tonemap import to_sdr
 
 Film = Callable[..., Path]
 

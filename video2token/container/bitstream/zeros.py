@@ -7,7 +7,7 @@ each other inside a NAL unit: an encoder breaks such a run with a byte of 3 (ITU
 import re
 from typing import TYPE_CHECKING
 
-from vfm.video2token.bitstream import h264_length_size, hevc_length_size
+from vfm.video2token.container.bitstream.nal import h264_length_size, hevc_length_size
 
 if TYPE_CHECKING:
     from av.packet import Packet

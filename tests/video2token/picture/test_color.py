@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vfm.video2token.color import Coding, describe_color, full_white, matrix_to_use, spread
+from vfm.video2token.picture.color import Coding, describe_color, full_white, matrix_to_use, spread
 
 
 def test_codes_are_named_and_the_unstated_is_unknown() -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.bitstream import PacketFacts, UnfitError
-from vfm.video2token.container import Log
-from vfm.video2token.headers import reader_for
-from vfm.video2token.zeros import ZeroCount
+from vfm.video2token.container.bitstream.codecs import reader_for
+from vfm.video2token.container.bitstream.nal import PacketFacts, UnfitError
+from vfm.video2token.container.bitstream.zeros import ZeroCount
+from vfm.video2token.container.demuxer import Log
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -7,13 +7,13 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
-from vfm.video2token.alpha import announces_alpha, flatten, has_alpha
-from vfm.video2token.color import Coding, describe_color, matrix_to_use, spread
 from vfm.video2token.decoders._base import MAX_STORED_PIXELS, DecoderRejected
-from vfm.video2token.deinterlace import deinterlace
-from vfm.video2token.geometry import MAX_ASPECT, Orientation, orientation_of, stored_size
-from vfm.video2token.scaling import Scaler, scale
-from vfm.video2token.tonemap import to_sdr
+from vfm.video2token.picture.alpha import announces_alpha, flatten, has_alpha
+from vfm.video2token.picture.color import Coding, describe_color, matrix_to_use, spread
+from vfm.video2token.picture.deinterlace import deinterlace
+from vfm.video2token.picture.geometry import MAX_ASPECT, Orientation, orientation_of, stored_size
+from vfm.video2token.picture.scaling import Scaler, scale
+from vfm.video2token.picture.tonemap import to_sdr
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

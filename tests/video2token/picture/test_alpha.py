@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from vfm.shards.pixels import jpeg
-from vfm.video2token.alpha import announces_alpha, decoder_of, flatten, flatten_on_black, has_alpha
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import DecodedVideo, ExtractOptions
-from vfm.video2token.scaling import Scaler
+from vfm.video2token.picture.alpha import announces_alpha, decoder_of, flatten, flatten_on_black, has_alpha
+from vfm.video2token.picture.scaling import Scaler
 
 RED = (200, 40, 30)
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from vfm.video2token.picture import Look
+from vfm.video2token.picture.converter import Look
 
 ROWS, COLUMNS, PATCH = 8, 12, 16
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}

@@ -9,8 +9,8 @@ from av.filter import Graph
 from vfm.shards.pixels import jpeg
 from vfm.video2token.decoders import pyav
 from vfm.video2token.decoders._base import ExtractOptions
-from vfm.video2token.deinterlace import deinterlace
-from vfm.video2token.scaling import Scaler, scale
+from vfm.video2token.picture.deinterlace import deinterlace
+from vfm.video2token.picture.scaling import Scaler, scale
 
 WIDTH, HEIGHT = 720, 576
 

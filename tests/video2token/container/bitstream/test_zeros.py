@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
+from vfm.video2token.container.bitstream.zeros import ZeroCount, is_torn, is_torn_framed
 from vfm.video2token.decoders import ffmpeg, pyav
 from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.zeros import ZeroCount, is_torn, is_torn_framed
 
 Film = Callable[..., Path]
 PAGE_BYTES = 4096

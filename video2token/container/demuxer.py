@@ -10,8 +10,8 @@ import av
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
+from vfm.video2token.container.file_check import FileFacts
 from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecoderRejected
-from vfm.video2token.sniff import FileFacts
 
 if TYPE_CHECKING:
     from av.container import InputContainer

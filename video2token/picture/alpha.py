@@ -6,8 +6,8 @@ import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 
-from vfm.video2token.color import full_white
-from vfm.video2token.scaling import SCALING, Scaler
+from vfm.video2token.picture.color import full_white
+from vfm.video2token.picture.scaling import SCALING, Scaler
 
 if TYPE_CHECKING:
     from av.video.format import VideoFormat

@@ -1,0 +1,1 @@
+"""What a frame looks like: color, size, orientation, and its JPEG."""
