@@ -27,9 +27,9 @@ import numpy as np
 from peers import PEERS, Peer
 
 from vfm.shards.pixels import jpeg
-from vfm.video2token import harvest
-from vfm.video2token.decoders import pyav
-from vfm.video2token.decoders._base import DecodedVideo, ExtractOptions
+from vfm.video2token.decoding import recorder
+from vfm.video2token.decoding.decoder import DecodedVideo, ExtractOptions
+from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.extract import extract
 
 _MADE = {
@@ -173,10 +173,10 @@ def take_turns(runs: dict[str, Callable[[], int]], *, rounds: int) -> dict[str, 
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-class _Nothing(harvest.Harvest):
+class _Nothing(recorder.Harvest):
     """Takes frames and does nothing with them."""
 
-    def keep(self, ticks: list[harvest.Shown[av.VideoFrame]]) -> None:
+    def keep(self, ticks: list[recorder.Shown[av.VideoFrame]]) -> None:
         """Keep the first frame only."""
         if self._look is None:
             super().keep(ticks)

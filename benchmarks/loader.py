@@ -29,7 +29,7 @@ import numpy as np
 
 from vfm.shards.format.plan import PLAN_NAME, read_plan
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import extract
 
 Reader = Callable[[], int]

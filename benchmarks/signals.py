@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vfm.video2token import signals
-from vfm.video2token.decoders import pyav
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
+from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.measure import measure
 
 

@@ -76,7 +76,7 @@ def as_json() -> Decorator:
 
 def decoder_names() -> list[str]:
     """Return the names of the decoders that ship with vfm; imports none of them."""
-    from vfm.video2token import decoders
+    from vfm.video2token.decoding import decoders
 
     return decoders.names()
 

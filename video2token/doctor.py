@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vfm.shards.errors import MachineError
-from vfm.video2token import decoders
+from vfm.video2token.decoding import decoders
 
 DEFAULT = "pyav"
 NUM_FRAMES, FPS, SIDE_PX = 10, 10, 64
@@ -84,12 +84,12 @@ def examine(*, quick: bool = False) -> dict[str, Any]:
 def state_of(name: str) -> dict[str, Any]:
     """Return whether a decoder can be used here: its versions, or the sentence that says what is missing."""
     try:
-        versions = importlib.import_module(f"vfm.video2token.decoders.{name}").version()
+        versions = importlib.import_module(f"vfm.video2token.decoding.decoders.{name}").version()
     except MachineError as error:
         return {"name": name, "works": False, "versions": {}, "path": None, "problem": str(error)}
     path = None
     if name == "ffmpeg":
-        from vfm.video2token.ffmpeg_command import find_ffmpeg
+        from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg
 
         path = find_ffmpeg().path
     return {"name": name, "works": True, "versions": versions, "path": path, "problem": None}
@@ -157,9 +157,9 @@ def serve_one(task: dict[str, Any]) -> tuple[str, bytes]:
 
 
 def _try(name: str, path: str) -> str:
-    from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions
+    from vfm.video2token.decoding.decoder import DecoderRejected, ExtractOptions
 
-    decoder = importlib.import_module(f"vfm.video2token.decoders.{name}")
+    decoder = importlib.import_module(f"vfm.video2token.decoding.decoders.{name}")
     try:
         video = decoder.decode(path, ExtractOptions(fps=float(FPS), size_px=16, decoder=name))
     except DecoderRejected as rejected:

@@ -19,7 +19,7 @@ from vfm.shards.format.sample import SampleMeta
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.writing.writer import END_OF_TAR
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.enlargement import find_enlargement
 from vfm.video2token.targets._base import TargetOptions, build_target
 from vfm.video2token.trial import extract_trial, measure_target

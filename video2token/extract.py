@@ -20,7 +20,7 @@ from vfm.shards.progress import Progress, Silence
 from vfm.shards.wording import counted
 from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token import output
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.duplicates import Duplicates
 from vfm.video2token.measure import DROPPED, SignalOptions
 from vfm.video2token.pool import Pool, Reply

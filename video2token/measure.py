@@ -8,7 +8,7 @@ from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.container.tar_member import source_file
-from vfm.video2token.decoders._base import DecoderRejected
+from vfm.video2token.decoding.decoder import DecoderRejected
 from vfm.video2token.signals import names
 
 DROPPED = frozenset(("static", "duplicate"))  # reasons of rejections that were asked for

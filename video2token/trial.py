@@ -17,7 +17,7 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.writing.writer import BLOCK_BYTES, ShardWriter, member_header
 from vfm.video2token import output
 from vfm.video2token.compute import compute_members
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.targets._base import Target
 from vfm.video2token.worker import extract_one, task_of
@@ -44,7 +44,9 @@ class Outcome:
 
 def extract_and_time(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     """Return what ``extract_one`` does, and in its head the seconds that it took: ``elapsed_s``."""
-    importlib.import_module(f"vfm.video2token.decoders.{task['options']['decoder']}")  # once a process
+    importlib.import_module(
+        f"vfm.video2token.decoding.decoders.{task['options']['decoder']}"
+    )  # once a process
     begun_s = time.monotonic()
     head, body = extract_one(task)
     return {**head, "elapsed_s": time.monotonic() - begun_s}, body

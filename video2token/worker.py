@@ -10,9 +10,9 @@ from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.spool import Payload
 from vfm.video2token.container.mjpeg import mux
 from vfm.video2token.container.tar_member import source_file
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
 from vfm.video2token.measure import SignalOptions, measure, refuse_static
-from vfm.video2token.sampling import times_in_copy
+from vfm.video2token.sampling.sampler import times_in_copy
 
 if TYPE_CHECKING:
     from vfm.shards.format.plan import Source  # brings pyarrow, which would double the start-up of a worker
@@ -60,7 +60,7 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
         or ``reason`` and ``message``, and nothing.
     """
     options = ExtractOptions(**task["options"])
-    decoder = importlib.import_module(f"vfm.video2token.decoders.{options.decoder}")
+    decoder = importlib.import_module(f"vfm.video2token.decoding.decoders.{options.decoder}")
     try:
         with source_file(task["path"], **{name: task[name] for name in _PLACE}) as path:
             # Before the frames, because a video that is dropped for them need not be decoded in full.
@@ -114,5 +114,5 @@ def tool_versions(decoder: str) -> dict[str, str]:
 
     from vfm import __version__
 
-    module = importlib.import_module(f"vfm.video2token.decoders.{decoder}")
+    module = importlib.import_module(f"vfm.video2token.decoding.decoders.{decoder}")
     return {"vfm": __version__, "simplejpeg": simplejpeg.__version__, **module.version()}

@@ -238,7 +238,7 @@ BOMBS = (
 ONE = """
 import json, sys, time
 from dataclasses import asdict
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.worker import extract_one
 known = dict(key="k", source="s", labels=(), captions=(), split=None, start_s=None, end_s=None)
 options = asdict(ExtractOptions(fps=2.0, size_px=48))

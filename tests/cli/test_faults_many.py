@@ -12,7 +12,7 @@ import pytest
 
 from support.jobs import ENVIRONMENT, extract_line
 from vfm.shards.format.plan import Plan
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import extract
 
 Film = Callable[..., Path]

@@ -9,7 +9,7 @@ from PIL import Image
 from vfm.cli.commands.inspect import command
 from vfm.cli.describe import aligned, size
 from vfm.shards.errors import UsageError
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import extract
 
 Film = Callable[..., Path]

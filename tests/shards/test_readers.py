@@ -16,7 +16,7 @@ from support.media import number_in, write_film
 from vfm.shards.format.interop import finish_column
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.join import read_reports
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import extract
 
 ROOT = Path(__file__).resolve().parents[2]

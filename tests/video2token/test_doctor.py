@@ -6,7 +6,7 @@ import pytest
 
 from vfm.shards.errors import MachineError
 from vfm.video2token import doctor
-from vfm.video2token.decoders import dali, names, torchcodec
+from vfm.video2token.decoding.decoders import dali, names, torchcodec
 
 
 def test_every_clip_can_be_made_and_is_taken_by_the_default_decoder() -> None:

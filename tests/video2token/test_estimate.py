@@ -11,7 +11,7 @@ import pytest
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import build_plan
 from vfm.shards.format.sample import SampleMeta
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.estimate import (
     Estimate,
     EstimateOptions,

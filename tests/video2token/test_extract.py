@@ -19,7 +19,7 @@ from vfm.shards.io.lock import hold
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token import extract as module
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract, extract_sources
 from vfm.video2token.sources.listing import list_sources
 

@@ -13,7 +13,7 @@ import pytest
 
 from support.jobs import ENVIRONMENT, assert_sound, extract, outcomes, stored, survivors, wait_for
 from vfm.video2token import extract as module
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import extract_sources
 from vfm.video2token.sources.listing import list_sources
 
@@ -211,7 +211,7 @@ def test_parent_that_is_killed_leaves_no_process(films: Film, tmp_path: Path, st
         "import sys; from pathlib import Path\n"
         "from vfm.video2token import extract as module\n"
         "module._HANDLER = 'stub_worker:extract_one'\n"
-        "from vfm.video2token.decoders._base import ExtractOptions\n"
+        "from vfm.video2token.decoding.decoder import ExtractOptions\n"
         "module.extract([Path(sys.argv[1])], Path(sys.argv[2]), ExtractOptions(fps=5.0), num_workers=2)\n"
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -14,7 +14,7 @@ from vfm.shards.format.plan import build_plan
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token import extract as module
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract_sources
 from vfm.video2token.pool import Reply
 from vfm.video2token.sources.listing import list_sources

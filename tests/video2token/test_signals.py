@@ -7,7 +7,7 @@ import pytest
 
 from support.films_of_shots import FPS, shots, write_again, write_shots
 from vfm.video2token import signals
-from vfm.video2token.decoders._base import DecoderRejected
+from vfm.video2token.decoding.decoder import DecoderRejected
 from vfm.video2token.glance import glances
 from vfm.video2token.measure import DUPLICATE_BITS, STATIC_SCORE, measure
 from vfm.video2token.moving_photos import PAN_PER_S

@@ -15,7 +15,7 @@ from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token import extract as extract_module
 from vfm.video2token import scenes
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract_sources, frames_column
 from vfm.video2token.measure import SignalOptions
 from vfm.video2token.scenes import CutSearchOptions, shots_of, split_scenes

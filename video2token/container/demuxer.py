@@ -11,7 +11,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from vfm.video2token.container.file_check import FileFacts
-from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecoderRejected
+from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecoderRejected
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
-from vfm.video2token.decoders._base import MAX_STORED_PIXELS, DecoderRejected
+from vfm.video2token.decoding.decoder import MAX_STORED_PIXELS, DecoderRejected
 from vfm.video2token.picture.alpha import announces_alpha, flatten, has_alpha
 from vfm.video2token.picture.color import Coding, describe_color, matrix_to_use, spread
 from vfm.video2token.picture.deinterlace import deinterlace

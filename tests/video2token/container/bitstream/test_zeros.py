@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vfm.video2token.container.bitstream.zeros import ZeroCount, is_torn, is_torn_framed
-from vfm.video2token.decoders import ffmpeg, pyav
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoders import ffmpeg, pyav
 
 Film = Callable[..., Path]
 PAGE_BYTES = 4096

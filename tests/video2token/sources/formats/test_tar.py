@@ -17,8 +17,8 @@ from vfm.shards.format.plan import Source
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token import worker
 from vfm.video2token.container.tar_member import member_copy
-from vfm.video2token.decoders import pyav
-from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.extract import extract_sources
 from vfm.video2token.sources.listing import ListOptions, list_sources
 

@@ -16,8 +16,8 @@ import pytest
 from support.media import number_in
 from vfm.shards.pixels import jpeg
 from vfm.video2token.container import packets as packets_module
-from vfm.video2token.decoders import pyav
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoders import pyav
 
 WIDTH, HEIGHT, NUM_FRAMES = 96, 64, 75
 QUERIES: list[dict[str, Any]] = [

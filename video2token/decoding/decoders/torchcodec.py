@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from vfm.shards.errors import MachineError
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.decoders._chosen import decode_chosen, rgb_frame
-from vfm.video2token.outline import FrameTimes, Outline, outline_of
+from vfm.video2token.decoding.by_time import decode_chosen, rgb_frame
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.probe import FrameTimes, Outline, outline_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

@@ -16,7 +16,7 @@ from vfm.video2token.container.packets import (
     SHOWN,
     Packets,
 )
-from vfm.video2token.wanted import select, shown, timeline
+from vfm.video2token.decoding.dependencies import select, shown, timeline
 
 # IDR, P, B nobody refers to, CRA, its leading picture, a frame that is not shown, a layered picture
 KINDS = {

@@ -16,7 +16,7 @@ import numpy as np
 from vfm.video2token.container.bitstream.zeros import ZeroCount
 from vfm.video2token.container.demuxer import choose_stream, listening, open_video
 from vfm.video2token.container.file_check import look_at
-from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecoderRejected
+from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecoderRejected
 from vfm.video2token.picture.converter import Look
 
 if TYPE_CHECKING:

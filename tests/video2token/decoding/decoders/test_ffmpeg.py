@@ -18,11 +18,11 @@ from support.media import number_in
 from vfm.shards.errors import MachineError
 from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
-from vfm.video2token import ffmpeg_command
-from vfm.video2token.decoders import ffmpeg, pyav
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.ffmpeg_command import find_ffmpeg, how_it_ended, running
-from vfm.video2token.outline import outline_of
+from vfm.video2token.decoding import ffmpeg_command
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoders import ffmpeg, pyav
+from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg, how_it_ended, running
+from vfm.video2token.decoding.probe import outline_of
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.worker import task_of
 
@@ -158,7 +158,7 @@ def test_the_command_dies_with_its_parent_however_that_ends(
 ) -> None:
     path = stub(f"echo $$ > {tmp_path}/pid; exec sleep 600")
     code = (
-        "import sys; from vfm.video2token.ffmpeg_command import running\n"
+        "import sys; from vfm.video2token.decoding.ffmpeg_command import running\n"
         "with running([sys.argv[1]]) as run: run.stdout.read()"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(path)])

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 import av
 import numpy as np
 
-from vfm.video2token.choice import Choice, choose
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.outline import FrameTimes, Outline
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.probe import FrameTimes, Outline
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.jpegs import JpegSink
-from vfm.video2token.rules import Rule
+from vfm.video2token.sampling.rule import Rule
+from vfm.video2token.sampling.selection import Choice, choose
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

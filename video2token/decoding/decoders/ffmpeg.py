@@ -16,15 +16,10 @@ import ffmpeg
 import numpy as np
 
 from vfm.video2token.container.demuxer import FORMATS, raise_memory_error
-from vfm.video2token.decoders._base import (
-    MAX_SOURCE_PIXELS,
-    DecodedVideo,
-    DecoderRejected,
-    ExtractOptions,
-)
-from vfm.video2token.decoders._chosen import decode_chosen
-from vfm.video2token.ffmpeg_command import Run, find_ffmpeg, how_it_ended, locate_ffmpeg, running
-from vfm.video2token.outline import FrameTimes, Outline, outline_of
+from vfm.video2token.decoding.by_time import decode_chosen
+from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.ffmpeg_command import Run, find_ffmpeg, how_it_ended, locate_ffmpeg, running
+from vfm.video2token.decoding.probe import FrameTimes, Outline, outline_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

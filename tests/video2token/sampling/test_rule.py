@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vfm.video2token.decoders._base import ExtractOptions
-from vfm.video2token.rules import Rule, copy_times
-from vfm.video2token.sampling import TooManyFramesError
+from vfm.video2token.decoding.decoder import ExtractOptions
+from vfm.video2token.sampling.rule import Rule, copy_times
+from vfm.video2token.sampling.sampler import TooManyFramesError
 
 HUNDREDTHS = Fraction(1, 100)
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vfm.video2token.decoders._base import DecoderRejected, ExtractOptions
-from vfm.video2token.outline import FrameTimes
-from vfm.video2token.rules import Clock, Rule, copy_times
-from vfm.video2token.sampling import Sampler, Shown, TooManyFramesError
+from vfm.video2token.decoding.decoder import DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.probe import FrameTimes
+from vfm.video2token.sampling.rule import Clock, Rule, copy_times
+from vfm.video2token.sampling.sampler import Sampler, Shown, TooManyFramesError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

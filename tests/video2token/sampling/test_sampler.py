@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vfm.video2token.sampling import GridSampler, TooManyFramesError, times_in_copy
+from vfm.video2token.sampling.sampler import GridSampler, TooManyFramesError, times_in_copy
 
 
 def take(

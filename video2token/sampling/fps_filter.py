@@ -10,7 +10,7 @@ then its first frame is taken, which the filter does not.
 from fractions import Fraction
 from math import floor
 
-from vfm.video2token.sampling import Frame, Sampler, Shown
+from vfm.video2token.sampling.sampler import Frame, Sampler, Shown
 
 
 class FpsFilterSampler(Sampler[Frame]):

@@ -12,11 +12,11 @@ from support.media import BLUE, RED, draw, number_in
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
-from vfm.video2token import decoders
 from vfm.video2token.container.demuxer import raise_memory_error
 from vfm.video2token.container.file_check import FileFacts
-from vfm.video2token.decoders import pyav
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding import decoders
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.picture.scaling import Scaler, scale
 from vfm.video2token.worker import extract_one, task_of
 

@@ -7,8 +7,8 @@ import av.filter
 import numpy as np
 import pytest
 
-from vfm.video2token.fps_filter import FpsFilterSampler
-from vfm.video2token.sampling import TooManyFramesError
+from vfm.video2token.sampling.fps_filter import FpsFilterSampler
+from vfm.video2token.sampling.sampler import TooManyFramesError
 
 
 def by_filter(pts: list[int], *, duration: int, fps: Fraction, time_base: Fraction) -> list[tuple[int, int]]:

@@ -7,12 +7,12 @@ import numpy as np
 
 from vfm.video2token.container.file_check import FileFacts
 from vfm.video2token.container.packets import NO_TIME, Packets
-from vfm.video2token.decoders._base import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected
-from vfm.video2token.full import FullDecoding
+from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected
+from vfm.video2token.decoding.full import FullDecoding
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.jpegs import JpegSink
-from vfm.video2token.rules import Clock, Rule, copy_times
-from vfm.video2token.sampling import Sampler, Shown
+from vfm.video2token.sampling.rule import Clock, Rule, copy_times
+from vfm.video2token.sampling.sampler import Sampler, Shown
 
 if TYPE_CHECKING:
     from av.container import InputContainer

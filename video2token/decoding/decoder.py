@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.decoders import names
+from vfm.video2token.decoding.decoders import names
 
 # Bounds on what may be allocated for one picture, before anything is.
 MAX_SOURCE_PIXELS = 1 << 26  # 8192 x 8192
@@ -20,7 +20,7 @@ class ExtractOptions:
 
     Attributes:
         fps: ticks per second, 0.001 to 1000; None where the rule has no rate.
-        sampling: the rule (see ``vfm.video2token.sampling``): ``grid``, ``native``, ``uniform`` or
+        sampling: the rule (see ``vfm.video2token.sampling.sampler``): ``grid``, ``native``, ``uniform`` or
             ``ffmpeg-fps-filter``.
         num_frames: how many frames a video gives by the rule ``uniform``.
         size_px: length of the stored frames' short side, 16 to 4096.
@@ -28,7 +28,7 @@ class ExtractOptions:
         max_frames: a video that gives more is rejected as ``too_long``.
         timeout_s: seconds of wall time that one video may take.
         memory_bytes: address space that a decoding process may use.
-        decoder: a file of ``vfm.video2token.decoders``.
+        decoder: a file of ``vfm.video2token.decoding.decoders``.
         selective: decode only what the wanted frames depend on, where that is known to be exact.
         num_threads: of the decoder, where processor cores are idle; changes nothing that is stored.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from vfm.video2token.container.bitstream.nal import UnfitError
 from vfm.video2token.container.demuxer import Log, raise_memory_error
 from vfm.video2token.container.packets import Packets
-from vfm.video2token.wanted import Selection, shown
+from vfm.video2token.decoding.dependencies import Selection, shown
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -15,7 +15,7 @@ import pytest
 from support.media import HEIGHT, WIDTH, draw, number_in
 from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
-from vfm.video2token.decoders._base import ExtractOptions
+from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.doctor import CLIPS, Clip
 from vfm.video2token.pool import Pool
 from vfm.video2token.worker import task_of
@@ -185,7 +185,7 @@ def test_the_others_stay_within_the_stated_difference(
 def test_ffmpeg_agrees_where_times_and_shapes_are_unusual(
     film: Callable[..., Path], made: dict[str, Any]
 ) -> None:
-    from vfm.video2token.decoders import ffmpeg, pyav
+    from vfm.video2token.decoding.decoders import ffmpeg, pyav
 
     unit = {"time_base": Fraction(1, 1000)} if "pts" in made else {}
     path, options = str(film(**made, **unit)), ExtractOptions(**OPTIONS)
@@ -203,7 +203,7 @@ def test_ffmpeg_agrees_where_times_and_shapes_are_unusual(
 @pytest.mark.needs("imageio_ffmpeg")
 @pytest.mark.parametrize("name", ["nasa", "car", "arm"])
 def test_ffmpeg_agrees_on_real_clips(shared: Path, name: str) -> None:
-    from vfm.video2token.decoders import ffmpeg, pyav
+    from vfm.video2token.decoding.decoders import ffmpeg, pyav
 
     path, options = str(shared / "videos" / "clips" / f"{name}.mp4"), ExtractOptions(fps=2.0, size_px=128)
     ours, default = ffmpeg.decode(path, options), pyav.decode(path, options)

@@ -17,15 +17,15 @@ from vfm.video2token.container.bitstream.nal import UnfitError
 from vfm.video2token.container.demuxer import Log, choose_stream, listening, open_video
 from vfm.video2token.container.file_check import FileFacts, look_at
 from vfm.video2token.container.packets import Packets, demux, read_packets
-from vfm.video2token.decoders._base import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.full import FullDecoding
-from vfm.video2token.harvest import Harvest
+from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.dependencies import select, timeline
+from vfm.video2token.decoding.full import FullDecoding
+from vfm.video2token.decoding.recorder import Harvest
+from vfm.video2token.decoding.segment import is_late, read_segment
+from vfm.video2token.decoding.selective import wanted_frames
 from vfm.video2token.picture.alpha import announces_alpha
-from vfm.video2token.rules import Rule, exact
-from vfm.video2token.sampling import Shown, TooManyFramesError
-from vfm.video2token.segment import is_late, read_segment
-from vfm.video2token.selective import wanted_frames
-from vfm.video2token.wanted import select, timeline
+from vfm.video2token.sampling.rule import Rule, exact
+from vfm.video2token.sampling.sampler import Shown, TooManyFramesError
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from vfm.video2token.decoders._base import ExtractOptions
-from vfm.video2token.fps_filter import FpsFilterSampler
-from vfm.video2token.sampling import GridSampler, NativeSampler, Sampler, Shown, times_in_copy
+from vfm.video2token.decoding.decoder import ExtractOptions
+from vfm.video2token.sampling.fps_filter import FpsFilterSampler
+from vfm.video2token.sampling.sampler import GridSampler, NativeSampler, Sampler, Shown, times_in_copy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

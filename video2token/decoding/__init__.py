@@ -1,0 +1,1 @@
+"""From a video to the JPEGs of its wanted frames."""
