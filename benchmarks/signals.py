@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vfm.video2token import signals
+from vfm.video2token.analysis import signals
+from vfm.video2token.analysis.measure import measure
 from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.decoding.decoders import pyav
-from vfm.video2token.measure import measure
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -20,9 +20,9 @@ from vfm.shards.progress import Progress, Silence
 from vfm.shards.wording import counted
 from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token import output
+from vfm.video2token.analysis.duplicates import Duplicates
+from vfm.video2token.analysis.measure import DROPPED, SignalOptions
 from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.duplicates import Duplicates
-from vfm.video2token.measure import DROPPED, SignalOptions
 from vfm.video2token.pool import Pool, Reply
 from vfm.video2token.retry import KeptShard, Retry, is_retried
 from vfm.video2token.scenes import MIN_SHOT_S, CutSearchOptions, split_scenes

@@ -11,7 +11,7 @@ from vfm.shards.format.plan import PLAN_NAME, Plan, Source, read_plan, shard_nam
 from vfm.shards.format.sample import Rejection, SampleMeta
 from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.join import find_column
-from vfm.video2token.measure import DROPPED
+from vfm.video2token.analysis.measure import DROPPED
 
 Retry = Literal["none", "failed", "all"]
 

@@ -14,7 +14,7 @@ from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool, Reply
 
 MIN_SHOT_S = 1.0
-_HANDLER = "vfm.video2token.measure:measure_one"
+_HANDLER = "vfm.video2token.analysis.measure:measure_one"
 _SAVE_EVERY_S = 30.0
 
 

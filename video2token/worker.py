@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.spool import Payload
+from vfm.video2token.analysis.measure import SignalOptions, measure, refuse_static
 from vfm.video2token.container.mjpeg import mux
 from vfm.video2token.container.tar_member import source_file
 from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.measure import SignalOptions, measure, refuse_static
 from vfm.video2token.sampling.sampler import times_in_copy
 
 if TYPE_CHECKING:

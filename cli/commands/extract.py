@@ -12,8 +12,8 @@ from vfm.cli.next_step import say_next
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
+    from vfm.video2token.analysis.measure import SignalOptions
     from vfm.video2token.extract import ExtractResult
-    from vfm.video2token.measure import SignalOptions
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -82,8 +82,8 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract videos/ data/mine --fps 2 --retry-failed
       vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
+    from vfm.video2token.analysis.measure import DROPPED
     from vfm.video2token.extract import extract_sources
-    from vfm.video2token.measure import DROPPED
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
@@ -116,7 +116,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
 
 
 def _signal_options(given: dict[str, Any]) -> "SignalOptions":
-    from vfm.video2token.measure import SignalOptions
+    from vfm.video2token.analysis.measure import SignalOptions
 
     names = tuple(name.strip() for name in (given["signals"] or "").split(",") if name.strip())
     return SignalOptions(

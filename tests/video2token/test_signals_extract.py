@@ -15,11 +15,11 @@ from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token import extract as extract_module
 from vfm.video2token import scenes
+from vfm.video2token.analysis.measure import SignalOptions
+from vfm.video2token.analysis.signals.hash import distance
 from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.extract import ExtractResult, extract_sources, frames_column
-from vfm.video2token.measure import SignalOptions
 from vfm.video2token.scenes import CutSearchOptions, shots_of, split_scenes
-from vfm.video2token.signals.hash import distance
 from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]

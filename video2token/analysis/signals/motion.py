@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from vfm.video2token.signals._base import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance, Signal, UInt8
+from vfm.video2token.analysis.signal import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance, Signal, UInt8
 
 WANTS_VECTORS = True
 _LOOK_EVERY_S = 0.095  # ten times a second, whatever rounding does to the times

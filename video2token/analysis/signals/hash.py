@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfm.video2token.signals._base import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance, Signal
+from vfm.video2token.analysis.signal import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance, Signal
 
 WANTS_VECTORS = False
 NUM_BITS = 64

@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from vfm.shards.errors import UsageError
+from vfm.video2token.analysis.signals import names
 from vfm.video2token.container.tar_member import source_file
 from vfm.video2token.decoding.decoder import DecoderRejected
-from vfm.video2token.signals import names
 
 DROPPED = frozenset(("static", "duplicate"))  # reasons of rejections that were asked for
 STATIC_SCORE = 0.001  # a thousandth of the diagonal per second
@@ -21,7 +21,7 @@ class SignalOptions:
     """What is measured beside the frames, and what is dropped by it.
 
     Attributes:
-        names: files of ``vfm.video2token.signals``.
+        names: files of ``vfm.video2token.analysis.signals``.
         drop_static: a video whose motion score is below this is rejected as ``static``; None keeps all.
         drop_duplicates: a video whose hash differs in at most so many bits from that of a sample earlier in
             the plan is rejected as ``duplicate``; None keeps all.
@@ -70,7 +70,7 @@ def measure(
 
     Args:
         path: absolute.
-        signals: files of ``vfm.video2token.signals``.
+        signals: files of ``vfm.video2token.analysis.signals``.
         start_s: begin of the segment, seconds from the video's first frame; None for its begin.
         end_s: its end, None for the video's end.
         size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
@@ -81,7 +81,7 @@ def measure(
     """
     if not signals:
         return {}
-    from vfm.video2token.glance import glances
+    from vfm.video2token.analysis.thumbnails import glances
 
     modules = {name: _module(name) for name in signals}
     measured = {name: module.build() for name, module in modules.items()}
@@ -123,4 +123,4 @@ def measure_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"vfm.video2token.signals.{name}")
+    return importlib.import_module(f"vfm.video2token.analysis.signals.{name}")

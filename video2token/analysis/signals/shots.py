@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfm.video2token.signals._base import Glance, Signal, UInt8
+from vfm.video2token.analysis.signal import Glance, Signal, UInt8
 
 WANTS_VECTORS = False
 _MIN_CHANGE = 0.08  # cuts in films measured 0.14 and more, slides that change as a whole 0.09

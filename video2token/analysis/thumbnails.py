@@ -11,9 +11,9 @@ from av.codec.context import Flags2
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from vfm.video2token.analysis.signal import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance
 from vfm.video2token.container.demuxer import Log, choose_stream, listening, open_video, raise_memory_error
 from vfm.video2token.container.file_check import look_at
-from vfm.video2token.signals._base import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -1,0 +1,1 @@
+"""What is measured of a video: motion, shots, duplicates."""
