@@ -27,10 +27,10 @@ import torch
 
 from vfm.shards.pixels.views import apply_view
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.codebook import load_codebook
-from vfm.video2token.targets._base import TargetOptions
+from vfm.video2token.target import TargetOptions
 from vfm.video2token.targets.vq import VqTarget, build
 from vfm.video2token.tokenize import tokenize
+from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 
 _BATCH = 64
 Way = Callable[[], float]

@@ -6,7 +6,7 @@ DATA is a dataset with frames. Both get the same network, first weights, windows
 and are judged on the same held-out samples. One thread; seconds are processor time, so that other jobs on
 the machine do not count.
 
-vq           ``vfm.video2token.quantise.EmaQuantiser``, the one that ships.
+vq           ``vfm.video2token.tokenizers.codebook.quantizer.EmaQuantiser``, the one that ships.
 fsq          Mentzer et al. 2023 (arXiv 2309.15505), levels 8, 5, 5, 5: every number of a short vector is
              squashed and rounded to a few levels; there is no table to learn.
 
@@ -34,12 +34,12 @@ from torch import Tensor
 from vfm.shards.pixels import jpeg
 from vfm.shards.pixels.views import centre
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.autoencoder import Autoencoder, to_frames, to_pixels
-from vfm.video2token.codebook import nearest
-from vfm.video2token.draw import DrawnFrames, draw_frames
-from vfm.video2token.judge import judge
-from vfm.video2token.learn import Learner, LearnOptions, has_fast_bfloat16
-from vfm.video2token.quantise import EmaQuantiser, Quantised, Quantiser
+from vfm.video2token.tokenizers.codebook.codebook import nearest
+from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, draw_frames
+from vfm.video2token.tokenizers.codebook.network import Autoencoder, to_frames, to_pixels
+from vfm.video2token.tokenizers.codebook.quality import judge
+from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantiser, Quantised, Quantiser
+from vfm.video2token.tokenizers.codebook.training import Learner, LearnOptions, has_fast_bfloat16
 
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]

@@ -21,7 +21,7 @@ from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.writing.writer import END_OF_TAR
 from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.enlargement import find_enlargement
-from vfm.video2token.targets._base import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions, build_target
 from vfm.video2token.trial import extract_trial, measure_target
 
 _NUM_RESAMPLES = 2000

@@ -18,24 +18,24 @@ from vfm.shards.pixels.views import centre
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.reading.dataset import Dataset
 from vfm.video2token import unfinished
-from vfm.video2token.autoencoder import STRIDE
-from vfm.video2token.codebook import (
+from vfm.video2token.compute import one_thread
+from vfm.video2token.enlargement import accepted, enlargement_of
+from vfm.video2token.output import writing
+from vfm.video2token.pictures import frames_picture, to_png
+from vfm.video2token.target import check_device
+from vfm.video2token.tokenizers.codebook.codebook import (
     WEIGHTS_NAME,
     Codebook,
     CodebookConfig,
     load_codebook,
     save_codebook,
 )
-from vfm.video2token.compute import one_thread
-from vfm.video2token.draw import DrawnFrames, UInt8, draw_frames
-from vfm.video2token.enlargement import accepted, enlargement_of
-from vfm.video2token.judge import Quality, judge
-from vfm.video2token.learn import Learner, LearnOptions
-from vfm.video2token.output import writing
-from vfm.video2token.pictures import frames_picture, to_png
-from vfm.video2token.quantise import EmaQuantiser
-from vfm.video2token.targets._base import check_device
-from vfm.video2token.tokenizer import check_side
+from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, UInt8, draw_frames
+from vfm.video2token.tokenizers.codebook.network import STRIDE
+from vfm.video2token.tokenizers.codebook.quality import Quality, judge
+from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantiser
+from vfm.video2token.tokenizers.codebook.training import Learner, LearnOptions
+from vfm.video2token.tokenizers.tokenizer import check_side
 
 PICTURE_NAME, CURVE_NAME = "reconstructions.png", "curve.png"
 KEEP_EVERY, LOG_EVERY = 100, 10  # steps

@@ -6,7 +6,7 @@ from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import FRAMES, Column, Manifest, ShardReport, make_column, read_report
-from vfm.video2token.targets._base import Target
+from vfm.video2token.target import Target
 
 _NUM_NAMED = 3  # how many of many differences a sentence names
 

@@ -16,12 +16,12 @@ from vfm.shards.format.plan import shard_name
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.video2token.judge import psnr_db
-from vfm.video2token.kept import load_kept
 from vfm.video2token.output import writing
 from vfm.video2token.pictures import UInt8, frames_picture, stack, text_picture, to_png
 from vfm.video2token.targets.vq import FIELD
-from vfm.video2token.tokenizer import Tokenizer
+from vfm.video2token.tokenizers.codebook.quality import psnr_db
+from vfm.video2token.tokenizers.saved import load_kept
+from vfm.video2token.tokenizers.tokenizer import Tokenizer
 
 _CROP_PX = 128
 _NUM_TIMES = 8

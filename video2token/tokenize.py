@@ -34,7 +34,7 @@ from vfm.video2token.enlargement import accepted, find_enlargement
 from vfm.video2token.output import writing
 from vfm.video2token.pool import Pool
 from vfm.video2token.provenance import refuse_other, target_column
-from vfm.video2token.targets._base import Target, TargetOptions, build_target
+from vfm.video2token.target import Target, TargetOptions, build_target
 
 _HANDLER = "vfm.video2token.compute:compute_rows"
 _TASK_FRAMES = 128  # about a second of work: long beside what a task costs, short beside a shard

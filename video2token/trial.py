@@ -19,7 +19,7 @@ from vfm.video2token import output
 from vfm.video2token.compute import compute_members
 from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.pool import Pool, Reply
-from vfm.video2token.targets._base import Target
+from vfm.video2token.target import Target
 from vfm.video2token.worker import extract_one, task_of
 
 _HANDLER = "vfm.video2token.trial:extract_and_time"

@@ -69,7 +69,7 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
       vfm plan videos/ --fps 2 --sample 200 --json | jq .columns
     """
     from vfm.video2token.estimate import EstimateOptions, estimate
-    from vfm.video2token.targets._base import TargetOptions
+    from vfm.video2token.target import TargetOptions
 
     found, num_hidden = listing.find_sources(list(sources), given)
     result = estimate(

@@ -73,7 +73,7 @@ def command(  # noqa: PLR0913 (one for each option)
       vfm tokenize data/mine --target vq:dalle --weights weights/dalle
     """
     from vfm.shards.reading.dataset import open_dataset
-    from vfm.video2token.targets._base import TargetOptions
+    from vfm.video2token.target import TargetOptions
     from vfm.video2token.tokenize import tokenize
 
     results = tokenize(

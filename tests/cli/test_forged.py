@@ -36,7 +36,7 @@ from vfm.shards.pixels import jpeg
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.summary import summarise
 from vfm.shards.verification.verify import verify
-from vfm.video2token.kept import load_kept
+from vfm.video2token.tokenizers.saved import load_kept
 
 Forge = Callable[[Path], None]
 COLUMNS = ("frames", "vq.tiny", "hog", "text.words")

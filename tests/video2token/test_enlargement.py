@@ -13,10 +13,10 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import make_column, read_manifest
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.short_side import ShortSide, look_at, short_side
-from vfm.video2token.codebook import load_codebook
 from vfm.video2token.enlargement import find_enlargement
 from vfm.video2token.fit import FitOptions, fit_codebook
-from vfm.video2token.targets._base import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions, build_target
+from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 
 Stills = Callable[..., Path]
 STORED = (160, 128)

@@ -25,7 +25,7 @@ from vfm.video2token.estimate import (
 )
 from vfm.video2token.extract import extract
 from vfm.video2token.sources.listing import list_sources
-from vfm.video2token.targets._base import TargetOptions
+from vfm.video2token.target import TargetOptions
 from vfm.video2token.tokenize import tokenize
 
 Film = Callable[..., Path]

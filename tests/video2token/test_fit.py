@@ -15,11 +15,11 @@ from vfm.shards.io.sealed import read_sealed
 from vfm.shards.pixels.views import centre
 from vfm.shards.progress import Silence
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.codebook import load_codebook
-from vfm.video2token.draw import choose_frames, draw_frames
 from vfm.video2token.fit import FitOptions, FitReport, fit_codebook, rate
-from vfm.video2token.judge import judge
-from vfm.video2token.learn import LearnOptions, draw_windows
+from vfm.video2token.tokenizers.codebook.codebook import load_codebook
+from vfm.video2token.tokenizers.codebook.frames import choose_frames, draw_frames
+from vfm.video2token.tokenizers.codebook.quality import judge
+from vfm.video2token.tokenizers.codebook.training import LearnOptions, draw_windows
 
 Stills = Callable[..., Path]
 TINY = FitOptions(name="tiny", crop_px=32, vocab_size=16, steps=8)

@@ -11,7 +11,7 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.pictures import frames_picture, stack, text_picture
 from vfm.video2token.sheet import make_sheet
-from vfm.video2token.targets._base import TargetOptions
+from vfm.video2token.target import TargetOptions
 from vfm.video2token.tokenize import tokenize
 
 Stills = Callable[..., Path]

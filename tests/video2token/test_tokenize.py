@@ -21,10 +21,15 @@ from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.verification.finding import Finding
 from vfm.shards.verification.verify import verify
-from vfm.video2token.codebook import Codebook, CodebookConfig, load_codebook, save_codebook
-from vfm.video2token.targets._base import Arrays, TargetOptions
+from vfm.video2token.target import Arrays, TargetOptions
 from vfm.video2token.targets.vq import VqTarget
 from vfm.video2token.tokenize import ColumnResult, tokenize
+from vfm.video2token.tokenizers.codebook.codebook import (
+    Codebook,
+    CodebookConfig,
+    load_codebook,
+    save_codebook,
+)
 
 Stills = Callable[..., Path]
 OPTIONS = TargetOptions()

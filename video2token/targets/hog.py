@@ -9,13 +9,7 @@ from vfm.shards.pixels.hog.compute import hog
 from vfm.shards.pixels.hog.definition import MASKFEAT, HogDefinition, find_definition
 from vfm.shards.pixels.hog.storage import SCALES, to_stored
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.targets._base import (
-    Arrays,
-    FrameTarget,
-    TargetOptions,
-    UInt8,
-    check_device,
-)
+from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8, check_device
 
 FIELD = "hog.npy"
 _DEFAULT_CROP_PX = 224

@@ -10,7 +10,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import sha256
 from vfm.shards.reading.dataset import Dataset
-from vfm.video2token.targets._base import Arrays, Target, TargetOptions
+from vfm.video2token.target import Arrays, Target, TargetOptions
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -12,10 +12,10 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import clean_stale
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.codebook import load_codebook
-from vfm.video2token.dalle.tokenizer import load_dalle
-from vfm.video2token.targets._base import Arrays, FrameTarget, TargetOptions, UInt8, check_device
-from vfm.video2token.tokenizer import Tokenizer, check_side
+from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8, check_device
+from vfm.video2token.tokenizers.codebook.codebook import load_codebook
+from vfm.video2token.tokenizers.dalle.tokenizer import load_dalle
+from vfm.video2token.tokenizers.tokenizer import Tokenizer, check_side
 
 FIELD = CODES
 DALLE = "dalle"

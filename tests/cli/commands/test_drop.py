@@ -16,7 +16,7 @@ from vfm.shards.io.lock import hold
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.writing import drop
 from vfm.shards.writing.drop import drop_column
-from vfm.video2token.targets._base import TargetOptions
+from vfm.video2token.target import TargetOptions
 from vfm.video2token.tokenize import tokenize
 
 Stills = Callable[..., Path]

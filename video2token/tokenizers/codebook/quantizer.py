@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vfm.video2token.codebook import nearest
+from vfm.video2token.tokenizers.codebook.codebook import nearest
 
 _DECAY = 0.98  # 0.97 learns faster, 0.99 uses more codes; measured over 400 and 1200 steps
 _COMMITMENT = 0.25  # weight of the encoder's pull towards the vectors (van den Oord et al. 2017, eq. 3)

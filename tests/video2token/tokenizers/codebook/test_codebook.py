@@ -8,14 +8,14 @@ from torch import Tensor
 
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.sealed import read_sealed, write_sealed
-from vfm.video2token.autoencoder import to_frames, to_pixels
-from vfm.video2token.codebook import (
+from vfm.video2token.tokenizers.codebook.codebook import (
     Codebook,
     CodebookConfig,
     load_codebook,
     nearest,
     save_codebook,
 )
+from vfm.video2token.tokenizers.codebook.network import to_frames, to_pixels
 
 
 def make_codebook(*, vocab_size: int = 64) -> Codebook:

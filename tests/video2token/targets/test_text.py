@@ -6,7 +6,7 @@ from tokenizers import BertWordPieceTokenizer
 
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.targets._base import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions, build_target
 from vfm.video2token.tokenize import tokenize
 
 PAD, UNK, CLS, SEP = 0, 1, 2, 3

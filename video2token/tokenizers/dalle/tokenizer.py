@@ -14,9 +14,9 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.atomic import sha256, write_bytes
 from vfm.shards.io.sealed import write_sealed
 from vfm.shards.io.typed import coerce
-from vfm.video2token.dalle.model import STRIDE, DalleConfig, DalleDecoder, DalleEncoder, map_pixels
-from vfm.video2token.dalle.weights import load_decoder, load_encoder
-from vfm.video2token.tokenizer import Tokenizer
+from vfm.video2token.tokenizers.dalle.model import STRIDE, DalleConfig, DalleDecoder, DalleEncoder, map_pixels
+from vfm.video2token.tokenizers.dalle.weights import load_decoder, load_encoder
+from vfm.video2token.tokenizers.tokenizer import Tokenizer
 
 FORMAT = "vfm-dalle"
 DECODER_NAME = FORMATS[FORMAT].weights_name

@@ -14,13 +14,19 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.dalle.model import DalleConfig, DalleDecoder, DalleEncoder, map_pixels, unmap_pixels
-from vfm.video2token.dalle.tokenizer import load_dalle
-from vfm.video2token.dalle.weights import load_decoder, load_encoder, read_weights
-from vfm.video2token.kept import load_kept
 from vfm.video2token.sheet import make_sheet
-from vfm.video2token.targets._base import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions, build_target
 from vfm.video2token.tokenize import tokenize
+from vfm.video2token.tokenizers.dalle.model import (
+    DalleConfig,
+    DalleDecoder,
+    DalleEncoder,
+    map_pixels,
+    unmap_pixels,
+)
+from vfm.video2token.tokenizers.dalle.tokenizer import load_dalle
+from vfm.video2token.tokenizers.dalle.weights import load_decoder, load_encoder, read_weights
+from vfm.video2token.tokenizers.saved import load_kept
 
 TINY = DalleConfig(hidden=4, num_blocks=1, vocab_size=7, first=3)
 

@@ -1,6 +1,6 @@
 import torch
 
-from vfm.video2token.quantise import EmaQuantiser
+from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantiser
 
 
 def clusters(*, num_places: int) -> torch.Tensor:

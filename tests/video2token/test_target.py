@@ -10,13 +10,12 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token import targets
-from vfm.video2token.codebook import Codebook, CodebookConfig, load_codebook, save_codebook
-from vfm.video2token.targets._base import (
-    FrameTarget,
-    Target,
-    TargetOptions,
-    build_target,
-    regroup,
+from vfm.video2token.target import FrameTarget, Target, TargetOptions, build_target, regroup
+from vfm.video2token.tokenizers.codebook.codebook import (
+    Codebook,
+    CodebookConfig,
+    load_codebook,
+    save_codebook,
 )
 
 Stills = Callable[..., Path]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
 from vfm.shards.io.atomic import sha256
-from vfm.video2token.dalle.model import NUM_GROUPS, DalleConfig, DalleDecoder, DalleEncoder
+from vfm.video2token.tokenizers.dalle.model import NUM_GROUPS, DalleConfig, DalleDecoder, DalleEncoder
 
 # The classes that the released pickles name. Nothing of them is imported or run.
 _NAMED = (

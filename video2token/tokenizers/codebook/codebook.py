@@ -16,8 +16,8 @@ from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import sha256, write_bytes
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.io.typed import coerce
-from vfm.video2token.autoencoder import STRIDE, Autoencoder, to_frames, to_pixels
-from vfm.video2token.tokenizer import Tokenizer
+from vfm.video2token.tokenizers.codebook.network import STRIDE, Autoencoder, to_frames, to_pixels
+from vfm.video2token.tokenizers.tokenizer import Tokenizer
 
 FORMAT = "vfm-codebook"
 WEIGHTS_NAME = FORMATS[FORMAT].weights_name

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.autoencoder import Autoencoder, to_pixels
-from vfm.video2token.quantise import Quantiser
+from vfm.video2token.tokenizers.codebook.network import Autoencoder, to_pixels
+from vfm.video2token.tokenizers.codebook.quantizer import Quantiser
 
 UInt8 = npt.NDArray[np.uint8]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from vfm.shards.columns.codebook import CONFIG_NAME
 from vfm.shards.errors import DamageError
 from vfm.shards.io.sealed import read_sealed
-from vfm.video2token.codebook import load_codebook
-from vfm.video2token.dalle import tokenizer as dalle
-from vfm.video2token.tokenizer import Tokenizer
+from vfm.video2token.tokenizers.codebook.codebook import load_codebook
+from vfm.video2token.tokenizers.dalle import tokenizer as dalle
+from vfm.video2token.tokenizers.tokenizer import Tokenizer
 
 
 def load_kept(folder: Path) -> Tokenizer:

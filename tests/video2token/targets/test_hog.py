@@ -19,7 +19,7 @@ from vfm.shards.pixels.hog.storage import from_stored, to_stored
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
-from vfm.video2token.targets._base import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions, build_target
 from vfm.video2token.targets.hog import HogTarget
 from vfm.video2token.tokenize import tokenize
 

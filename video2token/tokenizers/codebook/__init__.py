@@ -1,0 +1,1 @@
+"""A codebook fitted to the dataset itself."""
