@@ -27,7 +27,7 @@ def compute_members(dataset: Dataset, target: Target, indices: Sequence[int]) ->
 
 
 def compute_rows(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Return the members of some samples; a handler for ``vfm.video2token.pool``.
+    """Return the members of some samples; a handler for ``vfm.video2token.execution.executors.processes``.
 
     Args:
         task: ``data`` (folder), ``spec`` and ``options`` (fields of ``TargetOptions``) of the target,

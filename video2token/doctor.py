@@ -116,7 +116,7 @@ def try_clips(names: Sequence[str]) -> list[dict[str, Any]]:
 
     Clips are made and tried in a process that may hang or crash, and whose chatter nobody hears.
     """
-    from vfm.video2token.pool import Pool
+    from vfm.video2token.execution.executors.processes import Pool
 
     with (
         tempfile.TemporaryDirectory(prefix="vfm-doctor-") as folder,

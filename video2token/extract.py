@@ -23,7 +23,7 @@ from vfm.video2token import output
 from vfm.video2token.analysis.duplicates import Duplicates
 from vfm.video2token.analysis.measure import DROPPED, SignalOptions
 from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.pool import Pool, Reply
+from vfm.video2token.execution.executors.processes import Pool, Reply
 from vfm.video2token.retry import KeptShard, Retry, is_retried
 from vfm.video2token.scenes import MIN_SHOT_S, CutSearchOptions, split_scenes
 from vfm.video2token.sources.listing import list_sources

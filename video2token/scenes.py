@@ -10,8 +10,8 @@ from vfm.shards.format.plan import Source
 from vfm.shards.format.shots import SCENES_NAME, read_shots
 from vfm.shards.io.sealed import write_sealed
 from vfm.shards.progress import Progress
+from vfm.video2token.execution.executors.processes import Pool, Reply
 from vfm.video2token.output import writing
-from vfm.video2token.pool import Pool, Reply
 
 MIN_SHOT_S = 1.0
 _HANDLER = "vfm.video2token.analysis.measure:measure_one"

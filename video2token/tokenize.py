@@ -31,8 +31,8 @@ from vfm.shards.reading.join import read_reports
 from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token.compute import Members, compute_members, members_in
 from vfm.video2token.enlargement import accepted, find_enlargement
+from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.output import writing
-from vfm.video2token.pool import Pool
 from vfm.video2token.provenance import refuse_other, target_column
 from vfm.video2token.target import Target, TargetOptions, build_target
 

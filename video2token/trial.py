@@ -18,7 +18,7 @@ from vfm.shards.writing.writer import BLOCK_BYTES, ShardWriter, member_header
 from vfm.video2token import output
 from vfm.video2token.compute import compute_members
 from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.pool import Pool, Reply
+from vfm.video2token.execution.executors.processes import Pool, Reply
 from vfm.video2token.target import Target
 from vfm.video2token.worker import extract_one, task_of
 

@@ -313,7 +313,7 @@ def test_full_disk_is_told_and_leaves_nothing_half_written(
     assert all((frames / f"{shard}.tar").exists() for shard in done)
     assert list((tmp_path / "data").rglob("*.tmp*")) == []
     left = psutil.Process().children(recursive=True)
-    assert not [child for child in left if "vfm.video2token.serve" in " ".join(child.cmdline())]
+    assert not [child for child in left if "vfm.video2token.execution.child" in " ".join(child.cmdline())]
     run(root, tmp_path / "data", samples_per_shard=2)
     run(root, tmp_path / "clean", samples_per_shard=2)
     assert stored(tmp_path / "data") == stored(tmp_path / "clean")

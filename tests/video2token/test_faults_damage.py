@@ -10,8 +10,8 @@ import pytest
 from support.jobs import assert_sound, outcomes
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.decoding.decoder import ExtractOptions
+from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.extract import extract
-from vfm.video2token.pool import Pool
 
 Figure = Callable[[str, object], None]
 

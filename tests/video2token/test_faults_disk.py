@@ -22,8 +22,8 @@ from vfm.shards.errors import MachineError, UsageError
 from vfm.video2token import extract as module
 from vfm.video2token import worker
 from vfm.video2token.decoding.decoder import ExtractOptions
+from vfm.video2token.execution.executors.processes import Reply
 from vfm.video2token.extract import ExtractResult, extract_sources
-from vfm.video2token.pool import Reply
 from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]

@@ -226,4 +226,4 @@ def test_parent_that_is_killed_leaves_no_process(films: Film, tmp_path: Path, st
 
 def workers_of(pid: int) -> list[psutil.Process]:
     found = psutil.Process(pid).children()
-    return [child for child in found if "vfm.video2token.serve" in " ".join(child.cmdline())]
+    return [child for child in found if "vfm.video2token.execution.child" in " ".join(child.cmdline())]

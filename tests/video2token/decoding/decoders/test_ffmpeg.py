@@ -23,7 +23,7 @@ from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, Extr
 from vfm.video2token.decoding.decoders import ffmpeg, pyav
 from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg, how_it_ended, running
 from vfm.video2token.decoding.probe import outline_of
-from vfm.video2token.pool import Pool, Reply
+from vfm.video2token.execution.executors.processes import Pool, Reply
 from vfm.video2token.worker import task_of
 
 pytestmark = pytest.mark.needs("imageio_ffmpeg")

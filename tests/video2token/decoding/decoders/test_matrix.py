@@ -17,7 +17,7 @@ from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
 from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.doctor import CLIPS, Clip
-from vfm.video2token.pool import Pool
+from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.worker import task_of
 
 NUM_FRAMES, FPS = 20, 25

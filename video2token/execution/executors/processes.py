@@ -23,13 +23,13 @@ from typing import IO, Any, Literal, Self
 
 from vfm.shards.errors import MachineError
 from vfm.shards.io.spool import Payload, Spool
-from vfm.video2token.serve import READY, REPLY, REQUEST
+from vfm.video2token.execution.child import READY, REPLY, REQUEST
 
 Failure = Literal["timeout", "crash", "oom"]
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from vfm.video2token.serve import serve; serve()"
+    "from vfm.video2token.execution.child import serve; serve()"
 )
 _CHUNK_BYTES = 1 << 20
 _START_LIMIT_S = 120.0

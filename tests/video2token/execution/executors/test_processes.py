@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from vfm.shards.errors import MachineError
-from vfm.video2token.pool import Pool, Reply
+from vfm.video2token.execution.executors.processes import Pool, Reply
 
 # What workers can be asked to do, in a module that they find because they get our sys.path.
 HANDLERS = """
@@ -81,7 +81,7 @@ def pool_of(handler: str = "handlers:run", **options: Any) -> Pool:
 def workers() -> list[psutil.Process]:
     """Return the pool's processes; other tests may have left helpers of Python's own."""
     every = psutil.Process().children(recursive=True)
-    return [child for child in every if "vfm.video2token.serve" in " ".join(child.cmdline())]
+    return [child for child in every if "vfm.video2token.execution.child" in " ".join(child.cmdline())]
 
 
 def test_replies_come_in_the_order_of_the_tasks(run: Callable[..., list[Reply]]) -> None:
@@ -155,7 +155,7 @@ def test_a_second_try_is_not_held_up_by_results_that_wait_for_it(
 def test_a_reply_that_falls_silent_is_given_up(
     run: Callable[..., list[Reply]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.pool._SILENCE_LIMIT_S", 0.3)
+    monkeypatch.setattr("vfm.video2token.execution.executors.processes._SILENCE_LIMIT_S", 0.3)
     assert [reply.failure for reply in run([["half", 0], ["sleep", 0.0]], timeout_s=0.3)] == ["timeout", None]
 
 
@@ -202,7 +202,7 @@ def test_leaving_the_pool_early_ends_the_workers(run: Callable[..., list[Reply]]
 
 def test_workers_die_with_their_parent(run: Callable[..., list[Reply]]) -> None:
     code = (
-        "from vfm.video2token.pool import Pool\n"
+        "from vfm.video2token.execution.executors.processes import Pool\n"
         "with Pool('handlers:run', num_workers=2, timeout_s=99, memory_bytes=1 << 30) as pool:\n"
         "    for reply in pool.run([['bytes', 1]] * 2 + [['sleep', 60]] * 2): print('ready', flush=True)\n"
     )
@@ -229,5 +229,5 @@ def test_time_the_job_was_stopped_does_not_count(
         shift = max(shift, next(jumps))
         return real() + shift
 
-    monkeypatch.setattr("vfm.video2token.pool.time.monotonic", monotonic)
+    monkeypatch.setattr("vfm.video2token.execution.executors.processes.time.monotonic", monotonic)
     assert [reply.failure for reply in run([["sleep", 0.3]] * 4, timeout_s=5.0)] == [None] * 4
