@@ -27,9 +27,9 @@ import torch
 
 from vfm.shards.pixels.views import apply_view
 from vfm.shards.reading.dataset import open_dataset
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
 from vfm.video2token.targets.vq import VqTarget, build
-from vfm.video2token.tokenize import tokenize
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 
 _BATCH = 64

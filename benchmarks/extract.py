@@ -30,7 +30,7 @@ from vfm.shards.pixels import jpeg
 from vfm.video2token.decoding import recorder
 from vfm.video2token.decoding.decoder import DecodedVideo, ExtractOptions
 from vfm.video2token.decoding.decoders import pyav
-from vfm.video2token.extract import extract
+from vfm.video2token.jobs.extract.extract import extract
 
 _MADE = {
     "x264-medium-2s": ("libx264", {"preset": "medium"}, 2),

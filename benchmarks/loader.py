@@ -30,7 +30,7 @@ import numpy as np
 from vfm.shards.format.plan import PLAN_NAME, read_plan
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.extract import extract
+from vfm.video2token.jobs.extract.extract import extract
 
 Reader = Callable[[], int]
 

@@ -15,7 +15,7 @@ from vfm.shards.errors import UsageError
 
 if TYPE_CHECKING:
     from vfm.shards.format.plan import Source
-    from vfm.video2token.retry import Retry
+    from vfm.video2token.jobs.extract.retry import Retry
     from vfm.video2token.sources.listing import Missing
 
 # Options of img2dataset and video2dataset that mean the same here; docs/reference/sources.md lists them.
@@ -170,7 +170,7 @@ def retry_of(given: dict[str, Any]) -> "Retry":
 
 def show_survey(sources: "list[Source]", given: dict[str, Any], *, num_hidden: int) -> None:
     """Print what a job would do with its sources."""
-    from vfm.video2token.survey import survey
+    from vfm.video2token.jobs.plan.dry_run import survey
 
     found = asdict(survey(sources, samples_per_shard=given["samples_per_shard"]))
     found["num_hidden"] = num_hidden

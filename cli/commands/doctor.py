@@ -24,7 +24,7 @@ def command(*, quick: bool, as_json: bool) -> int:
       vfm doctor
       vfm doctor --quick --json
     """
-    from vfm.video2token.doctor import examine
+    from vfm.video2token.jobs.doctor import examine
 
     found = examine(quick=quick)
     if as_json:

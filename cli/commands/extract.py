@@ -13,7 +13,7 @@ from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
     from vfm.video2token.analysis.measure import SignalOptions
-    from vfm.video2token.extract import ExtractResult
+    from vfm.video2token.jobs.extract.extract import ExtractResult
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -83,7 +83,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
     from vfm.video2token.analysis.measure import DROPPED
-    from vfm.video2token.extract import extract_sources
+    from vfm.video2token.jobs.extract.extract import extract_sources
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)

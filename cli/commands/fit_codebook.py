@@ -12,7 +12,7 @@ from vfm.cli.next_step import say_next
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
-    from vfm.video2token.fit import FitReport
+    from vfm.video2token.jobs.fit_codebook.fit_codebook import FitReport
 
 
 @click.command()
@@ -77,7 +77,7 @@ def command(data: Path, out: Path, name: str | None, split: str | None, as_json:
     """
     from vfm.shards.io.run_log import LOG_NAME
     from vfm.trainer.curves import draw_curves
-    from vfm.video2token.fit import CURVE_NAME, FitOptions, fit_codebook
+    from vfm.video2token.jobs.fit_codebook.fit_codebook import CURVE_NAME, FitOptions, fit_codebook
 
     name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")
     how = {option: given.pop(option) for option in ("device", "accept_data")}

@@ -47,7 +47,7 @@ def command(data: Path, key: str | None, verify: bool, sheet: Path | None, as_js
         found["findings"], status = _verify(data)
         lines += ["", *_finding_lines(found["findings"])]
     if sheet is not None:
-        from vfm.video2token.sheet import make_sheet
+        from vfm.video2token.preview.contact_sheet import make_sheet
 
         make_sheet(data, sheet, keys=None if key is None else [found["key"]])
         found["sheet"] = str(sheet)

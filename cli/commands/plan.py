@@ -13,7 +13,7 @@ from vfm.cli import sources as listing
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
-    from vfm.video2token.estimate import Estimate, PlanEstimate
+    from vfm.video2token.jobs.plan.estimate import Estimate, PlanEstimate
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -68,7 +68,7 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
       vfm plan labels.csv --fps 2 --size 256 --target vq:codebooks/mine --out data/mine
       vfm plan videos/ --fps 2 --sample 200 --json | jq .columns
     """
-    from vfm.video2token.estimate import EstimateOptions, estimate
+    from vfm.video2token.jobs.plan.estimate import EstimateOptions, estimate
     from vfm.video2token.target import TargetOptions
 
     found, num_hidden = listing.find_sources(list(sources), given)

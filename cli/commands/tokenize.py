@@ -11,7 +11,7 @@ from vfm.cli.next_step import say_pretrain
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
-    from vfm.video2token.tokenize import ColumnResult
+    from vfm.video2token.jobs.tokenize.tokenize import ColumnResult
 
 
 @click.command()
@@ -73,8 +73,8 @@ def command(  # noqa: PLR0913 (one for each option)
       vfm tokenize data/mine --target vq:dalle --weights weights/dalle
     """
     from vfm.shards.reading.dataset import open_dataset
+    from vfm.video2token.jobs.tokenize.tokenize import tokenize
     from vfm.video2token.target import TargetOptions
-    from vfm.video2token.tokenize import tokenize
 
     results = tokenize(
         data,

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from vfm.cli.commands import doctor as doctor_command
 from vfm.cli.main import group
-from vfm.video2token import doctor
 from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg
+from vfm.video2token.jobs import doctor
 
 
 def test_tables_name_every_decoder_codec_and_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from vfm.cli.commands.inspect import command
 from vfm.cli.describe import aligned, size
 from vfm.shards.errors import UsageError
 from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.extract import extract
+from vfm.video2token.jobs.extract.extract import extract
 
 Film = Callable[..., Path]
 

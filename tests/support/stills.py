@@ -44,7 +44,7 @@ def tiny_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_codebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codebook of 16 codes that has hardly learnt anything; do not write to it."""
     from vfm.shards.reading.dataset import open_dataset
-    from vfm.video2token.fit import FitOptions, fit_codebook
+    from vfm.video2token.jobs.fit_codebook.fit_codebook import FitOptions, fit_codebook
 
     folder = tmp_path_factory.mktemp("tiny")
     data = write_stills(folder / "data")

@@ -1,4 +1,4 @@
-"""The inside of a worker process of ``vfm.video2token.execution.executors.processes``: limits itself, then answers task after task."""
+"""The inside of a worker process: limits itself, then answers task after task."""
 
 import contextlib
 import importlib

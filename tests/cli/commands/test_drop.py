@@ -16,8 +16,8 @@ from vfm.shards.io.lock import hold
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.writing import drop
 from vfm.shards.writing.drop import drop_column
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
-from vfm.video2token.tokenize import tokenize
 
 Stills = Callable[..., Path]
 
@@ -135,7 +135,7 @@ def test_a_column_that_was_never_finished_goes(stills: Stills, monkeypatch: pyte
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr("vfm.video2token.tokenize._Job._make", fail)
+        patched.setattr("vfm.video2token.jobs.tokenize.tokenize._Job._make", fail)
         tokenize(folder, ["hog"], TargetOptions(crop_px=32))
     assert "hog" in read_manifest(folder).columns
     assert run(folder, "hog", "--yes").exit_code == 0

@@ -17,8 +17,8 @@ from vfm.video2token.container.file_check import FileFacts
 from vfm.video2token.decoding import decoders
 from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
 from vfm.video2token.decoding.decoders import pyav
+from vfm.video2token.jobs.extract.video_task import extract_one, task_of
 from vfm.video2token.picture.scaling import Scaler, scale
-from vfm.video2token.worker import extract_one, task_of
 
 Film = Callable[..., Path]
 

@@ -24,7 +24,7 @@ from vfm.video2token.decoding.decoders import ffmpeg, pyav
 from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg, how_it_ended, running
 from vfm.video2token.decoding.probe import outline_of
 from vfm.video2token.execution.executors.processes import Pool, Reply
-from vfm.video2token.worker import task_of
+from vfm.video2token.jobs.extract.video_task import task_of
 
 pytestmark = pytest.mark.needs("imageio_ffmpeg")
 
@@ -64,7 +64,10 @@ def work(paths: list[Path], *, timeout_s: float = 60.0) -> list[Reply]:
         for index, path in enumerate(paths)
     ]
     with Pool(
-        "vfm.video2token.worker:extract_one", num_workers=1, timeout_s=timeout_s, memory_bytes=4 << 30
+        "vfm.video2token.jobs.extract.video_task:extract_one",
+        num_workers=1,
+        timeout_s=timeout_s,
+        memory_bytes=4 << 30,
     ) as pool:
         return list(pool.run(task_of(source, OPTIONS) for source in sources))
 

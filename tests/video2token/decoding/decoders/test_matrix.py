@@ -16,9 +16,9 @@ from support.media import HEIGHT, WIDTH, draw, number_in
 from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
 from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.doctor import CLIPS, Clip
 from vfm.video2token.execution.executors.processes import Pool
-from vfm.video2token.worker import task_of
+from vfm.video2token.jobs.doctor import CLIPS, Clip
+from vfm.video2token.jobs.extract.video_task import task_of
 
 NUM_FRAMES, FPS = 20, 25
 OPTIONS: dict[str, Any] = {"fps": 10.0, "size_px": 48, "quality": 100}
@@ -85,7 +85,10 @@ def decoded(
     with pytest.MonkeyPatch.context() as patch:
         lend_ffmpeg(folder, patch)
         with Pool(
-            "vfm.video2token.worker:extract_one", num_workers=1, timeout_s=60, memory_bytes=4 << 30
+            "vfm.video2token.jobs.extract.video_task:extract_one",
+            num_workers=1,
+            timeout_s=60,
+            memory_bytes=4 << 30,
         ) as pool:
             replies = list(pool.run(tasks))
     assert [reply.message for reply in replies if reply.failure] == []
@@ -219,7 +222,10 @@ def test_bad_videos_end_as_with_pyav_or_are_rejected_with_a_reason(
     paths = sorted((shared / "badvideos" / "files").iterdir())
     lend_ffmpeg(tmp_path, monkeypatch)
     with Pool(
-        "vfm.video2token.worker:extract_one", num_workers=1, timeout_s=60, memory_bytes=4 << 30
+        "vfm.video2token.jobs.extract.video_task:extract_one",
+        num_workers=1,
+        timeout_s=60,
+        memory_bytes=4 << 30,
     ) as pool:
         replies = list(pool.run(task(path, decoder=which) for path in paths for which in ("pyav", name)))
     assert [reply.message for reply in replies if reply.failure] == []

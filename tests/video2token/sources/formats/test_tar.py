@@ -15,11 +15,11 @@ from support.media import number_in
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import Source
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token import worker
 from vfm.video2token.container.tar_member import member_copy
 from vfm.video2token.decoding.decoder import DecoderRejected, ExtractOptions
 from vfm.video2token.decoding.decoders import pyav
-from vfm.video2token.extract import extract_sources
+from vfm.video2token.jobs.extract import video_task
+from vfm.video2token.jobs.extract.extract import extract_sources
 from vfm.video2token.sources.listing import ListOptions, list_sources
 
 Film = Callable[..., Path]
@@ -294,7 +294,7 @@ def test_no_room_for_a_copy_is_a_rejection_that_can_be_retried(
 
     (source,) = read(pack(tmp_path / "a.tar", {"a.mp4": b"abc"}))
     monkeypatch.setattr(os, "sendfile", refuse)
-    head, body = worker.extract_one(worker.task_of(source, OPTIONS))
+    head, body = video_task.extract_one(video_task.task_of(source, OPTIONS))
     assert (head["reason"], body) == ("no_space", b"")
     assert "for 3 bytes (set TMPDIR)" in head["message"]
 
@@ -338,7 +338,9 @@ def test_decoder_is_told_the_segment_and_only_when_there_is_one(
 ) -> None:
     size = {"size_bytes": film("a.mp4", num_frames=20).stat().st_size}
     (tmp_path / "l.csv").write_text("path,start,end\na.mp4,,\na.mp4,0.2,0.6\na.mp4,0.4,\n")
-    replies = [worker.extract_one(worker.task_of(source, OPTIONS)) for source in read(tmp_path / "l.csv")]
+    replies = [
+        video_task.extract_one(video_task.task_of(source, OPTIONS)) for source in read(tmp_path / "l.csv")
+    ]
     metas = [json.loads(head["meta"]) for head, _ in replies]
     assert asked == [size, {**size, "start_s": 0.2, "end_s": 0.6}, {**size, "start_s": 0.4}]
     assert [(meta["start_s"], meta["end_s"]) for meta in metas] == [(None, None), (0.2, 0.6), (0.4, None)]

@@ -1,0 +1,1 @@
+"""The long runs, each named after its command."""

@@ -1,0 +1,1 @@
+"""Decodes every video once into frames."""

@@ -1,0 +1,1 @@
+"""Fits a codebook to the frames of a dataset."""

@@ -1,0 +1,1 @@
+"""Says before a job what it will take."""

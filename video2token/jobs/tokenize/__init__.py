@@ -1,0 +1,1 @@
+"""Computes target columns."""
