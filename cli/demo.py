@@ -243,7 +243,7 @@ def _make_videos(out: Path, options: DemoOptions) -> None:
 
 
 def _draw_curves(out: Path) -> None:
-    from vfm.trainer.curves import draw_curves
+    from vfm.trainer.runs.curves import draw_curves
 
     runs = out / "runs"
     names = {"pretraining": "pretrained", "finetuning": "finetuned", "from scratch": "scratch"}

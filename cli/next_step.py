@@ -35,7 +35,7 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
 
 def _recipes_for(columns: Sequence[str]) -> list[str]:
     """Return the pretraining recipes that read one of these columns, the smallest batch first."""
-    from vfm.trainer.recipe import load_recipe, recipe_names
+    from vfm.trainer.recipes.recipe import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     fitting = [

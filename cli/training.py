@@ -11,8 +11,8 @@ import click
 from vfm.cli import options, output
 
 if TYPE_CHECKING:
-    from vfm.trainer.loop import Outcome
-    from vfm.trainer.run import RunOptions
+    from vfm.trainer.engine.loop import Outcome
+    from vfm.trainer.runs.run import RunOptions
 
 # The daily knobs and the keys of the recipe that each stands for.
 _SETTINGS = {
@@ -79,7 +79,7 @@ def settings_of(given: dict[str, Any]) -> list[str]:
 def run_options(given: dict[str, Any]) -> "RunOptions":
     """Return how to run."""
     from vfm.shards.progress import Silence
-    from vfm.trainer.run import RunOptions
+    from vfm.trainer.runs.run import RunOptions
 
     return RunOptions(
         device=given["device"],

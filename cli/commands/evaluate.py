@@ -9,7 +9,7 @@ from vfm.cli import options, output, training
 from vfm.cli.next_step import say_next
 
 if TYPE_CHECKING:
-    from vfm.trainer.evaluate import Evaluation
+    from vfm.trainer.evaluation.evaluate import Evaluation
 
 
 @click.command()
@@ -57,7 +57,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
       torchrun --nproc-per-node 8 -m vfm evaluate runs/big data/mine
     """
-    from vfm.trainer.evaluate import EvaluateOptions, evaluate_all
+    from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate_all
 
     results = evaluate_all(
         runs,

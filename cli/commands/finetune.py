@@ -9,8 +9,8 @@ from vfm.cli import options, training
 from vfm.cli.next_step import say_next
 
 if TYPE_CHECKING:
-    from vfm.trainer.finetune import Start
-    from vfm.trainer.run import RunOptions
+    from vfm.trainer.runs.finetune import Start
+    from vfm.trainer.runs.run import RunOptions
 
 
 @click.command()
@@ -37,7 +37,7 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
       vfm finetune classify data/mine --recipe vimpac-tiny --out runs/scratch --epochs 50
       vfm finetune classify data/mine --init runs/pretrained --out runs/c --set optim.lr=5e-5
     """
-    from vfm.trainer.finetune import finetune, finetune_recipe
+    from vfm.trainer.runs.finetune import finetune, finetune_recipe
 
     given["split"] = given["split"] or "train"
     how = training.run_options(given)
@@ -52,8 +52,8 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
 
 
 def _start(given: dict[str, Any], how: "RunOptions") -> "Start":
-    from vfm.trainer.finetune import Start, from_run
-    from vfm.trainer.recipe import load_recipe
+    from vfm.trainer.recipes.recipe import load_recipe
+    from vfm.trainer.runs.finetune import Start, from_run
 
     if given["init"] is None and given["recipe"] is None:
         raise click.UsageError("Give --init RUN, to start from its weights, or --recipe NAME.")

@@ -76,7 +76,7 @@ def command(data: Path, out: Path, name: str | None, split: str | None, as_json:
       vfm fit-codebook data/mine codebooks/small --crop 64 --vocab-size 256 --json
     """
     from vfm.shards.io.run_log import LOG_NAME
-    from vfm.trainer.curves import draw_curves
+    from vfm.trainer.runs.curves import draw_curves
     from vfm.video2token.jobs.fit_codebook.fit_codebook import CURVE_NAME, FitOptions, fit_codebook
 
     name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")

@@ -25,8 +25,8 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
       torchrun --nproc-per-node 8 -m vfm pretrain vimpac-small data/mine --out runs/big
     """
-    from vfm.trainer.recipe import load_recipe, override
-    from vfm.trainer.run import pretrain
+    from vfm.trainer.recipes.recipe import load_recipe, override
+    from vfm.trainer.runs.run import pretrain
 
     chosen = override(load_recipe(recipe), training.settings_of(given))
     outcome = pretrain(chosen, data=data, out=out, options=training.run_options(given))

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from vfm.cli.commands.pretrain import command
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
-from vfm.trainer.checkpoint import newest
+from vfm.trainer.engine.checkpoint import newest
 
 SHRUNK = (
     "model.num_layers=1",

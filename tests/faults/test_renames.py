@@ -21,7 +21,7 @@ TRAIN = [*("--batch-size", "4", "--steps", "1", "--device", "cpu", "--threads", 
 SCRIPT = """
 import json, os, shutil, signal, sys
 from pathlib import Path
-import vfm.trainer.finetune, vfm.video2token.jobs.fit_codebook.fit_codebook
+import vfm.trainer.runs.finetune, vfm.video2token.jobs.fit_codebook.fit_codebook
 vfm.video2token.jobs.fit_codebook.fit_codebook.KEEP_EVERY = 1
 from vfm.cli.main import main
 

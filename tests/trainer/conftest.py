@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from vfm.shards.clips import clip_times, random_start
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer.distributed import World
-from vfm.trainer.loop import Job
-from vfm.trainer.methods._base import Method
-from vfm.trainer.recipe import DataConfig, OptimConfig, Recipe, TrainConfig, to_dict
+from vfm.trainer.engine.loop import Job
+from vfm.trainer.method import Method
+from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig, to_dict
 
 CPU = World(device=torch.device("cpu"))
 

@@ -9,8 +9,8 @@ import torch
 
 from support.jobs import wait_for
 from vfm.shards.errors import UsageError
-from vfm.trainer.checkpoint import newest
 from vfm.trainer.distributed import World, from_chief, gather, join, largest, mean, unsynced, wrap
+from vfm.trainer.engine.checkpoint import newest
 
 CPU = World(device=torch.device("cpu"))
 
@@ -22,10 +22,10 @@ import numpy as np, torch
 from torch import nn
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.errors import VfmError
-from vfm.trainer.methods._base import Method
-from vfm.trainer.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
-from vfm.trainer.requirements import Fit
-from vfm.trainer.run import RunOptions, run
+from vfm.trainer.method import Method
+from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+from vfm.trainer.recipes.requirements import Fit
+from vfm.trainer.runs.run import RunOptions, run
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective
 
 torch.set_num_threads(1)

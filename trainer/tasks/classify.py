@@ -13,9 +13,9 @@ from vfm.shards.clips import clip_times, random_start, spread_starts
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
-from vfm.trainer.methods._base import Backbone, ClipReader, Method
-from vfm.trainer.recipe import Recipe
-from vfm.trainer.tasks._base import ClassifyConfig
+from vfm.trainer.method import Backbone, ClipReader, Method
+from vfm.trainer.recipes.classify import ClassifyConfig
+from vfm.trainer.recipes.recipe import Recipe
 
 LABEL = "label"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
-    from vfm.trainer.methods._base import Backbone, ClipReader, Method
-    from vfm.trainer.recipe import Recipe
+    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.recipes.recipe import Recipe
 
 
 def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
@@ -36,6 +36,6 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
 def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
     del dataset
-    from vfm.trainer.pixels import PixelReader
+    from vfm.trainer.data.clips import PixelReader
 
     return PixelReader(crop_px=recipe.model.image_px)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vfm.trainer.methods.videomae.recipe import tiny
-from vfm.trainer.recipe import OptimConfig, Recipe, TrainConfig
-from vfm.trainer.tasks._base import ClassifyConfig
+from vfm.trainer.recipes.classify import ClassifyConfig
+from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 
 
 def tiny_classify() -> Recipe:

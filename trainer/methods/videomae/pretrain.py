@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.methods._base import Backbone, Method
+from vfm.trainer.data.normalize import normalise, to_float
+from vfm.trainer.method import Backbone, Method
 from vfm.trainer.methods.videomae.recipe import Objective
 from vfm.trainer.methods.videomae.sampler import PretrainSampler
-from vfm.trainer.models.masked_pixels import MaskedPixels, pixel_targets
+from vfm.trainer.models.mae import MaskedPixels, pixel_targets
 from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
 from vfm.trainer.models.vit import VitConfig, initialise_vit
-from vfm.trainer.normalise import normalise, to_float
-from vfm.trainer.recipe import Recipe
+from vfm.trainer.recipes.recipe import Recipe
 
 _MASK_TOKEN_STD = 0.02
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.clips import multi_scale_crop, read_frames
 from vfm.trainer.methods.videomae.mask import tube_mask
 from vfm.trainer.methods.videomae.recipe import ModelConfig, Objective
-from vfm.trainer.pixels import multi_scale_crop, read_frames
 
 
 def clip_range(num_frames: int, *, clip_len: int, stride: int) -> int:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
-    from vfm.trainer.methods._base import Backbone, ClipReader, Method
-    from vfm.trainer.recipe import Recipe
+    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.recipes.recipe import Recipe
 
 
 def build(recipe: "Recipe", dataset: "Dataset") -> "Method":

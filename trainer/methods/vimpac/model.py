@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.methods._base import Backbone
+from vfm.trainer.method import Backbone
 from vfm.trainer.methods.vimpac.grid import AXIS_DIM, Grid, to_lines
 from vfm.trainer.methods.vimpac.layers import (
     LAYER_NORM_EPS,

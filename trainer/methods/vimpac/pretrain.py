@@ -7,14 +7,14 @@ from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.methods._base import Method
+from vfm.trainer.method import Method
 from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialise_linears, pad_id
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective, resolve
 from vfm.trainer.methods.vimpac.sampler import PretrainSampler, grid_in, vocab_size_of
-from vfm.trainer.recipe import Recipe
+from vfm.trainer.recipes.recipe import Recipe
 
 
 class Vimpac(Method):

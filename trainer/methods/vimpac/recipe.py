@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
 
 Positions = Literal["hw_separation", "temporal_separation", "default"]
 AXES = ("T", "H", "W")

@@ -11,7 +11,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.methods.vimpac.mask import mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
-from vfm.trainer.recipe import Recipe
+from vfm.trainer.recipes.recipe import Recipe
 
 FIELD = "codes"
 

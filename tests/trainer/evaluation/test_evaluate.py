@@ -1,0 +1,135 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate
+from vfm.trainer.recipes.recipe import load_recipe, override
+from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
+from vfm.trainer.runs.run import RunOptions, pretrain
+
+TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
+OPTIONS = RunOptions(device="cpu", say=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, write_toy_dataset):
+    """Return a dataset, a pretrained run and a finetuned one, made once."""
+    root = tmp_path_factory.mktemp("evaluate")
+    data = write_toy_dataset(root / "data", num_samples=24)
+    recipe = override(load_recipe("vimpac-tiny"), [*TINY, "train.batch_size=8", "train.max_steps=3"])
+    pretrain(recipe, data=data, out=root / "pre", options=OPTIONS)
+    start = from_run(root / "pre", options=OPTIONS)
+    settings = ["train.batch_size=8", "train.max_steps=60", "optim.lr=0.01", "data.split=train"]
+    recipe = finetune_recipe("classify", start=start.recipe, settings=settings)
+    finetune(recipe, start=start, data=data, out=root / "fine", options=OPTIONS)
+    return root
+
+
+def test_finetuned_run_tells_the_classes_apart(trained):
+    result = evaluate(trained / "fine", data=trained / "data", how=EvaluateOptions(), options=OPTIONS)
+    assert result.accuracy == 1.0
+    assert (result.num_samples, result.num_unlabelled, result.step) == (8, 0, 60)
+    assert (result.majority_rate, result.chance_rate) == (0.5, 0.5)
+    written = json.loads((trained / "fine" / "evaluate-multiview.json").read_text())
+    assert written == result.to_dict()
+    assert sorted(written["predictions"]) == [f"clip-{i:03d}" for i in (4, 5, 10, 11, 16, 17, 22, 23)]
+    assert written["predictions"]["clip-004"]["label"] == "left"
+    assert written["predictions"]["clip-005"]["predicted"] == "right"
+    assert 0.5 < written["predictions"]["clip-005"]["score"] <= 1
+
+
+def test_same_result_twice(trained):
+    one, two = (
+        evaluate(trained / "fine", data=trained / "data", how=EvaluateOptions(), options=OPTIONS)
+        for _ in range(2)
+    )
+    assert one == two
+
+
+@pytest.mark.parametrize("run", ["pre", "fine"])
+def test_neighbours_judge_any_run(trained, run):
+    how = EvaluateOptions(protocol="knn", num_clips=2)
+    result = evaluate(trained / run, data=trained / "data", how=how, options=OPTIONS)
+    assert result.num_samples == 8
+    assert (trained / run / "evaluate-knn.json").exists()
+    if run == "fine":
+        assert result.accuracy == 1.0
+
+
+def test_lists_are_equal_whatever_the_protocol(trained):
+    results = [
+        evaluate(trained / "fine", data=trained / "data", how=EvaluateOptions(protocol=p), options=OPTIONS)
+        for p in ("multiview", "knn")
+    ]
+    assert results[0].sample_list_sha256 == results[1].sample_list_sha256
+
+
+def test_unlabelled_samples_are_counted(trained, write_toy_dataset, tmp_path):
+    data = write_toy_dataset(tmp_path / "data", num_samples=24, unlabelled=(4, 5, 10))
+    result = evaluate(trained / "fine", data=data, how=EvaluateOptions(), options=OPTIONS)
+    assert (result.num_samples, result.num_unlabelled) == (5, 3)
+    assert result.majority_rate == 0.6
+
+
+def test_weights_are_used(trained, tmp_path):
+    """Another split, other clips: nothing of the training is left in what is evaluated but its weights."""
+    how = EvaluateOptions(split="train", num_clips=1)
+    assert evaluate(trained / "fine", data=trained / "data", how=how, options=OPTIONS).num_samples == 16
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize(
+    ("run", "how", "message"),
+    [
+        ("pre", {}, r"pre has learned no classes: finetune it with `vfm finetune classify DATA --init .*knn"),
+        ("fine", {"split": "test"}, "no sample of split 'test': choose one of these: train, val"),
+        ("fine", {"protocol": "knn", "split": "train"}, "The neighbours come from split train itself"),
+        ("none", {}, "none holds no checkpoint"),
+    ],
+)
+def test_refuses(trained, run, how, message):
+    with pytest.raises(UsageError, match=message):
+        evaluate(trained / run, data=trained / "data", how=EvaluateOptions(**how), options=OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ("left", "up")}, "fine tells left, right apart and .* has the classes left, up"),
+        ({"codebook": "another"}, "differs from the one .* in codebook"),
+        ({"classes": ()}, "has no labels here"),
+    ],
+)
+def test_refuses_other_data(trained, write_toy_dataset, tmp_path, change, message):
+    data = write_toy_dataset(tmp_path / "data", **change)
+    with pytest.raises(UsageError, match=message):
+        evaluate(trained / "fine", data=data, how=EvaluateOptions(), options=OPTIONS)
+
+
+@pytest.mark.parametrize("protocol", ["multiview", "knn"])
+def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, protocol):
+    alone = evaluate(
+        trained / "fine", data=trained / "data", how=EvaluateOptions(protocol=protocol), options=OPTIONS
+    )
+    written = trained / "fine" / f"evaluate-{protocol}.json"
+    written.unlink()
+    command = [sys.executable, "-m", "vfm", "evaluate", trained / "fine", trained / "data", "--json"]
+    command += ["--protocol", protocol, "--device", "cpu"]
+    ranks = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for environment in rank_environments(3)  # 3, 2 and 3 of 8 samples
+    ]
+    told = [rank.communicate(timeout=100)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0, 0]
+    assert told[1:] == ["", ""]
+    assert json.loads(told[0])[0]["accuracy"] == alone.accuracy
+    together = json.loads(written.read_text())
+    scores = {key: each.pop("score") for key, each in together["predictions"].items()}
+    assert together["predictions"] == {
+        key: {"label": each.label, "predicted": each.predicted} for key, each in alone.predictions.items()
+    }
+    assert scores == pytest.approx({key: each.score for key, each in alone.predictions.items()}, abs=1e-4)

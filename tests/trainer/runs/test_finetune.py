@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.recipe import load_recipe, override
+from vfm.trainer.runs.finetune import Start, finetune, finetune_recipe, from_run
+from vfm.trainer.runs.run import RunOptions, newest_checkpoint, pretrain
+
+TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
+PRETRAIN = (*TINY, "train.batch_size=4", "train.max_steps=2")
+FINETUNE = ("train.batch_size=4", "train.max_steps=3", "data.split=train", "optim.lr=0.01")
+
+
+class Bench:
+    """One dataset, one pretrained run, and a finetuner."""
+
+    def __init__(self, data, root):
+        self.data, self.root, self.said = data, root, []
+        self.options = RunOptions(device="cpu", say=self.said.append)
+
+    def pretrain(self, *settings):
+        recipe = override(load_recipe("vimpac-tiny"), [*PRETRAIN, *settings])
+        pretrain(recipe, data=self.data, out=self.root / "pre", options=self.options)
+        return from_run(self.root / "pre", options=self.options)
+
+    def finetune(self, start, *settings, out="fine", data=None):
+        recipe = finetune_recipe("classify", start=start.recipe, settings=[*FINETUNE, *settings])
+        data = data or self.data
+        return finetune(recipe, start=start, data=data, out=self.root / out, options=self.options)
+
+    def newest(self, name):
+        return newest_checkpoint(self.root / name, options=self.options)
+
+
+@pytest.fixture
+def bench(toy_dataset, tmp_path):
+    return Bench(toy_dataset(), tmp_path)
+
+
+def test_recipe_is_the_tasks_numbers_with_the_encoders_model():
+    encoder = override(load_recipe("vimpac-tiny"), ["model.dim=64", "data.clip_len=7", "data.column=vq.x"])
+    recipe = finetune_recipe("classify", start=encoder, settings=["optim.lr=3e-4"])
+    plain = load_recipe("vimpac-tiny-classify")
+    assert recipe.model == encoder.model
+    assert (recipe.data.column, recipe.data.clip_len) == ("vq.x", 7)
+    assert recipe.optim == replace(plain.optim, lr=3e-4)
+    assert (recipe.objective, recipe.train, recipe.task) == (plain.objective, plain.train, "classify")
+
+
+def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
+    encoder = replace(load_recipe("vimpac-tiny"), name="mine")
+    told = "no recipe mine-classify.*choose one with --recipe vimpac-small-classify or vimpac-tiny-classify"
+    with pytest.raises(UsageError, match=told):
+        finetune_recipe("classify", start=encoder, settings=[])
+    chosen = finetune_recipe("classify", start=encoder, settings=[], numbers="vimpac-tiny-classify")
+    assert (chosen.name, chosen.model) == ("vimpac-tiny-classify", encoder.model)
+
+
+def test_unknown_task():
+    with pytest.raises(UsageError, match="Unknown task 'segment': choose one of classify"):
+        finetune_recipe("segment", start=load_recipe("vimpac-tiny"), settings=[])
+
+
+def test_method_without_a_recipe_for_the_task():
+    with pytest.raises(UsageError, match="There is no recipe vimpac-tiny-classify, which .*vfm recipes"):
+        finetune_recipe("classify", start=replace(load_recipe("vimpac-tiny"), method="other"), settings=[])
+
+
+def test_starts_from_the_pretrained_encoder(bench):
+    start = bench.pretrain()
+    # One update whose rate is 0 (warm-up), so the weights are still those it started from.
+    bench.finetune(start, "train.max_steps=1", "optim.warmup=1")
+    weights, taught = start.checkpoint.model(), bench.newest("fine").model()
+    backbone = {name for name in weights if name.startswith("backbone.")}
+    assert backbone == {name for name in taught if not name.startswith("cls_fc.")}
+    assert all(torch.equal(weights[name], taught[name]) for name in backbone)
+    assert not taught["cls_fc.weight"].any()
+
+
+def test_from_scratch_draws_new_weights(bench):
+    start = bench.pretrain()
+    bench.finetune(Start(recipe=start.recipe), "train.max_steps=1", "optim.warmup=1", out="scratch")
+    name = "backbone.embedding.weight"
+    assert not torch.equal(bench.newest("scratch").model()[name], start.checkpoint.model()[name])
+    assert bench.newest("scratch").state["origin"] == {}
+
+
+def test_positions_stretch_to_another_clip_length(bench):
+    start = bench.pretrain()
+    bench.finetune(start, "data.clip_len=5")
+    table = bench.newest("fine").model()["backbone.positional_embedding.temporal_pos_embedding"]
+    assert table.shape == (5, 16)
+
+
+def test_resumes_and_is_finished(bench):
+    start = bench.pretrain()
+    assert bench.finetune(start).step == 3
+    assert bench.finetune(start).record == {}
+
+
+def test_other_weights_to_start_from_are_refused(bench):
+    start = bench.pretrain()
+    bench.finetune(start)
+    with pytest.raises(UsageError, match=r"other settings \(the weights it starts from\)"):
+        bench.finetune(Start(recipe=start.recipe))
+
+
+def test_only_labelled_samples_of_the_split_are_learned(toy_dataset, tmp_path):
+    bench = Bench(toy_dataset(unlabelled=(0, 4)), tmp_path)
+    bench.finetune(bench.pretrain(), "train.max_steps=none", "train.epochs=1", "train.batch_size=7")
+    assert "1 of 8 samples have no label and are left out." in bench.said
+    assert bench.newest("fine").state["place"] == {"seed": 0, "epoch": 1, "samples_seen": 0}
+
+
+def test_no_labels(toy_dataset, tmp_path):
+    bench = Bench(toy_dataset(classes=()), tmp_path)
+    with pytest.raises(UsageError, match="has no labels here"):
+        bench.finetune(bench.pretrain())
+
+
+def test_one_class_is_nothing_to_tell_apart(toy_dataset, tmp_path):
+    bench = Bench(toy_dataset(classes=("left",)), tmp_path)
+    with pytest.raises(UsageError, match="1 classes and telling classes apart needs two"):
+        bench.finetune(bench.pretrain())
+
+
+def test_codes_of_another_codebook_are_refused(bench, toy_dataset):
+    start = bench.pretrain()
+    other = toy_dataset("other", codebook="another")
+    with pytest.raises(UsageError, match=r"Column vq.toy of .*other differs .* in codebook"):
+        bench.finetune(start, data=other)
+
+
+@pytest.mark.parametrize("other", [{"crop_px": 64}, {"crop_px": 64, "enlargement": 2.0}])
+def test_another_crop_of_the_same_codebook_is_taken(bench, toy_dataset, other):
+    assert bench.finetune(bench.pretrain(), data=toy_dataset("other", **other)).step == 3
+
+
+def test_split_that_is_not_there(bench):
+    with pytest.raises(UsageError, match="no sample of split 'test': choose one of these: train, val"):
+        bench.finetune(bench.pretrain(), "data.split=test")

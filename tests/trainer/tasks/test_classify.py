@@ -1,0 +1,119 @@
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import open_dataset
+from vfm.trainer.data.stream import stack
+from vfm.trainer.methods.vimpac import build as build_method
+from vfm.trainer.methods.vimpac.finetune import RECIPES, small_classify, tiny_classify
+from vfm.trainer.methods.vimpac.recipe import Objective
+from vfm.trainer.recipes.classify import ClassifyConfig
+from vfm.trainer.tasks.classify import build, merge_views, view_loss
+
+
+@pytest.fixture
+def dataset(toy_dataset):
+    return open_dataset(toy_dataset(), columns=("vq.toy",))
+
+
+def recipe(**objective):
+    start = tiny_classify()
+    model = replace(start.model, num_layers=1, dim=32, num_heads=2, dropout=0.0)
+    data = replace(start.data, column="vq.toy", clip_len=4)
+    return replace(start, model=model, data=data, objective=ClassifyConfig(**objective))
+
+
+def test_recipes_have_the_published_numbers():
+    optim, train = small_classify().optim, small_classify().train
+    assert (optim.lr, optim.betas, optim.weight_decay, optim.warmup) == (1e-4, (0.9, 0.999), 0.01, 0.1)
+    assert (train.batch_size, train.epochs) == (128, 50)
+    assert {make().task for make in RECIPES.values()} == {"classify"}
+
+
+def test_an_untrained_classifier_knows_nothing(dataset):
+    task = build(recipe(), dataset).eval()
+    batch = stack([task.prepare(dataset, index, np.random.default_rng(0)) for index in range(4)])
+    assert batch["codes"].shape == (4, 4, 4, 4)
+    assert batch["label"].tolist() == dataset.class_indices[:4].tolist()
+    assert (task.logits(batch) == 0.0).all()
+    losses = task(batch)
+    assert losses["loss"].item() == pytest.approx(np.log(2))
+    assert set(task.state_dict()) >= {"cls_fc.weight", "cls_fc.bias", "backbone.cls_param"}
+
+
+def test_evaluation_reads_spread_clips_and_nothing_by_chance(dataset):
+    task = build(recipe(), dataset)
+    spread = pickle.loads(pickle.dumps(task.spread(3)))
+    first, second = (spread(dataset, 2, np.random.default_rng(seed)) for seed in (0, 1))
+    stored = dataset.array(2, "vq.toy", "codes")[0]
+    assert first["codes"].shape == (3, 4, 4, 4)
+    for clip, start in zip(first["codes"], (0, 2, 4), strict=True):
+        np.testing.assert_array_equal(clip, stored[start : start + 4])
+    np.testing.assert_array_equal(first["codes"], second["codes"])
+
+
+def test_views_are_merged_as_probabilities():
+    sure = torch.tensor([[[9.0, 0.0], [0.0, 1.0], [0.0, 1.0]]])
+    # two of three views prefer class 1, but the first is surer
+    assert merge_views(sure).argmax(1).tolist() == [0]
+    torch.testing.assert_close(merge_views(sure).sum(1), torch.ones(1))
+    expected = -torch.log_softmax(sure, -1)[0, :, 1].mean()
+    torch.testing.assert_close(view_loss(sure, torch.tensor([1]))[0], expected)
+
+
+def test_rows_of_views_belong_to_their_sample(dataset):
+    task = build(recipe(), dataset).eval()
+    torch.nn.init.normal_(task.cls_fc.weight)
+    batch = stack([task.spread(2)(dataset, index, np.random.default_rng(0)) for index in range(3)])
+    logits = task.view_logits(batch)
+    assert logits.shape == (3, 2, 2)
+    for sample in range(3):
+        alone = task.logits({"codes": batch["codes"][sample]})
+        torch.testing.assert_close(logits[sample], alone)
+
+
+def test_learns_the_direction_of_four_samples(dataset):
+    task = build(recipe(), dataset)
+    optimizer = torch.optim.AdamW(task.parameters(), lr=3e-3)
+    batch = stack([task.prepare(dataset, index, np.random.default_rng(0)) for index in range(4)])
+    for _ in range(60):
+        optimizer.zero_grad()
+        losses = task(batch)
+        losses["loss"].backward()
+        optimizer.step()
+    assert losses["accuracy"] == 1.0
+    assert losses["loss"] < 0.05
+
+
+def test_starts_from_pretrained_weights_of_another_clip_length(dataset):
+    shorter = recipe()
+    pretrained = build_method(
+        replace(shorter, objective=Objective(), train=replace(shorter.train, drop_last=True)), dataset
+    )
+    task = build(replace(shorter, data=replace(shorter.data, clip_len=6)), dataset)
+    task.backbone.load_pretrained(pretrained.state_dict())
+    table = task.backbone.positional_embedding
+    assert table.temporal_pos_embedding.shape == (6, 32)
+    before = pretrained.backbone.positional_embedding
+    torch.testing.assert_close(table.height_pos_embedding, before.height_pos_embedding)
+    torch.testing.assert_close(task.backbone.embedding.weight, pretrained.backbone.embedding.weight)
+
+
+def test_biases_and_norms_are_not_decayed(dataset):
+    task = build(recipe(), dataset)
+    decayed = {name for name, _ in task.named_parameters() if not task.no_weight_decay(name)}
+    assert {"cls_fc.weight", "backbone.cls_param"} < decayed
+    assert not {name for name in decayed if "bias" in name or name.endswith("ln_pre.weight")}
+
+
+def test_unlabelled_samples_are_not_trained_on(toy_dataset):
+    some = open_dataset(toy_dataset("some", unlabelled=(1, 4)), columns=("vq.toy",))
+    with pytest.raises(UsageError, match="2 of 12 samples have no label"):
+        build(recipe(), some)
+    one = open_dataset(toy_dataset("one", classes=("left",)), columns=("vq.toy",))
+    with pytest.raises(UsageError, match="has 1 classes"):
+        build(recipe(), one)

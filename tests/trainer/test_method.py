@@ -1,0 +1,104 @@
+"""Every method keeps the contract of `vfm.trainer.method`; a new folder needs no line here."""
+
+import importlib
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from vfm.shards.reading.dataset import open_dataset
+from vfm.trainer import methods
+from vfm.trainer.data.stream import stack
+from vfm.trainer.recipes.recipe import resolve_column
+
+
+@pytest.fixture(params=methods.names())
+def method(request, toy_dataset):
+    """Return a method built by its smallest recipe, and the dataset it reads."""
+    package = importlib.import_module(f"vfm.trainer.methods.{request.param}")
+    recipes = importlib.import_module(f"vfm.trainer.methods.{request.param}.recipe").RECIPES
+    recipe = recipes[f"{request.param}-tiny"]()
+    data = toy_dataset()
+    recipe = resolve_column(recipe, open_dataset(data).manifest)
+    dataset = open_dataset(data, columns=(recipe.data.column,))
+    return package.build(recipe, dataset), dataset, recipe, package
+
+
+def batch_of(method, dataset):
+    return stack([method.prepare(dataset, index, np.random.default_rng(index)) for index in range(2)])
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_recipes_are_named_after_their_folder_and_need_no_torch(name):
+    code = (
+        f"import sys; from vfm.trainer.methods.{name}.recipe import RECIPES;"
+        "print(*sorted(RECIPES), *{r().method for r in RECIPES.values()}, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *recipes, folder, has_torch = done.stdout.split()
+    assert recipes
+    assert all(recipe.startswith(f"{name}-") for recipe in recipes)
+    assert (folder, has_torch) == (name, "False")
+
+
+def test_loss_is_finite_and_reaches_every_parameter(method):
+    method, dataset, *_ = method
+    losses = method(batch_of(method, dataset))
+    assert all(value.ndim == 0 and value.isfinite() for value in losses.values())
+    assert [name for name, value in losses.items() if value.requires_grad] == ["loss"]
+    losses["loss"].backward()
+    for name, parameter in method.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_state_loads_strictly_in_both_directions(method):
+    method, dataset, recipe, package = method
+    other = package.build(replace(recipe, train=replace(recipe.train, seed=7)), dataset)
+    other.load_state_dict(method.state_dict(), strict=True)
+    method.eval(), other.eval()
+    batch = batch_of(method, dataset)
+    torch.testing.assert_close(other(batch), method(batch), rtol=0, atol=0)
+
+
+def test_first_weights_follow_from_the_recipe_alone(method):
+    method, dataset, recipe, package = method
+    torch.manual_seed(1234)
+    again = package.build(recipe, dataset).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in method.state_dict().items())
+
+
+def test_preparing_is_light_and_follows_from_its_generator(method):
+    method, dataset, *_ = method
+    prepare = pickle.loads(pickle.dumps(method.prepare))
+    assert len(pickle.dumps(prepare)) < 2000
+    first = method.prepare(dataset, 1, np.random.default_rng(5))
+    second = prepare(dataset, 1, np.random.default_rng(5))
+    assert all(isinstance(array, np.ndarray) for array in first.values())
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name])
+    assert set(method.columns) <= set(dataset.manifest.columns)
+
+
+def test_backbone_takes_the_pretrained_weights(method):
+    method, dataset, recipe, package = method
+    reader = package.build_clip_reader(recipe, dataset)
+    clip = stack([reader(dataset, index, np.arange(recipe.data.clip_len)) for index in range(3)])
+    found = []
+    for seed in (7, 8):
+        other = replace(recipe, train=replace(recipe.train, seed=seed))
+        backbone = package.build_backbone(other, dataset).eval()
+        assert not any(torch.equal(backbone.features(clip), before) for before in found)
+        backbone.load_pretrained(method.state_dict())
+        found.append(backbone.features(clip))
+    assert found[0].shape == (3, backbone.dim)
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def test_something_is_decayed_and_something_is_not(method):
+    method, *_ = method
+    assert {method.no_weight_decay(name) for name, _ in method.named_parameters()} == {False, True}

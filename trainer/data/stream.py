@@ -1,0 +1,174 @@
+"""From a dataset to the batches of every update: one stream, the same on any number of workers and ranks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vfm.shards.errors import UsageError, VfmError
+from vfm.shards.order import Draw, Place, batches, rank_share, sample_rng
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.workers import POLL_S, leave_signals_to_the_parent, next_batch, reading
+from vfm.trainer.distributed import World
+from vfm.trainer.engine.optim import epoch_samples
+from vfm.trainer.method import Sampler
+from vfm.trainer.recipes.recipe import TrainConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """What one forward pass reads: a micro-batch.
+
+    Attributes:
+        indices: which samples of the dataset, in order.
+        batch: the arrays of `Sampler`, stacked along a new first dimension, on the CPU.
+    """
+
+    indices: list[int]
+    batch: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What one rank reads for one update.
+
+    Attributes:
+        place: where the stream stands once the update is done.
+        sizes: samples in each of this rank's micro-batches.
+        portions: the micro-batches; each is fetched when it is asked for.
+    """
+
+    place: Place
+    sizes: list[int]
+    portions: Iterator[Portion]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Reads samples in an order that follows from the seed; prepares each with a generator of its own."""
+
+    dataset: Dataset
+    prepare: Sampler
+    config: TrainConfig
+    world: World
+
+    def updates(self, place: Place, *, num_updates: int) -> Iterator[Update]:
+        """Yield what this rank reads for each of the next ``num_updates`` updates after ``place``.
+
+        Raises:
+            DamageError: stored bytes are not what was written.
+            MachineError: a worker died or hangs.
+        """
+        plan = _Plan(stream=self, place=place, num_updates=num_updates)
+        with reading(self._loader(plan)) as loaded:
+            for after, portions in plan.updates():
+                sizes = [len(portion) for portion in portions]
+                yield Update(place=after, sizes=sizes, portions=_fetch(loaded, portions))
+
+    def _loader(self, plan: "_Plan") -> DataLoader[Any]:
+        workers = num_workers(self.config, device=self.world.device)
+        # spawn: a fork of a process in which torch's threads run can deadlock.
+        return DataLoader(
+            _Prepared(dataset=self.dataset, prepare=self.prepare, seed=self.config.seed),  # type: ignore[arg-type]
+            batch_sampler=plan,
+            num_workers=workers,
+            collate_fn=stack,
+            pin_memory=self.world.device.type == "cuda",
+            worker_init_fn=leave_signals_to_the_parent,
+            generator=torch.Generator(),  # keeps the loader from drawing from the global one
+            multiprocessing_context="spawn" if workers else None,
+            timeout=POLL_S if workers else 0.0,
+        )
+
+
+def num_workers(config: TrainConfig, *, device: torch.device) -> int:
+    """Return how many loader processes a rank has; none on a CPU unless asked: the model needs the cores."""
+    if config.num_workers is not None:
+        return config.num_workers
+    return 4 if device.type == "cuda" else 0
+
+
+def portion_sizes(config: TrainConfig, *, world_size: int) -> list[int]:
+    """Return how many samples each micro-batch of one rank's share of an update has.
+
+    Raises:
+        UsageError: the batch does not divide among the ranks; or, where an epoch is made of whole batches, a
+            rank's share does not divide into micro-batches, so that the last would have fewer negatives.
+    """
+    share = len(rank_share([(0, 0)] * config.batch_size, rank=0, world_size=world_size))
+    size = config.micro_batch_size or share
+    if config.drop_last and share % size:
+        raise UsageError(
+            f"The {share} samples per update of a rank do not divide into micro-batches of {size}, and where "
+            f"samples are contrasted each needs as many others: set train.micro_batch_size to a divisor."
+        )
+    return [min(size, share - start) for start in range(0, share, size)]
+
+
+def stack(samples: Sequence[Any]) -> Any:
+    """Stack the arrays of samples by name; a fault told by a worker is passed on as it is."""
+    fault = next((sample for sample in samples if isinstance(sample, VfmError)), None)
+    if fault is not None:
+        return fault
+    return {name: torch.from_numpy(np.stack([sample[name] for sample in samples])) for name in samples[0]}
+
+
+def step_seed(seed: int, *, step: int, rank: int) -> int:
+    """Return the seed of everything a rank draws while it does one update, such as dropout."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """The samples as a worker sees them: found by (epoch, index), prepared with their own generator."""
+
+    dataset: Dataset
+    prepare: Sampler
+    seed: int
+
+    def __getitem__(self, draw: Draw) -> dict[str, np.ndarray] | VfmError:
+        epoch, index = draw
+        rng = sample_rng(seed=self.seed, epoch=epoch, key=self.dataset.keys[index])
+        try:
+            return self.prepare(self.dataset, index, rng)
+        except VfmError as fault:
+            # Raised again in the main process: torch would wrap its sentence in a worker's traceback.
+            return fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Which samples make this rank's next micro-batches; the loader and `Stream` walk it side by side."""
+
+    stream: Stream
+    place: Place
+    num_updates: int
+
+    def updates(self) -> Iterator[tuple[Place, list[list[Draw]]]]:
+        stream = self.stream
+        num_samples, batch_size = len(stream.dataset), stream.config.batch_size
+        in_epoch = epoch_samples(stream.config, num_samples=num_samples)
+        endless = batches(num_samples, place=self.place, batch_size=batch_size, epoch_samples=in_epoch)
+        world = stream.world
+        sizes = portion_sizes(stream.config, world_size=world.size)
+        for before, batch in islice(endless, self.num_updates):
+            mine = iter(rank_share(batch, rank=world.rank, world_size=world.size))
+            portions = [list(islice(mine, size)) for size in sizes]
+            yield before.advance(batch_size, num_samples=in_epoch), portions
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for _, portions in self.updates():
+            yield from portions
+
+
+def _fetch(loaded: Iterator[Any], portions: list[list[Draw]]) -> Iterator[Portion]:
+    for portion in portions:
+        batch = next_batch(loaded)
+        if isinstance(batch, VfmError):
+            raise batch
+        yield Portion(indices=[index for _, index in portion], batch=batch)

@@ -1,0 +1,124 @@
+"""AdamW with decay groups, and the learning rate of every update."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vfm.shards.errors import UsageError
+from vfm.shards.wording import counted
+from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
+
+
+def num_updates(config: TrainConfig, *, num_samples: int) -> int:
+    """Return how many updates a run has: ``max_steps``, else every full batch of all epochs.
+
+    Where epochs follow each other without a gap, at most one batch is left over in a whole run; with
+    ``drop_last`` it is one in each epoch.
+
+    Raises:
+        UsageError: a batch is larger than the dataset, so that samples would be in it twice.
+    """
+    if config.batch_size > num_samples:
+        raise UsageError(
+            f"A batch of {config.batch_size} is more than the {counted(num_samples, 'sample')} there are: "
+            f"lower it with --batch-size {num_samples} or less."
+        )
+    if config.max_steps is not None:
+        return config.max_steps
+    if config.drop_last:
+        return config.epochs * (num_samples // config.batch_size)
+    return config.epochs * num_samples // config.batch_size
+
+
+def updates_per_epoch(config: TrainConfig, *, num_samples: int) -> float:
+    """Return how many updates one pass over the samples is, a whole number with ``drop_last``."""
+    return epoch_samples(config, num_samples=num_samples) / config.batch_size
+
+
+def epoch_samples(config: TrainConfig, *, num_samples: int) -> int:
+    """Return how many samples an epoch has; ``drop_last`` leaves those of an unfinished batch out."""
+    return num_samples - num_samples % config.batch_size if config.drop_last else num_samples
+
+
+def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
+    """Return the learning rate of one update, counted from 0.
+
+    It rises linearly from 0 over the warm-up, then falls to ``min_lr``, which the update after the last would
+    have: on a line, on half a period of a cosine, or not at all (``constant``). The first update of a warm-up
+    has rate 0, as in the reference implementations.
+
+    Args:
+        update: which.
+        num_updates: of the whole run.
+        config: rates and warm-up of the run (`OptimConfig.for_run`).
+    """
+    warmup = int(config.warmup * num_updates) if config.warmup < 1 else int(config.warmup)
+    if update < warmup:
+        steps = warmup - 1 if config.warmup_peak == "last" else warmup
+        return config.lr * update / max(steps, 1)
+    progress = min((update - warmup) / max(num_updates - warmup, 1), 1.0)
+    match config.schedule:
+        case "linear":
+            share = 1.0 - progress
+        case "cosine":
+            share = 0.5 * (1.0 + math.cos(math.pi * progress))
+        case "constant":
+            share = 1.0
+    return config.min_lr + (config.lr - config.min_lr) * share
+
+
+def build_optimizer(
+    method: nn.Module, *, config: OptimConfig, no_weight_decay: Callable[[str], bool]
+) -> torch.optim.AdamW:
+    """Return AdamW over the parameters that learn, in two groups: with weight decay and without.
+
+    Each group holds its parameters' names (``param_names``), by which a checkpoint stores their moments.
+    Against the AdamW of the references this one decays before it steps, a difference of the order
+    lr² * weight_decay.
+    """
+    groups: dict[bool, list[tuple[str, Tensor]]] = {True: [], False: []}
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad:
+            groups[not no_weight_decay(name)].append((name, parameter))
+    settings = [
+        {"params": named, "weight_decay": config.weight_decay if decays else 0.0}
+        for decays, named in groups.items()
+        if named
+    ]
+    # The fused kernel needs every parameter on one kind of device that has it; both of ours do.
+    kinds = {parameter.device.type for named in groups.values() for _, parameter in named}
+    return torch.optim.AdamW(
+        settings, lr=config.lr, betas=config.betas, eps=config.eps, fused=kinds <= {"cpu", "cuda"}
+    )
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group the learning rate ``lr``."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's tensors as ``moment/parameter``, e.g. ``exp_avg/backbone.ln.weight``."""
+    return {
+        f"{kind}/{name}": tensor
+        for name, parameter in _named(optimizer)
+        for kind, tensor in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give the optimizer the tensors that `moments` returned; parameters without any start afresh."""
+    index = {name: i for i, (name, _) in enumerate(_named(optimizer))}
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition("/")
+        state.setdefault(index[name], {})[kind] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _named(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    for group in optimizer.param_groups:
+        yield from zip(group["param_names"], group["params"], strict=True)

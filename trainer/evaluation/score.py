@@ -1,0 +1,135 @@
+"""Class scores of samples, by a finetuned run's own head or by neighbours in feature space."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vfm.shards.errors import VfmError
+from vfm.shards.order import eval_share, sample_rng
+from vfm.shards.progress import Progress
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer import methods
+from vfm.trainer.data.stream import stack
+from vfm.trainer.distributed import World, gather
+from vfm.trainer.engine.checkpoint import fill
+from vfm.trainer.evaluation.knn import knn_scores
+from vfm.trainer.method import Backbone, Sampler
+from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.runs.finetune import build_task
+from vfm.trainer.tasks.classify import LABEL, RandomClip, SpreadClips, merge_views
+
+_BATCH_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is evaluated: weights, and how many clips of each sample they get to see.
+
+    Attributes:
+        recipe: what the run was trained by, its column resolved for the dataset at hand.
+        state: the run's weights.
+        num_clips: clips of each sample, spread over it.
+        world: this process among those that share the samples.
+        progress: hears of the samples of this rank.
+    """
+
+    recipe: Recipe
+    state: Mapping[str, Tensor]
+    num_clips: int
+    world: World
+    progress: Progress
+
+
+def score_views(subject: Subject, dataset: Dataset) -> Tensor:
+    """Return the mean over clips of the softmax of a finetuned run's head: float32 [N, classes].
+
+    Every rank must call this, and gets the scores of all samples.
+    """
+    task = build_task(subject.recipe, dataset)
+    fill(task, subject.state)
+    device = subject.world.device
+    task.to(device).eval()
+
+    def score(batch: dict[str, Tensor]) -> Tensor:
+        return merge_views(task.view_logits(batch))
+
+    return _shared(dataset, task.spread(subject.num_clips), compute=score, subject=subject)
+
+
+def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Tensor:
+    """Return the votes of the nearest samples of a labelled bank: float32 [N, classes].
+
+    Every rank must call this, and gets the votes of all samples.
+    """
+    module = importlib.import_module(f"{methods.__name__}.{subject.recipe.method}")
+    backbone: Backbone = module.build_backbone(subject.recipe, dataset)
+    backbone.load_pretrained(subject.state)
+    backbone.to(subject.world.device).eval()
+    data = subject.recipe.data
+    clip = RandomClip(
+        reader=module.build_clip_reader(subject.recipe, dataset),
+        column=data.column,
+        clip_len=data.clip_len,
+        stride=data.known_stride,
+    )
+    clips = SpreadClips(random_clip=clip, num_clips=subject.num_clips)
+
+    def compute(batch: dict[str, Tensor]) -> Tensor:
+        return _features(backbone, batch)
+
+    query, known = (_shared(part, clips, compute=compute, subject=subject) for part in (dataset, bank))
+    return knn_scores(
+        query,
+        bank_ND=known,
+        labels_N=torch.from_numpy(bank.class_indices),
+        num_classes=len(dataset.classes),
+    )
+
+
+def _shared(
+    dataset: Dataset, sampler: Sampler, *, compute: Callable[[dict[str, Tensor]], Tensor], subject: Subject
+) -> Tensor:
+    """Return what is computed of all samples, [N, ...] on the CPU; each rank does its share of them.
+
+    Raises:
+        VfmError: that of the first rank that met one, on every rank.
+    """
+    world, progress = subject.world, subject.progress
+    mine = dataset.select(eval_share(len(dataset), rank=world.rank, world_size=world.size))
+    rows: list[Tensor] = []
+    fault: VfmError | None = None
+    progress.start(len(mine), "samples")
+    try:
+        with torch.inference_mode():
+            for batch in _read(mine, sampler, device=world.device):
+                rows.append(compute(batch).cpu())
+                progress.advance(ok=len(rows[-1]))
+    except VfmError as error:
+        fault = error
+    finally:
+        progress.finish()
+    everyone = gather((rows, fault), world=world)
+    for _, met in everyone:
+        if met is not None:
+            raise met
+    return torch.cat([row for rows, _ in everyone for row in rows])
+
+
+def _read(dataset: Dataset, sampler: Sampler, *, device: torch.device) -> Iterator[dict[str, Tensor]]:
+    for start in range(0, len(dataset), _BATCH_SIZE):
+        indices = range(start, min(start + _BATCH_SIZE, len(dataset)))
+        # Evaluation draws nothing, but a sampler is always given a generator.
+        rngs = (sample_rng(seed=0, epoch=0, key=dataset.keys[i]) for i in indices)
+        batch = stack([sampler(dataset, i, rng) for i, rng in zip(indices, rngs, strict=True)])
+        yield {name: array.to(device) for name, array in batch.items()}
+
+
+def _features(backbone: Backbone, batch: dict[str, Tensor]) -> Tensor:
+    """Return the mean over clips of each sample's vectors, float32 [B, D]."""
+    views = {name: array for name, array in batch.items() if name != LABEL}
+    num_samples, num_views = next(iter(views.values())).shape[:2]
+    flat = backbone.features({name: array.flatten(0, 1) for name, array in views.items()})
+    return flat.float().view(num_samples, num_views, -1).mean(1)

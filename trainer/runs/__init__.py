@@ -1,0 +1,1 @@
+"""A training from start to end, in a folder of its own."""

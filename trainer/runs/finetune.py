@@ -1,0 +1,123 @@
+"""Downstream training: a task's head on a pretrained encoder, or on the same encoder from scratch."""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vfm.shards.errors import UsageError
+from vfm.shards.format.manifest import read_manifest
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.trainer import tasks
+from vfm.trainer.data.labels import with_labels
+from vfm.trainer.engine.checkpoint import MODEL, Checkpoint
+from vfm.trainer.engine.loop import Outcome
+from vfm.trainer.method import Method
+from vfm.trainer.recipes.recipe import Recipe, load_recipe, override, recipe_names, resolve_column
+from vfm.trainer.recipes.requirements import fit_to_data
+from vfm.trainer.runs.run import RunOptions, check_column, newest_checkpoint, recipe_of, run, timed
+from vfm.trainer.tasks.classify import Classify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a downstream run starts from.
+
+    Attributes:
+        recipe: the encoder's recipe.
+        checkpoint: its weights; None draws new ones.
+    """
+
+    recipe: Recipe
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What tells these weights from others."""
+        if self.checkpoint is None:
+            return {}
+        return {"sha256": self.checkpoint.state["files"][MODEL]["sha256"], "step": self.checkpoint.step}
+
+
+def from_run(folder: Path, *, options: RunOptions) -> Start:
+    """Start from the newest sound checkpoint of a run."""
+    checkpoint = newest_checkpoint(folder, options=options)
+    return Start(recipe=timed(recipe_of(checkpoint), checkpoint=checkpoint), checkpoint=checkpoint)
+
+
+def finetune_recipe(
+    task: str, *, start: Recipe, settings: Sequence[str], numbers: str | None = None
+) -> Recipe:
+    """Return the recipe that teaches an encoder a task: the task's numbers, the encoder's model and clips.
+
+    Args:
+        task: what to learn.
+        start: the encoder's recipe; one of finetuning gives its own numbers.
+        settings: changes, as in `override`.
+        numbers: name of the finetuning recipe whose numbers to take; unless given, the one that was made for
+            the encoder's recipe.
+
+    Raises:
+        UsageError: there is no such task, or no recipe of it was made for this encoder.
+    """
+    if task not in tasks.names():
+        raise UsageError(f"Unknown task {task!r}: choose one of {', '.join(tasks.names())}.")
+    name = numbers or f"{start.name.removesuffix(f'-{task}')}-{task}"
+    fitting = {
+        recipe.name: recipe
+        for recipe in map(load_recipe, recipe_names())
+        if (recipe.method, recipe.task) == (start.method, task)
+    }
+    if name not in fitting:
+        others = f"choose one with --recipe {' or '.join(fitting)}" if fitting else "`vfm recipes` lists all"
+        what = f"There is no recipe {name}" if numbers is None else f"{name} does not fit"
+        raise UsageError(
+            f"{what}, which would teach {start.name} to {task}, and numbers made for another size are not "
+            f"taken unasked: {others}."
+        )
+    chosen = fitting[name]
+    data = replace(
+        chosen.data,
+        column=start.data.column,
+        clip_len=start.data.clip_len,
+        seconds_apart=start.data.seconds_apart,
+        stride=start.data.stride,
+    )
+    return override(replace(chosen, model=start.model, data=data), settings)
+
+
+def finetune(recipe: Recipe, *, start: Start, data: Path, out: Path, options: RunOptions) -> Outcome:
+    """Learn a task on the labelled samples of a dataset, or go on where an earlier call stopped.
+
+    Args:
+        recipe: of `finetune_recipe`.
+        start: where the encoder's weights come from.
+        data: the dataset's folder.
+        out: the run's folder.
+        options: device, fallback, and who listens.
+
+    Raises:
+        UsageError: no labels, no such split, or codes of another codebook than the encoder's.
+        VfmError: see `vfm.trainer.runs.run.pretrain`.
+    """
+    recipe = resolve_column(recipe, read_manifest(data))
+    dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
+    dataset = with_labels(dataset, say=options.say)
+    if start.checkpoint is not None:
+        check_column(start.checkpoint, recipe=recipe, dataset=dataset)
+    recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
+
+    def build() -> Method:
+        task = build_task(recipe, dataset)
+        if start.checkpoint is not None:
+            task.backbone.load_pretrained(start.checkpoint.model())
+        return task
+
+    return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin=start.origin, options=options)
+
+
+def build_task(recipe: Recipe, dataset: Dataset) -> Classify:
+    """Return the task of a recipe, its encoder's weights drawn from the seed."""
+    task: Classify = importlib.import_module(f"{tasks.__name__}.{recipe.task}").build(recipe, dataset)
+    return task
