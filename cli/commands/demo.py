@@ -4,16 +4,17 @@ from pathlib import Path
 
 import click
 
-from vfm.cli import options, output
+from vfm.cli.display import output
+from vfm.cli.options import shared
 
 
 @click.command()
-@click.argument("out", type=options.PATH, default="vfm-demo")
+@click.argument("out", type=shared.PATH, default="vfm-demo")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of videos and training."
 )
 @click.option("--quick", is_flag=True, help="A few videos and steps: shows that all works, learns nothing.")
-@options.workers("decode and compute")
+@shared.workers("decode and compute")
 @click.pass_context
 def command(context: click.Context, out: Path, seed: int, quick: bool, num_workers: int) -> int:
     """Make a small video set and run the main job on it, end to end, in the folder OUT.
@@ -30,7 +31,7 @@ def command(context: click.Context, out: Path, seed: int, quick: bool, num_worke
     """
     from dataclasses import replace
 
-    from vfm.cli.demo import DemoOptions, closing_lines, run_demo
+    from vfm.cli.demo.stages import DemoOptions, closing_lines, run_demo
     from vfm.cli.main import group
 
     size = DemoOptions(seed=seed, num_workers=num_workers)

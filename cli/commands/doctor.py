@@ -4,15 +4,16 @@ from typing import Any
 
 import click
 
-from vfm.cli import options, output
-from vfm.cli.next_step import say_next
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import shared
 
 _GIB = 1 << 30
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Leave out the clips that each decoder is tried on.")
-@options.as_json()
+@shared.as_json()
 def command(*, quick: bool, as_json: bool) -> int:
     """Show what works on this machine.
 

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import click
 
-from vfm.cli import options, output
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_next
 from vfm.cli.main import printable
-from vfm.cli.next_step import say_next
+from vfm.cli.options import shared
 from vfm.shards.wording import counted
 
 
 @click.command()
-@click.argument("data", type=options.PATH)
+@click.argument("data", type=shared.PATH)
 @click.argument("column")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@options.as_json()
+@shared.as_json()
 def command(data: Path, column: str, yes: bool, as_json: bool) -> None:
     """Remove target column COLUMN from dataset DATA, finished or not; frames and other columns stay.
 

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, output, training
-from vfm.cli.next_step import say_next
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
     from vfm.trainer.evaluation.evaluate import Evaluation
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=options.PATH)
-@click.argument("data", type=options.PATH)
+@click.argument("runs", nargs=-1, required=True, type=shared.PATH)
+@click.argument("data", type=shared.PATH)
 @click.option(
     "--protocol",
     type=click.Choice(["multiview", "knn"]),
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
 @click.option(
     "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
 )
-@options.accept_data()
-@options.threads()
-@options.as_json()
+@shared.accept_data()
+@shared.threads()
+@shared.as_json()
 def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
     """Evaluate RUNS on labelled samples of the dataset DATA.
 

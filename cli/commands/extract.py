@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import decoding, options, output
-from vfm.cli import sources as listing
-from vfm.cli.next_step import say_next
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import decoding, shared
+from vfm.cli.options import sources as listing
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ _AT_LEAST_1 = click.IntRange(min=1)
 
 
 @click.command(context_settings={"token_normalize_func": listing.own_name})
-@click.argument("sources", nargs=-1, type=options.PATH, metavar="SOURCES...")
-@click.argument("data", required=False, type=options.PATH, metavar="DATA")
+@click.argument("sources", nargs=-1, type=shared.PATH, metavar="SOURCES...")
+@click.argument("data", required=False, type=shared.PATH, metavar="DATA")
 @decoding.options()
 @click.option(
     "--samples-per-shard",
@@ -61,8 +62,8 @@ _AT_LEAST_1 = click.IntRange(min=1)
     "left out on request.",
 )
 @listing.source_options()
-@options.workers("decode videos")
-@options.as_json()
+@shared.workers("decode videos")
+@shared.as_json()
 def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     """Decode videos once, into the frames that are wanted.
 

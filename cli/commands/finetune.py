@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, training
-from vfm.cli.next_step import say_next
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
     from vfm.trainer.runs.finetune import Start
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("task")
-@click.argument("data", type=options.PATH)
-@click.option("--init", type=options.PATH, metavar="RUN", help="Start from the encoder of this run.")
+@click.argument("data", type=shared.PATH)
+@click.option("--init", type=shared.PATH, metavar="RUN", help="Start from the encoder of this run.")
 @click.option(
     "--recipe",
     metavar="NAME",

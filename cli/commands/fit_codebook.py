@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, output
-from vfm.cli.next_step import say_next
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import shared
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=options.PATH)
-@click.argument("out", type=options.PATH)
+@click.argument("data", type=shared.PATH)
+@click.argument("out", type=shared.PATH)
 @click.option(
     "--crop",
     "crop_px",
@@ -61,8 +62,8 @@ if TYPE_CHECKING:
 @click.option(
     "--name", help="What its column will be called, vq.NAME.  [default: the last part of OUT]", metavar="NAME"
 )
-@options.accept_data()
-@options.as_json()
+@shared.accept_data()
+@shared.as_json()
 def command(data: Path, out: Path, name: str | None, split: str | None, as_json: bool, **given: Any) -> None:
     """Fit a codebook, pixels to codes and back, to the frames of dataset DATA.
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import output
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_pretrain
 from vfm.cli.main import printable
-from vfm.cli.next_step import say_pretrain
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _say_next(data: Path) -> None:
 
 
 def _summary(data: Path) -> dict[str, Any]:
-    from vfm.cli.describe import summary_lines
+    from vfm.cli.display.describe import summary_lines
     from vfm.shards.reading.summary import summarise
 
     summary = summarise(data)
@@ -83,7 +83,7 @@ def _summary(data: Path) -> dict[str, Any]:
 def _sample(data: Path, text: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from vfm.cli.describe import sample_lines
+    from vfm.cli.display.describe import sample_lines
     from vfm.shards.reading.dataset import open_dataset
     from vfm.shards.reading.summary import summarise
 
@@ -98,7 +98,7 @@ def _sample(data: Path, text: str) -> dict[str, Any]:
 
 
 def _members(dataset: "Dataset", index: int, *, columns: list[str]) -> list[tuple[str, str, str]]:
-    from vfm.cli.describe import size
+    from vfm.cli.display.describe import size
 
     rows = []
     for name in columns:

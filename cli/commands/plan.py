@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import decoding, options, output
-from vfm.cli import sources as listing
+from vfm.cli.display import output
+from vfm.cli.options import decoding, shared
+from vfm.cli.options import sources as listing
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=options.PATH)
+@click.argument("sources", nargs=-1, required=True, type=shared.PATH)
 @decoding.options()
 @click.option(
     "--samples-per-shard", type=_AT_LEAST_1, default=256, show_default=True, help="Videos to a shard."
@@ -51,10 +52,10 @@ _AT_LEAST_1 = click.IntRange(min=1)
     help="Of the choice of the sample.",
 )
 @click.option(
-    "--out", type=options.PATH, metavar="DATA", help="Where the dataset would be: tells how much is free."
+    "--out", type=shared.PATH, metavar="DATA", help="Where the dataset would be: tells how much is free."
 )
-@options.workers("decode videos")
-@options.as_json()
+@shared.workers("decode videos")
+@shared.as_json()
 def command(sources: tuple[Path, ...], **given: Any) -> int:
     """Tell hours, frames, bytes and time of a job from a sample of its videos, before anything is written.
 
@@ -103,7 +104,7 @@ def _lines(result: "PlanEstimate") -> list[str]:
     if result.num_rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in result.rejected_by_reason.items())
         seen += f", {result.num_rejected} rejected ({reasons})"
-    from vfm.cli.describe import size
+    from vfm.cli.display.describe import size
 
     rows = [
         _row("video", result.video_s, _duration),

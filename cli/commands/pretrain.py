@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from vfm.cli import options, training
-from vfm.cli.next_step import say_next
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import shared, training
 
 
 @click.command()
 @click.argument("recipe")
-@click.argument("data", type=options.PATH)
+@click.argument("data", type=shared.PATH)
 @training.training_options
 def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
     """Pretrain by RECIPE on the dataset DATA.

@@ -2,12 +2,13 @@
 
 import click
 
-from vfm.cli import options, output
-from vfm.cli.next_step import say_next
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import shared
 
 
 @click.group(invoke_without_command=True)
-@options.as_json()
+@shared.as_json()
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
     """List the recipes, or show the numbers of one.
@@ -40,7 +41,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one number; may be repeated."
 )
-@options.as_json()
+@shared.as_json()
 def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Show every number of the recipe NAME under the key that --set takes.
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, output
-from vfm.cli.next_step import say_pretrain
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_pretrain
+from vfm.cli.options import shared
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("data", type=options.PATH)
+@click.argument("data", type=shared.PATH)
 @click.option(
     "--target",
     "specs",
@@ -54,9 +55,9 @@ if TYPE_CHECKING:
     help="Folder of the network's weights, for vq:dalle: encoder.pkl, and decoder.pkl to look at codes.",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda.")
-@options.accept_data()
-@options.workers("compute, on a CPU")
-@options.as_json()
+@shared.accept_data()
+@shared.workers("compute, on a CPU")
+@shared.as_json()
 def command(  # noqa: PLR0913 (one for each option)
     data: Path, specs: tuple[str, ...], num_workers: int, accept_data: bool, as_json: bool, **given: Any
 ) -> None:

@@ -138,11 +138,11 @@ def test_fit_codebook(stills: Callable[..., Path], tmp_path: Path, length: str) 
 
 def test_demo(tmp_path: Path) -> None:
     """Of the demo only its own file: the rest are the commands."""
-    from vfm.cli import demo
+    from vfm.cli.demo import stages
 
-    options = demo.DemoOptions()
-    (tmp_path / f".{demo.SETTINGS_NAME}.tmp-99999").write_text("{")
-    demo._refuse_other(tmp_path, options)
+    options = stages.DemoOptions()
+    (tmp_path / f".{stages.SETTINGS_NAME}.tmp-99999").write_text("{")
+    stages._refuse_other(tmp_path, options)
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(demo.UsageError, match="is not empty and holds no demo"):
-        demo._refuse_other(tmp_path, options)
+    with pytest.raises(stages.UsageError, match="is not empty and holds no demo"):
+        stages._refuse_other(tmp_path, options)

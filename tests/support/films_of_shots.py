@@ -11,14 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from vfm.video2token.moving_photos import (
-    MovingPhotosOptions,
-    Shot,
-    draw,
-    encode_h264,
-    list_shots,
-    load_canvas,
-)
+from vfm.cli.demo.moving_photos import MovingPhotosOptions, Shot, draw, encode_h264, list_shots, load_canvas
 
 FPS = 24
 OPTIONS = MovingPhotosOptions(

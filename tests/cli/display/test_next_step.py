@@ -7,8 +7,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from vfm.cli.display.next_step import say_next, say_pretrain
 from vfm.cli.main import group
-from vfm.cli.next_step import say_next, say_pretrain
 
 STEPS = ("--steps", 2, "--batch-size", 4, "--threads", 1)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token import moving_photos
-from vfm.video2token.moving_photos import (
+from vfm.cli.demo import moving_photos
+from vfm.cli.demo.moving_photos import (
     HELD_OUT_PHOTOS,
     LOG_ZOOM_PER_S,
     MOTIONS,
@@ -24,6 +23,7 @@ from vfm.video2token.moving_photos import (
     load_canvas,
     make_moving_photos,
 )
+from vfm.shards.errors import MachineError, UsageError
 from vfm.video2token.sources.listing import list_sources
 
 TWO_FRAMES = MovingPhotosOptions(size_px=48, fps=1, duration_s=2.0)

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from vfm.cli.commands.inspect import command
-from vfm.cli.describe import aligned, size
+from vfm.cli.display.describe import aligned, size
 from vfm.shards.errors import UsageError
 from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.extract.extract import extract

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vfm.cli.commands.extract import command
-from vfm.cli.sources import allowance, is_within, own_name
+from vfm.cli.options.sources import allowance, is_within, own_name
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import read_plan
 from vfm.shards.reading.dataset import open_dataset
 
 Film = Callable[..., Path]
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "sources.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "reference" / "sources.md"
 
 
 def invoke(*arguments: object, **options: object) -> Result:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from vfm.cli import output
+from vfm.cli.display import output
 
 _TRAIN = "train"
 

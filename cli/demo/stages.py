@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from vfm.cli import output
+from vfm.cli.display import output
 from vfm.shards.errors import UsageError
 
 SETTINGS_NAME = "demo.json"
@@ -224,7 +224,7 @@ def _settings(options: DemoOptions) -> dict[str, Any]:
 
 
 def _photos(options: DemoOptions) -> Any:
-    from vfm.video2token.moving_photos import MovingPhotosOptions
+    from vfm.cli.demo.moving_photos import MovingPhotosOptions
 
     return MovingPhotosOptions(
         num_pretrain=options.num_pretrain,
@@ -235,7 +235,7 @@ def _photos(options: DemoOptions) -> Any:
 
 
 def _make_videos(out: Path, options: DemoOptions) -> None:
-    from vfm.video2token.moving_photos import make_moving_photos
+    from vfm.cli.demo.moving_photos import make_moving_photos
 
     make_moving_photos(
         out, _photos(options), num_workers=options.num_workers, progress=output.make_progress()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import output
-from vfm.cli.options import PATH, Decorator, together
+from vfm.cli.display import output
+from vfm.cli.options.shared import PATH, Decorator, together
 from vfm.shards.errors import UsageError
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from vfm.cli import output
+from vfm.cli.display import output
 
 
 def test_json_is_one_line_of_ascii(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli.options import Decorator, decoder, together
+from vfm.cli.options.shared import Decorator, decoder, together
 
 if TYPE_CHECKING:
     from vfm.video2token.decoding.decoder import ExtractOptions

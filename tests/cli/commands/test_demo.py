@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vfm.cli.commands.demo import command
-from vfm.cli.demo import DemoOptions, _verdict, stages
+from vfm.cli.demo.stages import DemoOptions, _verdict, stages
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
 

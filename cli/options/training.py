@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli import options, output
+from vfm.cli.display import output
+from vfm.cli.options import shared
 
 if TYPE_CHECKING:
     from vfm.trainer.engine.loop import Outcome
@@ -23,7 +24,7 @@ _SETTINGS = {
     "split": ("data.split={}",),
 }
 _OPTIONS = (
-    click.option("--out", required=True, type=options.PATH, help="The run's folder, new or to go on with."),
+    click.option("--out", required=True, type=shared.PATH, help="The run's folder, new or to go on with."),
     click.option(
         "--set",
         "settings",
@@ -52,9 +53,9 @@ _OPTIONS = (
     click.option(
         "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
     ),
-    options.accept_data(),
-    options.threads(),
-    options.as_json(),
+    shared.accept_data(),
+    shared.threads(),
+    shared.as_json(),
 )
 
 

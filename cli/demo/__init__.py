@@ -1,0 +1,1 @@
+"""The main job on videos made here."""
