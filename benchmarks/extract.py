@@ -28,9 +28,10 @@ from peers import PEERS, Peer
 
 from vfm.shards.pixels import jpeg
 from vfm.video2token.decoding import recorder
-from vfm.video2token.decoding.decoder import DecodedVideo, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.options import ExtractOptions
 
 _MADE = {
     "x264-medium-2s": ("libx264", {"preset": "medium"}, 2),
@@ -134,13 +135,13 @@ def against_peers(paths: list[Path], *, options: ExtractOptions, rounds: int) ->
 
 def ticks_of(video: DecodedVideo, *, options: ExtractOptions) -> list[float]:
     """Return the times of the ticks, seconds in the source."""
-    return [video.pts_s[0] + index / float(options.exact_fps) for index in range(len(video.pts_s))]
+    return [video.pts_s[0] + index / float(options.fps) for index in range(len(video.pts_s))]
 
 
 def jpegs_of(peer: Peer, path: Path, *, video: DecodedVideo, options: ExtractOptions) -> int:
     """Make the JPEGs with a peer and return how many."""
     size = (video.width_px, video.height_px)
-    frames = peer(path, ticks_of(video, options=options), size, float(options.exact_fps))
+    frames = peer(path, ticks_of(video, options=options), size, float(options.fps))
     return sum(len(jpeg.encode(frame, quality=options.quality)) > 0 for frame in frames)
 
 
@@ -148,7 +149,7 @@ def refusal(peer: Peer, path: Path, *, video: DecodedVideo, options: ExtractOpti
     """Return why a peer is not measured, empty when its frames are those of vfm."""
     size = (video.width_px, video.height_px)
     try:
-        given = list(peer(path, ticks_of(video, options=options), size, float(options.exact_fps)))
+        given = list(peer(path, ticks_of(video, options=options), size, float(options.fps)))
     except _MISSING:
         return "not installed"
     except Exception as error:  # noqa: BLE001 (whatever a library raises is its answer)

@@ -27,10 +27,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vfm.shards.format.plan import PLAN_NAME, read_plan
+from vfm.shards.format.layout import PLAN_NAME
+from vfm.shards.format.plan import read_plan
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.options import ExtractOptions
 
 Reader = Callable[[], int]
 

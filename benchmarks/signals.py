@@ -13,8 +13,8 @@ from pathlib import Path
 
 from vfm.video2token.analysis import signals
 from vfm.video2token.analysis.measure import measure
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.decoding.decoders import pyav
+from vfm.video2token.options import ExtractOptions
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -13,6 +13,7 @@ import click
 
 from vfm import __version__
 from vfm.cli import commands
+from vfm.cli.display.text import printable
 from vfm.shards.errors import MachineError, VfmError
 from vfm.shards.io.open_files import raise_limit, told_of_limit
 
@@ -131,8 +132,3 @@ def _told_by_the_system(error: OSError) -> MachineError | None:
 
 def _complain(sentence: str) -> None:
     click.secho(f"vfm: {printable(sentence)}", fg="red" if sys.stderr.isatty() else None, err=True)
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with every control character escaped, so that no file name can drive the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

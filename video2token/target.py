@@ -1,10 +1,9 @@
 """What every kind of target is: the contract, and what the targets computed from frames share.
 
-A kind is a file in this folder with a function ``build(argument, options) -> Target``; a spec on the command
-line, ``kind:argument``, names the file and hands the rest of the text to it.
+A kind is a file of ``vfm.video2token.targets`` with a function ``build(argument, options) -> Target``; a spec
+on the command line, ``kind:argument``, names the file and hands the rest of the text to it.
 """
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import numpy.typing as npt
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
-from vfm.video2token.targets import names
 
 UInt8 = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -121,24 +119,6 @@ class FrameTarget(Target):
             yield {
                 field: array.reshape(len(self.views), -1, *array.shape[1:]) for field, array in arrays.items()
             }
-
-
-def build_target(spec: str, options: TargetOptions) -> Target:
-    """Return the target that a spec names.
-
-    Args:
-        spec: ``kind`` or ``kind:argument``, such as ``vq:codebooks/mine``.
-        options: what every kind may be told.
-
-    Raises:
-        UsageError: no such kind, or the kind cannot make anything of the argument.
-    """
-    kind, _, argument = spec.partition(":")
-    if kind not in names():
-        raise UsageError(f"Target {spec!r} is of no known kind: use one of {', '.join(names())}.")
-    module = importlib.import_module(f"vfm.video2token.targets.{kind}")
-    target: Target = module.build(argument, options)
-    return target
 
 
 def check_device(name: str) -> str:

@@ -32,7 +32,6 @@ def command(context: click.Context, out: Path, seed: int, quick: bool, num_worke
     from dataclasses import replace
 
     from vfm.cli.demo.stages import DemoOptions, closing_lines, run_demo
-    from vfm.cli.main import group
 
     size = DemoOptions(seed=seed, num_workers=num_workers)
     if quick:
@@ -45,6 +44,8 @@ def command(context: click.Context, out: Path, seed: int, quick: bool, num_worke
             pretrain_steps=4,
             finetune_steps=4,
         )
+    group = context.find_root().command
+    assert isinstance(group, click.Group), "vfm demo runs beside the other commands"
     report = run_demo(out, size, group=group)
     if report.exit_code:
         return report.exit_code

@@ -7,6 +7,7 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next
+from vfm.cli.display.training import is_chief
 from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
         how=EvaluateOptions(protocol=given["protocol"], num_clips=given["num_clips"], split=given["split"]),
         options=training.run_options(given),
     )
-    if not training.is_chief():
+    if not is_chief():
         return
     if given["as_json"]:
         output.show_json([_without_predictions(result) for result in results])

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli.display import output
+from vfm.cli.display.dry_run import show_survey
 from vfm.cli.display.next_step import say_next
+from vfm.cli.display.progress import make_progress
 from vfm.cli.options import decoding, shared
 from vfm.cli.options import sources as listing
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
-    from vfm.video2token.analysis.measure import SignalOptions
+    from vfm.video2token.analysis.options import SignalOptions
     from vfm.video2token.jobs.extract.extract import ExtractResult
 
 _AT_LEAST_1 = click.IntRange(min=1)
@@ -83,14 +85,14 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract videos/ data/mine --fps 2 --retry-failed
       vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
-    from vfm.video2token.analysis.measure import DROPPED
     from vfm.video2token.jobs.extract.extract import extract_sources
+    from vfm.video2token.rejection import DROPPED
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
     found, num_hidden = listing.find_sources(inputs, given)
     if given["dry_run"]:
-        listing.show_survey(found, given, num_hidden=num_hidden)
+        show_survey(found, given, num_hidden=num_hidden)
         output.say("next: the same command without --dry-run")
         return 0
     result = extract_sources(
@@ -102,7 +104,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
         retry=listing.retry_of(given),
         signals=_signal_options(given),
         is_split_at_cuts=given["split_scenes"],
-        progress=output.make_progress(),
+        progress=make_progress(),
     )
     if given["as_json"]:
         output.show_json({"data": str(folder), **asdict(result), "num_hidden": num_hidden})
@@ -117,7 +119,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
 
 
 def _signal_options(given: dict[str, Any]) -> "SignalOptions":
-    from vfm.video2token.analysis.measure import SignalOptions
+    from vfm.video2token.analysis.options import SignalOptions
 
     names = tuple(name.strip() for name in (given["signals"] or "").split(",") if name.strip())
     return SignalOptions(

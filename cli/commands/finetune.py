@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli.display.next_step import say_next
+from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
     from vfm.trainer.runs.finetune import Start
-    from vfm.trainer.runs.run import RunOptions
+    from vfm.trainer.runs.folder import RunOptions
 
 
 @click.command()
@@ -45,14 +46,14 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
     numbers = given["recipe"] if given["init"] is not None else None
     recipe = finetune_recipe(task, start=start.recipe, settings=training.settings_of(given), numbers=numbers)
     outcome = finetune(recipe, start=start, data=data, out=out, options=how)
-    status = training.finish(outcome, out=out, as_json=given["as_json"])
-    if status == 0 and training.is_chief():
+    status = finish(outcome, out=out, as_json=given["as_json"])
+    if status == 0 and is_chief():
         say_next("evaluate", out, data)
     return status
 
 
 def _start(given: dict[str, Any], how: "RunOptions") -> "Start":
-    from vfm.trainer.recipes.recipe import load_recipe
+    from vfm.trainer.registry import load_recipe
     from vfm.trainer.runs.finetune import Start, from_run
 
     if given["init"] is None and given["recipe"] is None:

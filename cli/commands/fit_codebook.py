@@ -9,6 +9,7 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next
+from vfm.cli.display.progress import make_progress
 from vfm.cli.options import shared
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ def command(data: Path, out: Path, name: str | None, split: str | None, as_json:
     name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")
     how = {option: given.pop(option) for option in ("device", "accept_data")}
     dataset = _open(data, split=split)
-    report = fit_codebook(
-        dataset, out, FitOptions(name=name, **given), progress=output.make_progress(), **how
-    )
+    report = fit_codebook(dataset, out, FitOptions(name=name, **given), progress=make_progress(), **how)
     if (out / LOG_NAME).exists() and (report.is_new or not (out / CURVE_NAME).exists()):
         draw_curves({name: out}, out / CURVE_NAME, say=output.say)
     if as_json:

@@ -8,7 +8,7 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_pretrain
-from vfm.cli.main import printable
+from vfm.cli.display.text import printable
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:

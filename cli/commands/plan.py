@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli.display import output
+from vfm.cli.display.progress import make_progress
 from vfm.cli.options import decoding, shared
 from vfm.cli.options import sources as listing
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
-    from vfm.video2token.jobs.plan.estimate import Estimate, PlanEstimate
+    from vfm.video2token.jobs.plan.estimate import PlanEstimate
+    from vfm.video2token.jobs.plan.statistics import Estimate
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -82,7 +84,7 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
         ),
         specs=given["specs"],
         target_options=TargetOptions(**{name: given[name] for name in ("crop_px", "weights", "device")}),
-        progress=output.make_progress(),
+        progress=make_progress(),
     )
     if given["as_json"]:
         output.show_json({**asdict(result), "num_hidden": num_hidden})

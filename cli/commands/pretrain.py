@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vfm.cli.display.next_step import say_next
+from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 
 
@@ -25,12 +26,13 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
       torchrun --nproc-per-node 8 -m vfm pretrain vimpac-small data/mine --out runs/big
     """
-    from vfm.trainer.recipes.recipe import load_recipe, override
+    from vfm.trainer.recipes.settings import override
+    from vfm.trainer.registry import load_recipe
     from vfm.trainer.runs.run import pretrain
 
     chosen = override(load_recipe(recipe), training.settings_of(given))
     outcome = pretrain(chosen, data=data, out=out, options=training.run_options(given))
-    status = training.finish(outcome, out=out, as_json=given["as_json"])
-    if status == 0 and training.is_chief():
+    status = finish(outcome, out=out, as_json=given["as_json"])
+    if status == 0 and is_chief():
         say_next("finetune", "classify", data, "--init", out, "--out", "CLASSIFIER")
     return status

@@ -21,7 +21,7 @@ def command(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from vfm.trainer.recipes.recipe import load_recipe, recipe_names
+    from vfm.trainer.registry import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     header = ("recipe", "method", "task", "epochs", "batch", "lr")
@@ -49,8 +49,9 @@ def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
     Example:
       vfm recipes show vimpac-tiny --set train.epochs=50
     """
-    from vfm.trainer.recipes.recipe import flatten, load_recipe, override, to_dict
     from vfm.trainer.recipes.requirements import requirements_of
+    from vfm.trainer.recipes.settings import flatten, override, to_dict
+    from vfm.trainer.registry import load_recipe
 
     recipe = override(load_recipe(name), settings)
     if as_json:

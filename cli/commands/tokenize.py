@@ -8,11 +8,12 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_pretrain
+from vfm.cli.display.progress import make_progress
 from vfm.cli.options import shared
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
-    from vfm.video2token.jobs.tokenize.tokenize import ColumnResult
+    from vfm.video2token.jobs.tokenize.job import ColumnResult
 
 
 @click.command()
@@ -83,7 +84,7 @@ def command(  # noqa: PLR0913 (one for each option)
         TargetOptions(**given),
         num_workers=num_workers,
         accept_data=accept_data,
-        progress=output.make_progress(),
+        progress=make_progress(),
     )
     if as_json:
         output.show_json({"data": str(data), "columns": [asdict(result) for result in results]})

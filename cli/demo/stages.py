@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from vfm.cli.display import output
+from vfm.cli.display.progress import make_progress
 from vfm.shards.errors import UsageError
 
 SETTINGS_NAME = "demo.json"
@@ -197,7 +198,7 @@ def _evaluation(run: Path) -> dict[str, Any]:
 
 def _refuse_other(out: Path, options: DemoOptions) -> None:
     """Refuse all but an empty folder and one with the same demo."""
-    from vfm.shards.io.atomic import read_json
+    from vfm.shards.io.json import read_json
     from vfm.shards.io.lock import held_names
 
     if out.is_file():
@@ -210,7 +211,7 @@ def _refuse_other(out: Path, options: DemoOptions) -> None:
 
 
 def _keep_settings(out: Path, options: DemoOptions) -> None:
-    from vfm.shards.io.atomic import write_json
+    from vfm.shards.io.json import write_json
 
     if not (out / SETTINGS_NAME).exists():
         write_json(out / SETTINGS_NAME, _settings(options))
@@ -237,9 +238,7 @@ def _photos(options: DemoOptions) -> Any:
 def _make_videos(out: Path, options: DemoOptions) -> None:
     from vfm.cli.demo.moving_photos import make_moving_photos
 
-    make_moving_photos(
-        out, _photos(options), num_workers=options.num_workers, progress=output.make_progress()
-    )
+    make_moving_photos(out, _photos(options), num_workers=options.num_workers, progress=make_progress())
 
 
 def _draw_curves(out: Path) -> None:

@@ -20,7 +20,7 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
 
     Of a dataset with splits, only the samples to learn from are named: the others are to be counted on.
     """
-    from vfm.shards.format.manifest import FRAMES
+    from vfm.shards.format.layout import FRAMES
 
     targets = [name for name in columns if name != FRAMES]
     found = _recipes_for(targets) if targets else _recipes_for([FRAMES])
@@ -35,7 +35,7 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
 
 def _recipes_for(columns: Sequence[str]) -> list[str]:
     """Return the pretraining recipes that read one of these columns, the smallest batch first."""
-    from vfm.trainer.recipes.recipe import load_recipe, recipe_names
+    from vfm.trainer.registry import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     fitting = [

@@ -7,7 +7,7 @@ import click
 from vfm.cli.options.shared import Decorator, decoder, together
 
 if TYPE_CHECKING:
-    from vfm.video2token.decoding.decoder import ExtractOptions
+    from vfm.video2token.options import ExtractOptions
 
 _AT_LEAST_1 = click.IntRange(min=1)
 
@@ -99,7 +99,7 @@ def extract_options(given: dict[str, Any]) -> "ExtractOptions":
     Raises:
         click.UsageError: they contradict each other.
     """
-    from vfm.video2token.decoding.decoder import ExtractOptions
+    from vfm.video2token.options import ExtractOptions
 
     names = ("num_frames", "size_px", "quality", "max_frames", "timeout_s", "decoder")
     return ExtractOptions(

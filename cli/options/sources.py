@@ -1,8 +1,6 @@
 """Options of a command that lists sources, what they mean together, and their names in other tools."""
 
-import os.path
 import re
-from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ from vfm.shards.errors import UsageError
 
 if TYPE_CHECKING:
     from vfm.shards.format.plan import Source
-    from vfm.video2token.jobs.extract.retry import Retry
+    from vfm.video2token.rejection import Retry
     from vfm.video2token.sources.listing import Missing
 
 # Options of img2dataset and video2dataset that mean the same here; docs/reference/sources.md lists them.
@@ -25,7 +23,6 @@ _ALIASES = {
     "processes-count": "workers",
     "video-fps": "fps",
 }
-_NUM_NAMED = 6  # how many labels or splits are shown
 
 
 def own_name(name: str) -> str:
@@ -166,32 +163,3 @@ def retry_of(given: dict[str, Any]) -> "Retry":
     if given["retry_failed"] and given["retry_all"]:
         raise UsageError("--retry-all tries again all that --retry-failed does: use one of them.")
     return "all" if given["retry_all"] else "failed" if given["retry_failed"] else "none"
-
-
-def show_survey(sources: "list[Source]", given: dict[str, Any], *, num_hidden: int) -> None:
-    """Print what a job would do with its sources."""
-    from vfm.video2token.jobs.plan.dry_run import survey
-
-    found = asdict(survey(sources, samples_per_shard=given["samples_per_shard"]))
-    found["num_hidden"] = num_hidden
-    if given["as_json"]:
-        output.show_json(found)
-    else:
-        output.show(_table(found))
-    if given["missing"] == "error" and not all(os.path.lexists(source.path) for source in sources):
-        output.say("note: a list that names missing files is refused without --missing quarantine.")
-    output.say("nothing was written (--dry-run)")
-
-
-def _table(found: dict[str, Any]) -> str:
-    rows = [(name.removeprefix("num_"), found[name]) for name in found if name.startswith("num_")]
-    rows.append(("bytes", found["size_bytes"]))
-    lines = [f"{name:<10}{value}" for name, value in rows]
-    lines += [f"{name:<10}{_named(found[name])}" for name in ("labels", "splits") if found[name]]
-    return "\n".join(lines + [f"first     {key}  {identity}" for key, identity in found["first"].items()])
-
-
-def _named(counts: dict[str, int]) -> str:
-    names = [f"{name or '(none)'} {count}" for name, count in list(counts.items())[:_NUM_NAMED]]
-    more = len(counts) - _NUM_NAMED
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

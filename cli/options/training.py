@@ -1,19 +1,17 @@
 """What ``vfm pretrain`` and ``vfm finetune`` share: options, the settings they stand for, how a run ends."""
 
-import os
-import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vfm.cli.display import output
+from vfm.cli.display.progress import make_progress
+from vfm.cli.display.training import is_chief, silent
 from vfm.cli.options import shared
 
 if TYPE_CHECKING:
-    from vfm.trainer.engine.loop import Outcome
-    from vfm.trainer.runs.run import RunOptions
+    from vfm.trainer.runs.folder import RunOptions
 
 # The daily knobs and the keys of the recipe that each stands for.
 _SETTINGS = {
@@ -80,40 +78,13 @@ def settings_of(given: dict[str, Any]) -> list[str]:
 def run_options(given: dict[str, Any]) -> "RunOptions":
     """Return how to run."""
     from vfm.shards.progress import Silence
-    from vfm.trainer.runs.run import RunOptions
+    from vfm.trainer.runs.folder import RunOptions
 
     return RunOptions(
         device=given["device"],
         num_threads=given["num_threads"],
         fall_back=not given["no_fallback"],
         accept_data=given["accept_data"],
-        say=output.say if is_chief() else _silent,
-        progress=output.make_progress() if is_chief() else Silence(),
+        say=output.say if is_chief() else silent,
+        progress=make_progress() if is_chief() else Silence(),
     )
-
-
-def finish(outcome: "Outcome", *, out: Path, as_json: bool) -> int:
-    """Tell how the run ended and return the exit code: 0 done, 128 + its number after a signal."""
-    say = output.say if is_chief() else _silent
-    if as_json and is_chief():
-        told = {"run": str(out), "step": outcome.step, "num_steps": outcome.num_steps}
-        output.show_json({**told, "signal": outcome.signal, "last": outcome.record})
-    if outcome.signal:
-        name = signal.Signals(outcome.signal).name
-        say(
-            f"Stopped by {name} after step {outcome.step} of {outcome.num_steps}, which is saved: "
-            "run the same command again to go on."
-        )
-        return 128 + outcome.signal
-    was = "Trained" if outcome.record else "Already trained"
-    say(f"{was} to the end, step {outcome.step}: {out}")
-    return 0
-
-
-def is_chief() -> bool:
-    """Return whether this process talks: the only one, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _silent(_sentence: str) -> None:
-    """Say nothing: another rank talks."""

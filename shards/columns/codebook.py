@@ -1,18 +1,9 @@
 """The codebook that a column of codes keeps beside its shards: its files, and whether they are whole."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from vfm.shards.errors import DamageError
-from vfm.shards.io.atomic import sha256_file
-from vfm.shards.io.sealed import read_sealed
-from vfm.shards.verification.finding import Finding
 
 CODEBOOK_FOLDER = "codebook"
 CONFIG_NAME = "config.json"
-_RESTORE = "restore it from a copy, or run the `vfm tokenize` command that made the column again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,41 +25,3 @@ FORMATS = {
     "vfm-codebook": Format(weights_name="codebook.safetensors", hash_key="weights_sha256", is_optional=False),
     "vfm-dalle": Format(weights_name="decoder.safetensors", hash_key="decoder_sha256", is_optional=True),
 }
-
-
-def check_kept(folder: Path, *, weights_sha256: str | None) -> Iterator[Finding]:
-    """Yield what of the codebook in ``folder`` is not as it was written.
-
-    Args:
-        folder: the ``codebook`` of the column.
-        weights_sha256: what the column's options say of it; None when they say nothing.
-    """
-    where = f"{folder.parent.name}/{folder.name}"
-    try:
-        config = read_sealed(folder / CONFIG_NAME)
-    except (DamageError, FileNotFoundError) as error:
-        told = "It is missing" if isinstance(error, FileNotFoundError) else "It is damaged"
-        yield Finding(file=f"{where}/{CONFIG_NAME}", message=f"{told}: {_RESTORE}")
-        return
-    name = config.get("format")
-    known = FORMATS.get(name) if isinstance(name, str) else None
-    if known is None or (weights_sha256 is not None and config.get("weights_sha256") != weights_sha256):
-        yield Finding(
-            file=f"{where}/{CONFIG_NAME}", message=f"It is not the codebook that the codes are of: {_RESTORE}"
-        )
-        return
-    fault = _weights_fault(folder / known.weights_name, config, known)
-    if fault is not None:
-        yield Finding(file=f"{where}/{known.weights_name}", message=f"{fault}: {_RESTORE}")
-
-
-def _weights_fault(path: Path, config: dict[str, Any], known: Format) -> str | None:
-    if known.is_optional and known.hash_key not in config:
-        return f"{CONFIG_NAME} beside it does not know it" if path.exists() else None
-    if not path.exists():
-        return "It is missing"
-    return (
-        None
-        if sha256_file(path) == config.get(known.hash_key)
-        else f"Its SHA-256 is not the one in {CONFIG_NAME}"
-    )

@@ -12,8 +12,8 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from vfm.shards.errors import DamageError
 from vfm.shards.format.keys import KEY_PATTERN
-from vfm.shards.io.atomic import sha256 as sha256_of
 from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.hashing import sha256 as sha256_of
 from vfm.shards.io.parquet import check_columns, no_table, parse_table, table_bytes
 
 Int64 = npt.NDArray[np.int64]

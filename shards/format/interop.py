@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from vfm.shards.format.index import Index, Span, read_index
-from vfm.shards.format.manifest import ShardReport, index_path
-from vfm.shards.io.atomic import clean_stale, readable_json, write_bytes
+from vfm.shards.format.layout import index_path
+from vfm.shards.format.report import ShardReport
+from vfm.shards.io.atomic import clean_stale, write_bytes
+from vfm.shards.io.json import readable_json
+from vfm.shards.io.tar import padded
 
-BLOCK_BYTES = 512
 META_FOLDER = ".nv-meta"
 DALI_SUFFIX = ".idx"
 ENERGON_SUFFIX = ".tar.idx"
@@ -137,4 +139,4 @@ def _missing(folder: Path, report: ShardReport) -> Iterator[tuple[Path, bytes]]:
 
 def _end(span: Span) -> int:
     """Return where the member after this one starts: at the next full block."""
-    return span.offset + -(-span.size_bytes // BLOCK_BYTES) * BLOCK_BYTES
+    return span.offset + padded(span.size_bytes)

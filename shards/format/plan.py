@@ -12,10 +12,10 @@ import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.keys import check_key
-from vfm.shards.io.atomic import canonical_json, sha256, write_bytes
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.hashing import sha256
+from vfm.shards.io.json import canonical_json
 from vfm.shards.io.parquet import check_columns, no_table, read_table, table_bytes
-
-PLAN_NAME = "plan.parquet"
 
 
 class PlanMissingError(DamageError):
@@ -153,11 +153,6 @@ def build_plan(sources: Iterable[Source], *, samples_per_shard: int) -> Plan:
 def in_plan_order(sources: Iterable[Source]) -> list[Source]:
     """Return the sources by the hash of their key, so that any beginning is a fair sample of them."""
     return sorted(sources, key=lambda source: sha256(source.key.encode("utf-8", "surrogateescape")))
-
-
-def shard_name(index: int) -> str:
-    """Return the name of a shard without extension: six digits or more."""
-    return f"{index:06d}"
 
 
 def write_plan(path: Path, plan: Plan) -> None:

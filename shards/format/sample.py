@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from vfm.shards.errors import DamageError
-from vfm.shards.io.atomic import canonical_json, parse_json
+from vfm.shards.io.json import canonical_json, parse_json
 from vfm.shards.io.typed import coerce
 
 _COUNTS = (
@@ -122,27 +122,3 @@ class SampleMeta:
             raise DamageError(
                 f"A sample's .json member is damaged ({error}): run `vfm inspect DATA --verify`."
             ) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """Why a source is in no shard: one line of the quarantine.
-
-    Attributes:
-        key: the key the sample would have had.
-        source: the source's ``identity``.
-        reason: a code to count by: ``empty``, ``not_video``, ``playlist``, ``no_video``, ``truncated``,
-            ``decode_error``, ``timeout``, ``memory``, ``too_large``, ``missing``, ``permission``, …
-        message: one sentence for a person.
-        tool: who refused it, such as ``pyav``.
-    """
-
-    key: str
-    source: str
-    reason: str
-    message: str
-    tool: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)

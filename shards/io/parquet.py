@@ -8,7 +8,7 @@ import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from vfm.shards.errors import DamageError
-from vfm.shards.io.atomic import sha256
+from vfm.shards.io.hashing import sha256
 
 _SEAL_KEY = b"vfm.self_sha256"
 _BLANK = b"0" * 64

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import DamageError
-from vfm.shards.io.atomic import canonical_json, parse_json, readable_json, sha256, write_bytes
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.hashing import sha256
+from vfm.shards.io.json import canonical_json, parse_json, readable_json
 
 SEAL = "self_sha256"
 

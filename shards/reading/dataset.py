@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.format.manifest import FRAMES, Manifest, read_manifest
+from vfm.shards.format.layout import FRAMES
+from vfm.shards.format.manifest import Manifest, read_manifest
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.io.atomic import canonical_json, sha256
+from vfm.shards.io.hashing import sha256
+from vfm.shards.io.json import canonical_json
 from vfm.shards.io.npy import from_npy
 from vfm.shards.pixels.jpeg import decode
 from vfm.shards.reading.column import ColumnReader

@@ -7,8 +7,9 @@ import numpy as np
 
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.index import Index, read_index, spans_fit
-from vfm.shards.format.manifest import FRAMES, Column, Manifest, ShardReport, index_path, read_report
-from vfm.shards.format.plan import shard_name
+from vfm.shards.format.layout import FRAMES, index_path, shard_name
+from vfm.shards.format.manifest import Column, Manifest
+from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.reading.column import ColumnReader
 
 

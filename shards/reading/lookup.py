@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import FRAMES, read_report
-from vfm.shards.format.plan import PLAN_NAME, Plan, PlanMissingError, Source, read_plan, shard_name
+from vfm.shards.format.layout import FRAMES, PLAN_NAME, shard_name
+from vfm.shards.format.plan import Plan, PlanMissingError, Source, read_plan
+from vfm.shards.format.report import read_report
 
 _MAX_LISTED = 5
 

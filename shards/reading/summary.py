@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from vfm.shards.format.index import Index, read_index
-from vfm.shards.format.manifest import FRAMES, Column, ShardReport, index_path, read_manifest, read_report
-from vfm.shards.format.plan import shard_name
-from vfm.shards.io.atomic import canonical_json
+from vfm.shards.format.layout import FRAMES, index_path, shard_name
+from vfm.shards.format.manifest import Column, read_manifest
+from vfm.shards.format.report import ShardReport, read_report
+from vfm.shards.io.json import canonical_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from vfm.shards.format.index import Index
 from vfm.shards.format.interop import column_files, samples_of, shard_files, shard_paths
-from vfm.shards.format.manifest import FRAMES, ShardReport
+from vfm.shards.format.layout import FRAMES
+from vfm.shards.format.report import ShardReport
 from vfm.shards.verification.finding import Finding
 
 

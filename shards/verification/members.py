@@ -9,7 +9,8 @@ from typing import Any
 from vfm.shards.columns.arrays import Array, array_faults
 from vfm.shards.errors import DamageError
 from vfm.shards.format.index import FRAME_FIELD, Index
-from vfm.shards.format.manifest import ShardReport, tar_path
+from vfm.shards.format.layout import tar_path
+from vfm.shards.format.report import ShardReport
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.npy import from_npy
 from vfm.shards.pixels.jpeg import decode as decode_jpeg

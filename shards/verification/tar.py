@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vfm.shards.format.index import FRAME_FIELD, Index, Span
-from vfm.shards.format.manifest import ShardReport, tar_path
-from vfm.shards.io.atomic import sha256_file
+from vfm.shards.format.layout import tar_path
+from vfm.shards.format.report import ShardReport
+from vfm.shards.io.hashing import sha256_file
+from vfm.shards.io.tar import BLOCK_BYTES, member_header, padded
 from vfm.shards.verification.finding import Finding
-from vfm.shards.writing.writer import BLOCK_BYTES, member_header
 
 
 def check_tar(folder: Path, *, report: ShardReport, index: Index | None) -> Iterator[Finding]:
@@ -67,7 +68,7 @@ def _locate(path: Path, *, file: str, index: Index) -> Iterator[Finding]:
                 yield Finding(
                     file=file, member=name, message=f"Its {part} differ from what was written{extra}."
                 )
-            position = span.offset + _padded(span.size_bytes)
+            position = span.offset + padded(span.size_bytes)
         tar.seek(position)
         if tar.read() != bytes(2 * BLOCK_BYTES):
             yield Finding(file=file, member="end of the tar", message="It is not two blocks of zeros.")
@@ -81,7 +82,7 @@ def _damaged_parts(tar: BinaryIO, *, name: str, span: Span, position: int) -> It
     payload = _read(tar, span.size_bytes)
     if len(payload) != span.size_bytes or zlib.crc32(payload) != span.crc32:
         yield "bytes"
-    if tar.read(_padded(span.size_bytes) - span.size_bytes).strip(b"\0"):
+    if tar.read(padded(span.size_bytes) - span.size_bytes).strip(b"\0"):
         yield "padding"
 
 
@@ -102,7 +103,3 @@ def _damaged_frames(tar: BinaryIO, *, index: Index, number: int) -> str:
 def _read(tar: BinaryIO, size_bytes: int) -> bytes:
     """Read that many bytes or what there is: memory is taken for as many as are asked for."""
     return tar.read(min(size_bytes, os.fstat(tar.fileno()).st_size))
-
-
-def _padded(size_bytes: int) -> int:
-    return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES

@@ -3,26 +3,19 @@
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from vfm.shards.columns.codebook import CODEBOOK_FOLDER, check_kept
+from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.errors import DamageError
 from vfm.shards.format.index import Index, read_index
 from vfm.shards.format.interop import is_finished
-from vfm.shards.format.manifest import (
-    FRAMES,
-    MANIFEST_NAME,
-    QUARANTINE_NAME,
-    Column,
-    Manifest,
-    ShardReport,
-    index_path,
-    quarantine_lines,
-    read_manifest,
-    read_report,
-)
-from vfm.shards.format.plan import PLAN_NAME, Plan, read_plan, shard_name
+from vfm.shards.format.layout import FRAMES, MANIFEST_NAME, PLAN_NAME, QUARANTINE_NAME, index_path, shard_name
+from vfm.shards.format.manifest import Column, Manifest, read_manifest
+from vfm.shards.format.plan import Plan, read_plan
+from vfm.shards.format.quarantine import quarantine_lines
+from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.format.shots import CUT_OPTION, SCENES_NAME, read_shots
 from vfm.shards.io.lock import is_held
 from vfm.shards.reading.join import misfit
+from vfm.shards.verification.codebook import check_kept
 from vfm.shards.verification.finding import Finding
 from vfm.shards.verification.interop import check_column_files, check_shard_files
 from vfm.shards.verification.members import check_members

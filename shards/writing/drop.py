@@ -7,15 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import (
-    FRAMES,
-    Manifest,
-    is_column_name,
-    read_manifest,
-    report_path,
-    write_manifest,
-)
-from vfm.shards.format.plan import shard_name
+from vfm.shards.format.layout import FRAMES, report_path, shard_name
+from vfm.shards.format.manifest import Manifest, is_column_name, read_manifest, write_manifest
 from vfm.shards.io.atomic import sync_folder
 from vfm.shards.io.lock import hold
 

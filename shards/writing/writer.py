@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import tarfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import BinaryIO, NotRequired, Self, TypedDict, Unpack
 
 from vfm.shards.format.index import FRAME_FIELD, Entry, IndexRow, Span, write_index
 from vfm.shards.format.interop import shard_files, shard_paths
-from vfm.shards.format.manifest import ShardReport, index_path, report_path, tar_path, write_report
-from vfm.shards.format.sample import Rejection
+from vfm.shards.format.layout import index_path, report_path, tar_path
+from vfm.shards.format.rejection import Rejection
+from vfm.shards.format.report import ShardReport, write_report
 from vfm.shards.io.atomic import naming, publish, temp_path, write_bytes
 from vfm.shards.io.spool import Payload, part_of, pieces_of
-
-BLOCK_BYTES = tarfile.BLOCKSIZE
-END_OF_TAR = bytes(2 * BLOCK_BYTES)
+from vfm.shards.io.tar import BLOCK_BYTES, END_OF_TAR, member_header
 
 
 class ReportFields(TypedDict):
@@ -141,14 +139,6 @@ class ShardWriter:
             self._file.write(data)
         self._digest.update(data)
         self._size_bytes += len(data)
-
-
-def member_header(name: str, *, size_bytes: int) -> bytes:
-    """Return the tar header of a member: USTAR; a PAX record goes before a name over 100 bytes."""
-    info = tarfile.TarInfo(name)
-    info.size = size_bytes
-    info.mode = 0o644
-    return info.tobuf(tarfile.PAX_FORMAT)
 
 
 def _frame_spans(video: Payload, *, at: int, row: IndexRow) -> tuple[Span, ...]:

@@ -9,9 +9,9 @@ import pytest
 
 from support.jobs import assert_sound, outcomes
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.options import ExtractOptions
 
 Figure = Callable[[str, object], None]
 

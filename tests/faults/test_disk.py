@@ -19,11 +19,11 @@ import pytest
 
 from support.jobs import ENVIRONMENT, assert_sound, extract, extract_line, outcomes, stored
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.execution.executors.processes import Reply
+from vfm.video2token.execution.executor import Reply
 from vfm.video2token.jobs.extract import extract as module
-from vfm.video2token.jobs.extract import video_task
+from vfm.video2token.jobs.extract import job, video_task
 from vfm.video2token.jobs.extract.extract import ExtractResult, extract_sources
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
@@ -51,7 +51,7 @@ class InlinePool:
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode in this process, which saves starting others hundreds of times."""
-    monkeypatch.setattr(module, "Pool", InlinePool)
+    monkeypatch.setattr(job, "Pool", InlinePool)
 
 
 class Recorder:

@@ -12,8 +12,8 @@ import pytest
 
 from support.jobs import ENVIRONMENT, extract_line
 from vfm.shards.format.plan import Plan
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.options import ExtractOptions
 
 Film = Callable[..., Path]
 Figure = Callable[[str, object], None]

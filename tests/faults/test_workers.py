@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from support.jobs import ENVIRONMENT, assert_sound, extract, outcomes, stored, survivors, wait_for
-from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.jobs.extract import extract as module
+from vfm.video2token.jobs.extract import job as module
 from vfm.video2token.jobs.extract.extract import extract_sources
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
@@ -23,7 +23,7 @@ Figure = Callable[[str, object], None]
 # Does to a video what its name says, and decodes all others.
 STUB = """
 import ctypes, os, signal, subprocess, sys, time
-from vfm.video2token import worker
+from vfm.video2token.jobs.extract import video_task
 
 def extract_one(task):
     name = os.path.basename(task["path"])
@@ -50,7 +50,7 @@ def extract_one(task):
         os.write(1, b"y" * 1_000_000)
     elif name.startswith("grows"):
         bytearray(1 << 40)
-    return worker.extract_one(task)
+    return video_task.extract_one(task)
 """
 ENDS = {
     "sleep": "timeout",
@@ -209,10 +209,10 @@ def test_parent_that_is_killed_leaves_no_process(films: Film, tmp_path: Path, st
         os.link(next(root.rglob("000.mp4")), root / name)
     code = (
         "import sys; from pathlib import Path\n"
-        "from vfm.video2token import extract as module\n"
-        "module._HANDLER = 'stub_worker:extract_one'\n"
-        "from vfm.video2token.decoding.decoder import ExtractOptions\n"
-        "module.extract([Path(sys.argv[1])], Path(sys.argv[2]), ExtractOptions(fps=5.0), num_workers=2)\n"
+        "from vfm.video2token.jobs.extract import extract, job\n"
+        "job._HANDLER = 'stub_worker:extract_one'\n"
+        "from vfm.video2token.options import ExtractOptions\n"
+        "extract.extract([Path(sys.argv[1])], Path(sys.argv[2]), ExtractOptions(fps=5.0), num_workers=2)\n"
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     line = [sys.executable, "-c", code, str(root), str(tmp_path / "data")]

@@ -9,9 +9,13 @@ import pytest
 
 from vfm.shards.format.index import IndexRow
 from vfm.shards.format.interop import finish_column
-from vfm.shards.format.manifest import Manifest, ShardReport, make_column, write_manifest, write_quarantine
-from vfm.shards.format.plan import Plan, Source, build_plan, shard_name, write_plan
-from vfm.shards.format.sample import Rejection, SampleMeta
+from vfm.shards.format.layout import shard_name
+from vfm.shards.format.manifest import Manifest, make_column, write_manifest
+from vfm.shards.format.plan import Plan, Source, build_plan, write_plan
+from vfm.shards.format.quarantine import write_quarantine
+from vfm.shards.format.rejection import Rejection
+from vfm.shards.format.report import ShardReport
+from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.npy import to_npy
 from vfm.shards.pixels.jpeg import encode
 from vfm.shards.writing.writer import ShardWriter

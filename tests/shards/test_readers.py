@@ -16,8 +16,8 @@ from support.media import number_in, write_film
 from vfm.shards.format.interop import finish_column
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.join import read_reports
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.options import ExtractOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = (ROOT / "docs" / "how-to" / "read-with-other-tools.md").read_text()

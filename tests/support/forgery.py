@@ -10,8 +10,10 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from vfm.shards.format.index import FRAME_FIELD, IndexRow, read_index
-from vfm.shards.format.manifest import ShardReport, fingerprint_of, read_report, write_report
-from vfm.shards.io.atomic import readable_json, sha256
+from vfm.shards.format.manifest import fingerprint_of
+from vfm.shards.format.report import ShardReport, read_report, write_report
+from vfm.shards.io.hashing import sha256
+from vfm.shards.io.json import readable_json
 from vfm.shards.io.parquet import table_bytes
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.writing.writer import ShardWriter

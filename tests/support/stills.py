@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vfm.shards.format.index import IndexRow
+from vfm.shards.format.layout import shard_name
 from vfm.shards.format.manifest import Manifest, make_column, write_manifest
-from vfm.shards.format.plan import shard_name
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.pixels import jpeg
 from vfm.shards.writing.writer import ShardWriter

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from vfm.shards.format.index import IndexRow
-from vfm.shards.format.manifest import Column, Manifest, ShardReport, make_column, write_manifest
-from vfm.shards.format.plan import shard_name
+from vfm.shards.format.layout import shard_name
+from vfm.shards.format.manifest import Column, Manifest, make_column, write_manifest
+from vfm.shards.format.report import ShardReport
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.npy import to_npy
 from vfm.shards.pixels import jpeg

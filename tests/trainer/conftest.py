@@ -17,7 +17,8 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.loop import Job
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig, to_dict
+from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+from vfm.trainer.recipes.settings import to_dict
 
 CPU = World(device=torch.device("cpu"))
 

@@ -13,7 +13,7 @@ import torch
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer import methods
 from vfm.trainer.data.stream import stack
-from vfm.trainer.recipes.recipe import resolve_column
+from vfm.trainer.recipes.columns import resolve_column
 
 
 @pytest.fixture(params=methods.names())

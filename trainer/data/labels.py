@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vfm.shards.errors import UsageError
-from vfm.shards.io.atomic import canonical_json, sha256
+from vfm.shards.io.hashing import sha256
+from vfm.shards.io.json import canonical_json
 from vfm.shards.reading.dataset import Dataset
 
 

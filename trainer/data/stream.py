@@ -15,7 +15,6 @@ from vfm.shards.order import Draw, Place, batches, rank_share, sample_rng
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.workers import POLL_S, leave_signals_to_the_parent, next_batch, reading
 from vfm.trainer.distributed import World
-from vfm.trainer.engine.optim import epoch_samples
 from vfm.trainer.method import Sampler
 from vfm.trainer.recipes.recipe import TrainConfig
 
@@ -172,3 +171,8 @@ def _fetch(loaded: Iterator[Any], portions: list[list[Draw]]) -> Iterator[Portio
         if isinstance(batch, VfmError):
             raise batch
         yield Portion(indices=[index for _, index in portion], batch=batch)
+
+
+def epoch_samples(config: TrainConfig, *, num_samples: int) -> int:
+    """Return how many samples an epoch has; ``drop_last`` leaves those of an unfinished batch out."""
+    return num_samples - num_samples % config.batch_size if config.drop_last else num_samples

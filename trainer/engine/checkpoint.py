@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vfm.shards.errors import DamageError, MachineError, UsageError
-from vfm.shards.io.atomic import sha256_file, sync_folder
+from vfm.shards.io.atomic import sync_folder
+from vfm.shards.io.hashing import sha256_file
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.io.typed import coerce
 from vfm.shards.order import Place

@@ -16,7 +16,7 @@ from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog, Target
 from vfm.shards.order import Place
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.data.stream import Stream, Update, step_seed
+from vfm.trainer.data.stream import Stream, Update, epoch_samples, step_seed
 from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
 from vfm.trainer.engine.checkpoint import Checkpoint, fill, prune, save
 from vfm.trainer.engine.log import EVENTS_FOLDER, Events, Figures
@@ -24,7 +24,6 @@ from vfm.trainer.engine.meter import Meter
 from vfm.trainer.engine.opening import Schedule, doubts, opening
 from vfm.trainer.engine.optim import (
     build_optimizer,
-    epoch_samples,
     load_moments,
     lr_at,
     moments,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import counted
+from vfm.trainer.data.stream import epoch_samples
 from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
 
 
@@ -35,11 +36,6 @@ def num_updates(config: TrainConfig, *, num_samples: int) -> int:
 def updates_per_epoch(config: TrainConfig, *, num_samples: int) -> float:
     """Return how many updates one pass over the samples is, a whole number with ``drop_last``."""
     return epoch_samples(config, num_samples=num_samples) / config.batch_size
-
-
-def epoch_samples(config: TrainConfig, *, num_samples: int) -> int:
-    """Return how many samples an epoch has; ``drop_last`` leaves those of an unfinished batch out."""
-    return num_samples - num_samples % config.batch_size if config.drop_last else num_samples
 
 
 def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:

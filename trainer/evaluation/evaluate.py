@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
-from vfm.shards.io.atomic import write_json
+from vfm.shards.io.json import write_json
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer.data.labels import majority_rate, sample_list_sha256, with_labels
@@ -18,9 +18,9 @@ from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.score import Subject, score_neighbours, score_views
-from vfm.trainer.recipes.recipe import resolve_column
+from vfm.trainer.recipes.columns import resolve_column
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
-from vfm.trainer.runs.run import RunOptions, check_column, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.folder import RunOptions, check_column, newest_checkpoint, recipe_of, timed
 from vfm.trainer.threads import cpu_threads
 
 Protocol = Literal["multiview", "knn"]

@@ -19,7 +19,8 @@ from vfm.trainer.evaluation.knn import knn_scores
 from vfm.trainer.method import Backbone, Sampler
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.finetune import build_task
-from vfm.trainer.tasks.classify import LABEL, RandomClip, SpreadClips, merge_views
+from vfm.trainer.tasks.classify.classifier import merge_views
+from vfm.trainer.tasks.classify.clips import LABEL, RandomClip, SpreadClips
 
 _BATCH_SIZE = 16
 

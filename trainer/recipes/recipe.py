@@ -6,20 +6,13 @@ so that listing recipes is instant. All recipes of one method and task share the
 ``objective``, which is how a recipe is read back from a checkpoint.
 """
 
-import difflib
-import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from fnmatch import fnmatchcase
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from vfm.shards.errors import UsageError
-from vfm.trainer import methods
-from vfm.trainer.recipes.values import OtherVersionError, coerce, leaves, parse
 
 if TYPE_CHECKING:  # keeps pyarrow out of `vfm recipes`
-    from vfm.shards.format.manifest import Manifest
+    pass
 
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -178,153 +171,6 @@ class Recipe:
     data: DataConfig
     optim: OptimConfig
     train: TrainConfig
-
-
-# What may differ between a run and its resumption: none of these changes a weight.
-FREE_KEYS = frozenset(
-    {"train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers"}
-)
-
-
-def recipe_names() -> list[str]:
-    """Return the names of all recipes, sorted."""
-    return sorted(_functions())
-
-
-def load_recipe(name: str) -> Recipe:
-    """Return the recipe of that name, or raise a `UsageError` that names the nearest ones."""
-    found = _functions()
-    if name not in found:
-        raise UsageError(f"Unknown recipe {name!r}{_nearest(name, found)}: `vfm recipes` lists all.")
-    return found[name]()
-
-
-def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Return ``recipe`` with settings such as ``optim.lr=1e-3`` applied together, then checked.
-
-    Raises:
-        UsageError: a setting without ``=``, an unknown key (with the nearest ones), a value of another type.
-    """
-    values = to_dict(recipe)
-    known = {key: hint for key, hint in leaves(recipe).items() if "." in key}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise UsageError(f"Cannot read the setting {setting!r}: write KEY=VALUE, e.g. optim.lr=1e-3.")
-        if key not in known:
-            raise UsageError(
-                f"Recipe {recipe.name!r} has no key {key!r}{_nearest(key, known)}: "
-                f"`vfm recipes show {recipe.name}` lists all."
-            )
-        *folders, leaf = key.split(".")
-        target = values
-        for folder in folders:
-            target = target[folder]
-        target[leaf] = parse(text, known[key], key=key)
-    return _rebuild(recipe, values)
-
-
-def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return the recipe as plain JSON values; `from_dict` gives it back exactly."""
-    plain = _plain(recipe)
-    assert isinstance(plain, dict)
-    return plain
-
-
-def from_dict(values: dict[str, Any]) -> Recipe:
-    """Return the recipe that `to_dict` wrote, or raise a `UsageError` naming the key that does not fit."""
-    same_kind = (
-        recipe
-        for recipe in (make() for make in _functions().values())
-        if (recipe.method, recipe.task) == (values.get("method"), values.get("task"))
-    )
-    template = next(same_kind, None)
-    if template is None:
-        raise OtherVersionError(
-            f"No recipe of method {values.get('method')!r} and task {values.get('task')!r} is known here: "
-            f"it was written by another version of vfm."
-        )
-    return _rebuild(template, values)
-
-
-def flatten(recipe: Recipe) -> dict[str, Any]:
-    """Return every number of the recipe under its dotted key."""
-    flat: dict[str, Any] = {}
-
-    def walk(prefix: str, value: Any) -> None:
-        if not isinstance(value, dict):
-            flat[prefix] = value
-            return
-        for key, inner in value.items():
-            walk(f"{prefix}.{key}" if prefix else key, inner)
-
-    walk("", to_dict(recipe))
-    return flat
-
-
-def differences(before: Recipe, after: Recipe) -> list[str]:
-    """Return one ``key: old -> new`` for each number that differs and may not change on resume."""
-    old, new = flatten(before), flatten(after)
-    keys = [key for key in {**old, **new} if key not in FREE_KEYS and old.get(key) != new.get(key)]
-    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys]
-
-
-def resolve_column(recipe: Recipe, manifest: "Manifest") -> Recipe:
-    """Return ``recipe`` with the pattern in ``data.column`` replaced by the one column it matches.
-
-    Raises:
-        UsageError: several columns match, or none does.
-    """
-    pattern = recipe.data.column
-    if pattern in manifest.columns:
-        return recipe
-    found = sorted(name for name in manifest.columns if fnmatchcase(name, pattern))
-    if len(found) > 1:
-        raise UsageError(
-            f"Columns {', '.join(found)} all match {pattern!r}: "
-            f"choose one with `--set data.column={found[0]}`."
-        )
-    if not found:
-        raise UsageError(
-            f"The dataset has no column {pattern!r} (it has {', '.join(sorted(manifest.columns))}): "
-            f"make one with `vfm tokenize DATA --target {_target_for(pattern)}`."
-        )
-    return replace(recipe, data=replace(recipe.data, column=found[0]))
-
-
-def _target_for(pattern: str) -> str:
-    kind = pattern.partition(".")[0]
-    return "vq:CODEBOOK" if kind == "vq" else kind
-
-
-def _functions() -> dict[str, Callable[[], Recipe]]:
-    found: dict[str, Callable[[], Recipe]] = {}
-    for method in methods.names():
-        for kind in ("recipe", "finetune"):
-            module = f"{methods.__name__}.{method}.{kind}"
-            if find_spec(module) is not None:
-                found.update(importlib.import_module(module).RECIPES)
-    return found
-
-
-def _rebuild(template: Recipe, values: dict[str, Any]) -> Recipe:
-    types = {"model": type(template.model), "objective": type(template.objective)}
-    built: Recipe = coerce(values, Recipe, key="", types=types)
-    return built
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _nearest(name: str, known: dict[str, Any]) -> str:
-    # A key is often given without its section: its last part is compared as well.
-    same_leaf = [key for key in known if key.rpartition(".")[2] == name]
-    near = same_leaf + difflib.get_close_matches(name, known, n=3)
-    near = list(dict.fromkeys(near))[:3]
-    return f" (nearest: {', '.join(near)})" if near else ""
 
 
 def _check(key: str, value: object, is_right: bool, allowed: str) -> None:

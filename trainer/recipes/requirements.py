@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import FRAMES
+from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.short_side import look_at, short_side
 from vfm.trainer.recipes.recipe import Recipe

@@ -14,10 +14,14 @@ from vfm.trainer.data.labels import with_labels
 from vfm.trainer.engine.checkpoint import MODEL, Checkpoint
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.recipe import Recipe, load_recipe, override, recipe_names, resolve_column
+from vfm.trainer.recipes.columns import resolve_column
+from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
-from vfm.trainer.runs.run import RunOptions, check_column, newest_checkpoint, recipe_of, run, timed
-from vfm.trainer.tasks.classify import Classify
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe, recipe_names
+from vfm.trainer.runs.folder import RunOptions, check_column, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.run import run
+from vfm.trainer.tasks.classify.classifier import Classify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

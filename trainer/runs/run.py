@@ -7,59 +7,29 @@ RUN/tb/            the same for TensorBoard
 """
 
 import importlib
-import platform
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-import vfm
-from vfm.shards.columns.options import ENLARGEMENT
-from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
-from vfm.shards.format.manifest import FRAMES, read_manifest
-from vfm.shards.io.atomic import write_json
-from vfm.shards.io.lock import held_names, hold
-from vfm.shards.progress import Progress, Silence
+from vfm.shards.errors import UsageError
+from vfm.shards.format.manifest import read_manifest
+from vfm.shards.io.json import write_json
+from vfm.shards.progress import Silence
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer import methods
 from vfm.trainer.data.stream import portion_sizes
-from vfm.trainer.distributed import World, from_chief, join
-from vfm.trainer.engine.checkpoint import STATE, Checkpoint, newest, read
-from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER, Job, Outcome, train
+from vfm.trainer.distributed import join
+from vfm.trainer.engine.loop import Job, Outcome, train
 from vfm.trainer.engine.optim import num_updates
 from vfm.trainer.engine.precision import resolve_precision
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.recipe import Recipe, differences, from_dict, resolve_column, to_dict
+from vfm.trainer.recipes.columns import resolve_column
+from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
-from vfm.trainer.recipes.values import OtherVersionError
+from vfm.trainer.recipes.settings import to_dict
+from vfm.trainer.runs.folder import RUN_NAME, RunFolder, RunOptions, silent, versions
 from vfm.trainer.threads import cpu_threads
-
-RUN_NAME = "run.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How to run, apart from what.
-
-    Attributes:
-        device: ``auto``, ``cpu`` or ``cuda``.
-        num_threads: of torch on a CPU; None leaves it its own choice.
-        fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
-        accept_data: whether to go on, aloud, with a dataset that is not as the recipe needs it.
-        say: takes one sentence for people.
-        progress: hears how it comes along.
-    """
-
-    device: str = "auto"
-    num_threads: int | None = None
-    fall_back: bool = True
-    accept_data: bool = False
-    say: Callable[[str], None]
-    progress: Progress = field(default_factory=Silence)
 
 
 def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> Outcome:
@@ -123,8 +93,8 @@ def run(  # noqa: PLR0913 (keyword-only)
             "origin": origin,
             "fit": fit.to_dict(),
         }
-        say = options.say if world.is_chief else _silent
-        folder = _Folder(out=out, recipe=recipe, identity=identity, options=options)
+        say = options.say if world.is_chief else silent
+        folder = RunFolder(out=out, recipe=recipe, identity=identity, options=options)
         resume = folder.open(world, held=held)
         if resume is not None and resume.step < resume.state["num_steps"]:
             say(f"Going on from step {resume.step} of {resume.state['num_steps']} in {out}.")
@@ -142,143 +112,3 @@ def run(  # noqa: PLR0913 (keyword-only)
             progress=options.progress if world.is_chief else Silence(),
         )
         return train(job, resume=resume)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a run depends on."""
-    return {
-        "vfm": vfm.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-    }
-
-
-def newest_checkpoint(run_folder: Path, *, options: RunOptions) -> Checkpoint:
-    """Return the newest sound checkpoint of a run.
-
-    Raises:
-        UsageError: there is no run, or it has no checkpoint yet.
-        DamageError: see `vfm.trainer.engine.checkpoint.newest`.
-    """
-    found = newest(run_folder / CHECKPOINTS_FOLDER, fall_back=options.fall_back, say=options.say)
-    if found is None:
-        raise UsageError(f"{run_folder} holds no checkpoint: make one with `vfm pretrain` or `vfm finetune`.")
-    return found
-
-
-def recipe_of(checkpoint: Checkpoint) -> Recipe:
-    """Return the recipe that a checkpoint was trained by.
-
-    Raises:
-        UsageError: another version of vfm wrote it.
-        DamageError: no version did.
-    """
-    try:
-        return from_dict(checkpoint.state["recipe"])
-    except OtherVersionError:
-        raise
-    except UsageError as error:
-        raise DamageError(
-            f"The recipe in {checkpoint.path / STATE} is none that a run writes ({str(error).rstrip('.')}): "
-            "restore it from a copy."
-        ) from None
-
-
-def timed(recipe: Recipe, *, checkpoint: Checkpoint) -> Recipe:
-    """Return a checkpoint's recipe for another dataset: frames as far apart in time, at whatever rate."""
-    seconds_apart = checkpoint.state.get("fit", {}).get("seconds_apart")  # absent before 0.2
-    if seconds_apart is None:
-        return recipe
-    return replace(recipe, data=replace(recipe.data, seconds_apart=seconds_apart, stride=None))
-
-
-def check_column(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a dataset whose column was made otherwise than the one that a checkpoint was trained on.
-
-    Raises:
-        UsageError: for instance the codes of another codebook, which are other words for other things.
-    """
-    name = recipe.data.column
-    if dataset.manifest.columns[name].kind == FRAMES:
-        return  # pixels mean the same in every dataset
-    learned, there = checkpoint.state["column"], dataset.manifest.columns[name].options
-    # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged.
-    differing = [
-        key
-        for key in {**learned, **there}
-        if key not in ("views", ENLARGEMENT) and learned.get(key) != there.get(key)
-    ]
-    if differing:
-        raise UsageError(
-            f"Column {name} of {dataset.data} differs from the one that {checkpoint.path} was trained on "
-            f"in {', '.join(sorted(differing))}: make the column with the same `--target` first."
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Folder:
-    """A run's folder, about to be trained in."""
-
-    out: Path
-    recipe: Recipe
-    identity: dict[str, Any]
-    options: RunOptions
-
-    def open(self, world: World, *, held: ExitStack) -> Checkpoint | None:
-        """Lock the folder for as long as ``held`` and return the checkpoint to go on from, on every rank.
-
-        Rank 0 does both for all. What stops it stops the others too, which would wait for it otherwise.
-        """
-        path: Path | None = None
-        fault: Exception | None = None
-        if world.is_chief:
-            try:
-                held.enter_context(self._lock())
-                path = self._newest()
-            except (VfmError, OSError) as error:
-                fault = error
-        path, fault = from_chief((path, fault), world=world)
-        if fault is not None:
-            raise fault
-        return None if path is None else read(path)
-
-    def _lock(self) -> AbstractContextManager[None]:
-        if self.out.exists() and not self.out.is_dir():
-            raise UsageError(f"{self.out} is a file: give --out a folder, new or holding a run.")
-        names = held_names(self.out) if self.out.is_dir() else set()
-        if names and RUN_NAME not in names:
-            raise UsageError(f"{self.out} is not empty and holds no run: give --out a new folder.")
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MachineError(
-                f"{self.out} cannot be made ({error.strerror}): choose another --out."
-            ) from error
-        return hold(self.out)
-
-    def _newest(self) -> Path | None:
-        options = self.options
-        found = newest(self.out / CHECKPOINTS_FOLDER, fall_back=options.fall_back, say=options.say)
-        if found is None:
-            return None
-        changed = differences(recipe_of(found), self.recipe)
-        if found.state["dataset"] != self.identity["dataset"]:
-            changed.append("the samples of the dataset, or their order")
-        if found.state["origin"] != self.identity["origin"]:
-            changed.append("the weights it starts from")
-        if changed:
-            raise UsageError(
-                f"{self.out} holds a run with other settings ({_first(changed)}): "
-                "repeat its settings to go on with it, or choose another --out."
-            )
-        return found.path
-
-
-def _silent(_sentence: str) -> None:
-    """Say nothing: another rank talks."""
-
-
-def _first(changed: list[str], *, limit: int = 4) -> str:
-    more = f"; and {len(changed) - limit} more" if len(changed) > limit else ""
-    return "; ".join(changed[:limit]) + more

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vfm.shards.format.index import read_index
-from vfm.shards.format.manifest import ShardReport, index_path
+from vfm.shards.format.layout import index_path
+from vfm.shards.format.report import ShardReport
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.reading.column import ColumnReader
 

@@ -4,17 +4,19 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from vfm.video2token.container.file_check import FileFacts
-from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecoderRejected
+from vfm.video2token.rejection import DecoderRejected
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+
+MAX_SOURCE_PIXELS = 1 << 26  # 8192 x 8192: nothing larger is allocated for a picture
 
 # The list of formats is what keeps a playlist from opening other files; the list of protocols alone does not.
 FORMATS = (
@@ -91,3 +93,10 @@ def choose_stream(container: "InputContainer") -> "tuple[VideoStream, Fraction]"
     stream.codec_context.thread_count = 1  # the job runs one process per core
     stream.codec_context.options = {"max_pixels": str(MAX_SOURCE_PIXELS)}
     return stream, stream.time_base or Fraction(1, 90_000)
+
+
+class OpenedVideo(NamedTuple):
+    """A container and the video stream in it that is read."""
+
+    container: "InputContainer"
+    stream: VideoStream

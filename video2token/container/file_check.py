@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vfm.video2token.decoding.decoder import DecoderRejected
+from vfm.video2token.rejection import DecoderRejected
 
 _HEAD_BYTES = 4096
 _PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"<asx", b"<smil", b"<?wpl", b"[reference]")

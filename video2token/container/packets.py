@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from vfm.video2token.container.bitstream.codecs import reader_for
-from vfm.video2token.container.bitstream.nal import PacketFacts, UnfitError
+from vfm.video2token.container.bitstream.facts import PacketFacts, UnfitError
 from vfm.video2token.container.bitstream.zeros import ZeroCount
 from vfm.video2token.container.demuxer import Log
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from vfm.video2token.decoding.decoder import DecoderRejected
+from vfm.video2token.rejection import DecoderRejected
 
 _CHUNK_BYTES = 16 << 20
 

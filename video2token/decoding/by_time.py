@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 import av
 import numpy as np
 
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.decoding.probe import FrameTimes, Outline
+from vfm.video2token.decoding.decoder import DecodedVideo
+from vfm.video2token.decoding.probe import Outline
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.jpegs import JpegSink
+from vfm.video2token.rejection import DecoderRejected
 from vfm.video2token.sampling.rule import Rule
 from vfm.video2token.sampling.selection import Choice, choose
+from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -61,9 +64,13 @@ def decode_chosen(
     """
     if not outline.has_one_clock:
         raise DecoderRejected("unsupported", "Its clock starts anew on the way: use --decoder pyav.")
-    work = _Work(outline=outline, backend=backend, options=options)
+    work = _Work(outline=outline, backend=backend, quality=options.quality)
     rule = Rule(
-        options=options, time_base=outline.time_base, origin=outline.origin, start_s=start_s, end_s=end_s
+        options=options.sampling_options,
+        time_base=outline.time_base,
+        origin=outline.origin,
+        start_s=start_s,
+        end_s=end_s,
     )
     times = outline.times or backend.times()
     try:
@@ -85,14 +92,14 @@ class _FramesMissingError(Exception):
 class _Work:
     """Stores the chosen frames of one video."""
 
-    def __init__(self, *, outline: Outline, backend: Backend, options: ExtractOptions) -> None:
+    def __init__(self, *, outline: Outline, backend: Backend, quality: int) -> None:
         self._outline = outline
         self._backend = backend
-        self._options = options
+        self._quality = quality
 
     def run(self, times: FrameTimes, choice: Choice) -> DecodedVideo:
         """Return the chosen frames, or raise when one of them does not come."""
-        sink = JpegSink(quality=self._options.quality)
+        sink = JpegSink(quality=self._quality)
         num_ticks = Counter(choice.ticks)
         wanted = sorted(num_ticks)
         arrived = []

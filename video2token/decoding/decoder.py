@@ -2,98 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
+from typing import Protocol
 
-from vfm.shards.errors import UsageError
-from vfm.video2token.decoding.decoders import names
-
-# Bounds on what may be allocated for one picture, before anything is.
-MAX_SOURCE_PIXELS = 1 << 26  # 8192 x 8192
-MAX_STORED_PIXELS = 1 << 24
-RULES = ("grid", "native", "uniform", "ffmpeg-fps-filter")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractOptions:
-    """How videos become frames, and what one video may cost.
-
-    Attributes:
-        fps: ticks per second, 0.001 to 1000; None where the rule has no rate.
-        sampling: the rule (see ``vfm.video2token.sampling.sampler``): ``grid``, ``native``, ``uniform`` or
-            ``ffmpeg-fps-filter``.
-        num_frames: how many frames a video gives by the rule ``uniform``.
-        size_px: length of the stored frames' short side, 16 to 4096.
-        quality: of the JPEGs, 1 to 100.
-        max_frames: a video that gives more is rejected as ``too_long``.
-        timeout_s: seconds of wall time that one video may take.
-        memory_bytes: address space that a decoding process may use.
-        decoder: a file of ``vfm.video2token.decoding.decoders``.
-        selective: decode only what the wanted frames depend on, where that is known to be exact.
-        num_threads: of the decoder, where processor cores are idle; changes nothing that is stored.
-    """
-
-    fps: float | None = None
-    sampling: str = "grid"
-    num_frames: int | None = None
-    size_px: int = 128
-    quality: int = 90
-    max_frames: int = 36_000
-    timeout_s: float = 600.0
-    memory_bytes: int = 4 << 30
-    decoder: str = "pyav"
-    selective: bool = True
-    num_threads: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what no decoder can do."""
-        _check("sampling", self.sampling, self.sampling in RULES, f"one of {', '.join(RULES)}")
-        self._check_rule()
-        _check("num_threads", self.num_threads, self.num_threads >= 1, "1 or more")
-        _check("size_px", self.size_px, 16 <= self.size_px <= 4096, "16 to 4096")
-        _check("quality", self.quality, 1 <= self.quality <= 100, "1 to 100")
-        _check("max_frames", self.max_frames, self.max_frames >= 1, "1 or more")
-        _check("timeout_s", self.timeout_s, self.timeout_s > 0, "more than 0")
-        _check("decoder", self.decoder, self.decoder in names(), f"one of {', '.join(names())}")
-        _check("memory_bytes", self.memory_bytes, self.memory_bytes >= 1 << 29, "512 MiB or more")
-
-    def _check_rule(self) -> None:
-        """Refuse numbers that the rule has no use for, and a rule without its number."""
-        rule = self.sampling
-        if rule in {"grid", "ffmpeg-fps-filter"}:
-            is_rate = self.fps is not None and 0.001 <= self.fps <= 1000
-            _check("fps", self.fps, is_rate, "0.001 to 1000")
-        else:
-            _check("fps", self.fps, self.fps is None, f"none with the rule {rule}")
-        if rule == "uniform":
-            is_count = self.num_frames is not None and 1 <= self.num_frames <= self.max_frames
-            _check("num_frames", self.num_frames, is_count, "1 to max_frames")
-        else:
-            _check("num_frames", self.num_frames, self.num_frames is None, f"none with the rule {rule}")
-
-    @property
-    def exact_fps(self) -> Fraction:
-        """The rate as the decimal that was typed: 29.97 is 2997/100."""
-        assert self.fps is not None, "the rule has no rate"
-        return Fraction(repr(self.fps))
-
-    def to_column(self) -> dict[str, Any]:
-        """Return the options that the stored bytes follow from, as they stand in the manifest."""
-        return {
-            "fps": self.fps,
-            "sampling": self.sampling,
-            "num_frames": self.num_frames,
-            "size_px": self.size_px,
-            "quality": self.quality,
-            "max_frames": self.max_frames,
-            "decoder": self.decoder,
-            "selective": self.selective,
-        }
-
-
-def _check(name: str, value: object, is_allowed: bool, allowed: str) -> None:
-    if not is_allowed:
-        raise UsageError(f"{name} cannot be {value}: use {allowed}.")
+from vfm.video2token.options import ExtractOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +43,30 @@ class DecodedVideo:
     copy_times_s: tuple[float, ...] = ()
 
 
-class DecoderRejected(Exception):  # noqa: N818 (an outcome of a video, not a fault of the program)
-    """The video gives no sample.
+class Decoder(Protocol):
+    """What a file of ``vfm.video2token.decoding.decoders`` defines."""
 
-    Attributes:
-        reason: code to count by.
-        message: one sentence for a person.
-    """
+    def decode(
+        self,
+        path: str,
+        options: ExtractOptions,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        size_bytes: int = -1,
+    ) -> DecodedVideo:
+        """Return the frames of a video, or of a segment of it, by the rule of ``options``.
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
+        Args:
+            path: absolute.
+            options: its limits on time and memory are for the caller to enforce.
+            start_s: where the segment begins, seconds from the first frame; ticks are counted from here.
+            end_s: where it ends; no tick stands at it or later.
+            size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
+
+        Raises:
+            DecoderRejected: with the reason.
+        """
+
+    def version(self) -> dict[str, str]:
+        """Return the versions that the pixels follow from; a MachineError says what is missing."""

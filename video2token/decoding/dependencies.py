@@ -6,12 +6,11 @@ group without one is passed over. Leading pictures, which precede their entry in
 before it, bring the whole group before with them.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.bitstream.facts import UnfitError
 from vfm.video2token.container.packets import (
     CLEAN,
     ENTRY,
@@ -22,8 +21,7 @@ from vfm.video2token.container.packets import (
     SHOWN,
     Packets,
 )
-
-_NUM_AT_ONCE = 1 << 16  # a day of video has millions of pictures: as Python's numbers they take much memory
+from vfm.video2token.sampling.timeline import Timeline
 
 
 class Selection(NamedTuple):
@@ -36,24 +34,6 @@ class Selection(NamedTuple):
 
     feed: np.ndarray
     flush: np.ndarray
-
-
-class Timeline(NamedTuple):
-    """The pictures that a full decode would show, in the order of their times.
-
-    Attributes:
-        pts: int64 [pictures], ascending.
-        duration: int64 [pictures].
-    """
-
-    pts: np.ndarray
-    duration: np.ndarray
-
-    def pairs(self) -> Iterator[tuple[int, int]]:
-        """Yield presentation time and duration of each picture."""
-        for start in range(0, len(self.pts), _NUM_AT_ONCE):
-            part = slice(start, start + _NUM_AT_ONCE)
-            yield from zip(self.pts[part].tolist(), self.duration[part].tolist(), strict=True)
 
 
 def timeline(packets: Packets) -> Timeline:

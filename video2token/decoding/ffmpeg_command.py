@@ -1,20 +1,19 @@
 """The ffmpeg command: where it is, which version it has, and how it runs so that it can do no harm."""
 
-import ctypes
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
 from vfm.shards.errors import MachineError
+from vfm.shards.parent import dying_with
+from vfm.video2token.execution.exit_status import how_it_ended
 
 VARIABLE = "VFM_FFMPEG"
 MIN_VERSION = (5, 1)  # the first with -fps_mode
@@ -23,7 +22,6 @@ _GIT_BUILD = re.compile(r"^ffmpeg version (N-\S+|\d{4}-\S+|git\S*)")
 _DECODERS = re.compile(r"^ V\S+ +(h264|hevc|vp9|av1|libdav1d|mpeg4|mjpeg) ", re.MULTILINE)
 _LOOK_LIMIT_S = 20.0
 _HEAD_BYTES = 1 << 14
-_PR_SET_PDEATHSIG = 1
 _REMEDY = f"install ffmpeg 5.1 or newer, run `pip install 'vfm[ffmpeg]'`, or name one in {VARIABLE}"
 
 
@@ -106,14 +104,6 @@ def _identified(path: str, text: str) -> Ffmpeg:
     return Ffmpeg(path=path, version=text.split()[2], number=number)
 
 
-def how_it_ended(returncode: int) -> str:
-    """Return in words what an exit status means; a shell reports signal N as 128 + N."""
-    number = -returncode if returncode < 0 else returncode - 128
-    if 0 < number < signal.NSIG and number in set(signal.Signals):
-        return f"ended by {signal.Signals(number).name}"
-    return f"status {returncode}"
-
-
 @dataclass(slots=True, kw_only=True)
 class Run:
     """A run of the command.
@@ -172,7 +162,7 @@ def _started(command: Sequence[str], pass_fds: Sequence[int]) -> "subprocess.Pop
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=pass_fds,
-                preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 (as above)
+                preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 (as above)
             )
         except OSError as error:
             raise MachineError(f"{command[0]} cannot be run ({error.strerror}): {_REMEDY}.") from None
@@ -184,16 +174,3 @@ def _listen(stderr: IO[bytes], run: Run) -> None:
         run.num_lines += chunk.count(b"\n")
         head += chunk[: _HEAD_BYTES - len(head)]
     run.said = head.decode("utf-8", "replace")
-
-
-def _dying_with(parent_pid: int) -> Callable[[], None]:
-    """Return what a child does before it becomes the command: ask the kernel to end with its parent."""
-    libc = ctypes.CDLL(None)
-
-    def ask() -> None:
-        if sys.platform == "linux":
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:  # it ended before the kernel was asked
-            os._exit(1)
-
-    return ask

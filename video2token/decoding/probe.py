@@ -5,7 +5,6 @@ frames exist, so that the frames they are asked for are chosen by one rule.
 """
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,11 @@ import av
 import numpy as np
 
 from vfm.video2token.container.bitstream.zeros import ZeroCount
-from vfm.video2token.container.demuxer import choose_stream, listening, open_video
+from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, choose_stream, listening, open_video
 from vfm.video2token.container.file_check import look_at
-from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecoderRejected
 from vfm.video2token.picture.converter import Look
+from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -57,21 +57,6 @@ class _Packets:
     def begin(self) -> int:
         """Place of the first keyframe, 0 when there is none: what comes before is lost."""
         return max(0, self.is_keyframe.find(1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameTimes:
-    """When the frames of a video are shown, in the order of their showing.
-
-    Attributes:
-        pts: strictly increasing, in units of the stream's time base.
-        durations: how long each says it is shown, in the same units; 0 when it does not say.
-        is_counted: whether a decoder may give its frames other times, so that only their order tells them.
-    """
-
-    pts: Sequence[int]
-    durations: Sequence[int]
-    is_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, OpenedVideo
 from vfm.video2token.container.file_check import FileFacts
 from vfm.video2token.container.packets import NO_TIME, Packets
-from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.full import FullDecoding
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.jpegs import JpegSink
-from vfm.video2token.sampling.rule import Clock, Rule, copy_times
+from vfm.video2token.picture.options import PictureOptions
+from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.sampling.clock import Clock
+from vfm.video2token.sampling.copy_times import copy_times
+from vfm.video2token.sampling.rule import Rule
 from vfm.video2token.sampling.sampler import Sampler, Shown
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 _MAX_LIE = 0.1  # of the longer one; durations that differ by less are rounded, or count the sound
 _MAX_LIE_S = 1
@@ -28,21 +31,21 @@ class Harvest:
 
     def __init__(
         self,
-        container: "InputContainer",
-        stream: "VideoStream",
+        opened: OpenedVideo,
         *,
         rule: Rule,
+        picture: PictureOptions,
         packets: Packets,
         decoding: str,
         facts: FileFacts,
     ) -> None:
-        self._container = container
-        self._stream = stream
+        self._container, self._stream = opened
         self._rule = rule
         self._packets = packets
         self._decoding = decoding
         self._told_s = facts.told_s
-        self._sink = JpegSink(quality=rule.options.quality)
+        self._sink = JpegSink(quality=picture.quality)
+        self._size_px = picture.size_px
         self._look: Look | None = None
         self._pts_s: list[float] = []
         self._copy_times_s: tuple[float, ...] = ()
@@ -63,9 +66,7 @@ class Harvest:
         """Store the frames of these ticks; all of them show the same frame."""
         for index, shown in enumerate(ticks):
             if index == 0:
-                self._look = self._look or Look(
-                    shown.frame, stream=self._stream, size_px=self._rule.options.size_px
-                )
+                self._look = self._look or Look(shown.frame, stream=self._stream, size_px=self._size_px)
                 self._sink.add(self._look.upright_rgb(shown.frame))
             else:
                 self._sink.repeat()

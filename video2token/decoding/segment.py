@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.bitstream.facts import UnfitError
 from vfm.video2token.container.demuxer import Log
 from vfm.video2token.container.packets import ENTRY, NO_TIME, SHOWN, Behind, PacketReader, Packets, demux
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.bitstream.facts import UnfitError
 from vfm.video2token.container.demuxer import Log, raise_memory_error
 from vfm.video2token.container.packets import Packets
 from vfm.video2token.decoding.dependencies import Selection, shown

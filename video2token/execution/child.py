@@ -5,17 +5,13 @@ import importlib
 import json
 import resource
 import socket
-import struct
 import sys
 from pathlib import Path
 from typing import Any
 
 from vfm.shards.io.spool import Payload, pieces_of
 from vfm.shards.parent import die_with
-
-REQUEST = struct.Struct(">I")  # length of the JSON after it
-REPLY = struct.Struct(">IQ")  # length of the JSON head after it, length of the bytes after that
-READY = "ready"
+from vfm.video2token.execution.messages import READY, REPLY, REQUEST
 
 
 def serve() -> None:

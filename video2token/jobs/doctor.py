@@ -84,7 +84,7 @@ def examine(*, quick: bool = False) -> dict[str, Any]:
 def state_of(name: str) -> dict[str, Any]:
     """Return whether a decoder can be used here: its versions, or the sentence that says what is missing."""
     try:
-        versions = importlib.import_module(f"vfm.video2token.decoding.decoders.{name}").version()
+        versions = decoders.load(name).version()
     except MachineError as error:
         return {"name": name, "works": False, "versions": {}, "path": None, "problem": str(error)}
     path = None
@@ -157,9 +157,10 @@ def serve_one(task: dict[str, Any]) -> tuple[str, bytes]:
 
 
 def _try(name: str, path: str) -> str:
-    from vfm.video2token.decoding.decoder import DecoderRejected, ExtractOptions
+    from vfm.video2token.options import ExtractOptions
+    from vfm.video2token.rejection import DecoderRejected
 
-    decoder = importlib.import_module(f"vfm.video2token.decoding.decoders.{name}")
+    decoder = decoders.load(name)
     try:
         video = decoder.decode(path, ExtractOptions(fps=float(FPS), size_px=16, decoder=name))
     except DecoderRejected as rejected:

@@ -7,17 +7,19 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
-from vfm.video2token.decoding.decoder import MAX_STORED_PIXELS, DecoderRejected
 from vfm.video2token.picture.alpha import announces_alpha, flatten, has_alpha
 from vfm.video2token.picture.color import Coding, describe_color, matrix_to_use, spread
 from vfm.video2token.picture.deinterlace import deinterlace
 from vfm.video2token.picture.geometry import MAX_ASPECT, Orientation, orientation_of, stored_size
 from vfm.video2token.picture.scaling import Scaler, scale
 from vfm.video2token.picture.tonemap import to_sdr
+from vfm.video2token.rejection import DecoderRejected
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+MAX_STORED_PIXELS = 1 << 24  # nothing larger is allocated for a stored picture
 
 
 class Look:

@@ -11,12 +11,13 @@ from vfm.shards.columns.arrays import check_codes
 from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.columns.options import views_in
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.format.manifest import FRAMES, Column, Manifest, read_manifest, read_report
-from vfm.shards.format.plan import shard_name
+from vfm.shards.format.layout import FRAMES, shard_name
+from vfm.shards.format.manifest import Column, Manifest, read_manifest
+from vfm.shards.format.report import read_report
 from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.faults import writing
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.video2token.jobs.extract.folder import writing
 from vfm.video2token.preview.images import UInt8, frames_picture, stack, text_picture, to_png
 from vfm.video2token.targets.vq import FIELD
 from vfm.video2token.tokenizers.codebook.quality import psnr_db

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from vfm.video2token.decoding.decoder import ExtractOptions
+from vfm.video2token.sampling.clock import Clock
 from vfm.video2token.sampling.fps_filter import FpsFilterSampler
-from vfm.video2token.sampling.sampler import GridSampler, NativeSampler, Sampler, Shown, times_in_copy
+from vfm.video2token.sampling.grid import GridSampler
+from vfm.video2token.sampling.native import NativeSampler
+from vfm.video2token.sampling.options import SamplingOptions
+from vfm.video2token.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +25,7 @@ class Rule:
         end_s: its end; None for the video's end.
     """
 
-    options: ExtractOptions
+    options: SamplingOptions
     time_base: Fraction
     origin: int = 0
     start_s: float | None = None
@@ -31,7 +34,7 @@ class Rule:
     @property
     def needs_end(self) -> bool:
         """Whether the end of the video must be known before its first frame can be chosen."""
-        return self.options.sampling == "uniform"
+        return self.options.rule == "uniform"
 
     def sampler(self, times: Iterable[tuple[int, int]] = ()) -> Sampler[Any]:
         """Return a new sampler.
@@ -45,11 +48,11 @@ class Rule:
             "start_s": exact(self.start_s or 0.0),
             "end_s": None if self.end_s is None else exact(self.end_s),
         }
-        if self.options.sampling == "native":
+        if self.options.rule == "native":
             return NativeSampler(**given)
-        if self.options.sampling == "ffmpeg-fps-filter":
+        if self.options.rule == "ffmpeg-fps-filter":
             return FpsFilterSampler(fps=self.options.exact_fps, origin=self.origin, **given)
-        if self.options.sampling == "uniform":
+        if self.options.rule == "uniform":
             return self._uniform(times, given=given)
         return GridSampler(fps=self.options.exact_fps, **given)
 
@@ -68,32 +71,6 @@ class Rule:
         start_s = given["start_s"] + span_s / (2 * count)
         ticks = {"fps": count / span_s, "start_s": start_s, "end_s": None, "num_ticks": count}
         return GridSampler(**{**given, **ticks})
-
-
-class Clock(Sampler[None]):
-    """Takes no frame; tells where a video begins and ends."""
-
-    def __init__(self, time_base: Fraction) -> None:
-        super().__init__(time_base=time_base, max_frames=0)
-
-    def _until(self, before: Shown[None], shown: Shown[None]) -> list[Shown[None]]:
-        return []
-
-    def _rest(self, shown: Shown[None]) -> list[Shown[None]]:
-        return []
-
-
-def copy_times(pts_s: list[float], sampler: Sampler[Any]) -> tuple[float, ...]:
-    """Return when each frame appears in the stored copy, seconds from the first.
-
-    Args:
-        pts_s: the times that are stored, as the sampler gave them.
-        sampler: after its end.
-    """
-    if sampler.step_s is None:
-        return tuple(time - pts_s[0] for time in pts_s)
-    first_tick_s = round(float(sampler.first_tick_s), 6)
-    return tuple(times_in_copy(pts_s, fps=float(1 / sampler.step_s), first_tick_s=first_tick_s))
 
 
 def exact(seconds: float) -> Fraction:

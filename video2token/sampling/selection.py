@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vfm.video2token.decoding.decoder import DecoderRejected, ExtractOptions
-from vfm.video2token.decoding.probe import FrameTimes
-from vfm.video2token.sampling.rule import Clock, Rule, copy_times
+from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.sampling.clock import Clock
+from vfm.video2token.sampling.copy_times import copy_times
+from vfm.video2token.sampling.options import SamplingOptions
+from vfm.video2token.sampling.rule import Rule
 from vfm.video2token.sampling.sampler import Sampler, Shown, TooManyFramesError
+from vfm.video2token.sampling.timeline import FrameTimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ def choose(times: FrameTimes, rule: Rule) -> Choice:
     try:
         ticks = _run(times, sampler=sampler)
     except TooManyFramesError:
-        raise _too_long(rule.options) from None
+        raise too_long(rule.options) from None
     duration_s = float((clock.end_pts - clock.first_pts) * rule.time_base)
     if not ticks:
         told = f"It has no frame from {rule.start_s or 0} s to {rule.end_s or 'its end'}"
@@ -75,7 +78,8 @@ def _time_s(shown: Shown[int], *, rule: Rule) -> float:
     return round(float(shown.pts * rule.time_base if shown.tick_s is None else shown.tick_s), 6)
 
 
-def _too_long(options: ExtractOptions) -> DecoderRejected:
+def too_long(options: SamplingOptions) -> DecoderRejected:
+    """Return the rejection of a video that gives more frames than are allowed."""
     rate = "" if options.fps is None else f" at {options.fps} fps"
     return DecoderRejected(
         "too_long",

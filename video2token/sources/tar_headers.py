@@ -8,7 +8,8 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_BLOCK_BYTES = tarfile.BLOCKSIZE
+from vfm.shards.io.tar import BLOCK_BYTES, padded
+
 _MAX_EXTENDED_BYTES = 1 << 20  # of a pax record or a long name; a hostile size would be read into memory
 _WITHOUT_BYTES = (
     tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE,
@@ -45,7 +46,7 @@ def members(descriptor: int) -> Iterator[Member]:
     """
     end = os.fstat(descriptor).st_size
     at, extended = 0, dict[str, str]()
-    while (block := os.pread(descriptor, _BLOCK_BYTES, at)) and block.strip(b"\0"):
+    while (block := os.pread(descriptor, BLOCK_BYTES, at)) and block.strip(b"\0"):
         info = _header(block, at=at)
         offset = _after_header(descriptor, block, at=at)
         size_bytes = _size(info, extended, at=at)
@@ -60,7 +61,7 @@ def members(descriptor: int) -> Iterator[Member]:
             if info.type != tarfile.DIRTYPE:
                 is_plain = info.type in _REGULAR and not is_sparse
                 yield Member(name=name, offset=offset, size_bytes=size_bytes, is_plain=is_plain)
-        at = offset + -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
+        at = offset + padded(size_bytes)
     if at == 0:
         raise TarError("it does not begin with a member")
 
@@ -74,14 +75,14 @@ def _header(block: bytes, *, at: int) -> tarfile.TarInfo:
 
 def _after_header(descriptor: int, block: bytes, *, at: int) -> int:
     """Return where the bytes of a member begin: after its header, and after those of a sparse file's map."""
-    offset = at + _BLOCK_BYTES
+    offset = at + BLOCK_BYTES
     has_more = block[156:157] == tarfile.GNUTYPE_SPARSE and block[482]
     while has_more:
-        block = os.pread(descriptor, _BLOCK_BYTES, offset)
-        if len(block) < _BLOCK_BYTES:
+        block = os.pread(descriptor, BLOCK_BYTES, offset)
+        if len(block) < BLOCK_BYTES:
             raise TarError(f"it ends before its member at byte {at} does")
         has_more = block[504]
-        offset += _BLOCK_BYTES
+        offset += BLOCK_BYTES
     return offset
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
-from vfm.shards.io.atomic import sha256
+from vfm.shards.io.hashing import sha256
 from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.target import Arrays, Target, TargetOptions
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from vfm.cli.commands.demo import command
 from vfm.cli.demo.stages import DemoOptions, _verdict, stages
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
@@ -12,7 +11,7 @@ from vfm.shards.errors import UsageError
 
 def demo(*arguments: object) -> Result:
     return CliRunner().invoke(
-        command, [*map(str, arguments), "--quick", "--workers", "1"], standalone_mode=False
+        group, ["demo", *map(str, arguments), "--quick", "--workers", "1"], standalone_mode=False
     )
 
 

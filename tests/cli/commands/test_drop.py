@@ -135,7 +135,7 @@ def test_a_column_that_was_never_finished_goes(stills: Stills, monkeypatch: pyte
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr("vfm.video2token.jobs.tokenize.tokenize._Job._make", fail)
+        patched.setattr("vfm.video2token.jobs.tokenize.job.ColumnJob._make", fail)
         tokenize(folder, ["hog"], TargetOptions(crop_px=32))
     assert "hog" in read_manifest(folder).columns
     assert run(folder, "hog", "--yes").exit_code == 0

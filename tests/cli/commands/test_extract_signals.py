@@ -10,7 +10,7 @@ from support.films_of_shots import shots, write_again, write_shots
 from vfm.cli.commands.extract import command
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.analysis import signals
-from vfm.video2token.analysis.measure import DUPLICATE_BITS, STATIC_SCORE
+from vfm.video2token.analysis.options import DUPLICATE_BITS, STATIC_SCORE
 
 VFM = [sys.executable, "-m", "vfm.cli", "extract"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -9,8 +9,8 @@ from PIL import Image
 from vfm.cli.commands.inspect import command
 from vfm.cli.display.describe import aligned, size
 from vfm.shards.errors import UsageError
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.options import ExtractOptions
 
 Film = Callable[..., Path]
 

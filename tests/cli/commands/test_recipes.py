@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from vfm.cli.commands.recipes import command
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipes.recipe import from_dict, load_recipe, recipe_names
+from vfm.trainer.registry import from_dict, load_recipe, recipe_names
 
 
 def invoke(*arguments):

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from vfm.shards.columns.codebook import check_kept
-from vfm.shards.io.atomic import sha256
+from vfm.shards.io.hashing import sha256
 from vfm.shards.io.sealed import write_sealed
+from vfm.shards.verification.codebook import check_kept
 
 WEIGHTS = b"some weights"
 OURS = {"format": "vfm-codebook", "weights_sha256": sha256(WEIGHTS)}

@@ -8,7 +8,7 @@ import pytest
 
 from vfm.shards.errors import DamageError
 from vfm.shards.format.index import Entry, IndexRow, Span, concatenate, empty_index, read_index, write_index
-from vfm.shards.io.atomic import sha256_file
+from vfm.shards.io.hashing import sha256_file
 
 
 def span(offset: int, size_bytes: int) -> Span:

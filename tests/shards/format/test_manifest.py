@@ -10,17 +10,15 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.manifest import (
     Column,
     Manifest,
-    ShardReport,
     fingerprint_of,
     make_column,
     read_manifest,
-    read_report,
     write_manifest,
-    write_quarantine,
-    write_report,
 )
-from vfm.shards.format.sample import Rejection
-from vfm.shards.io.atomic import sha256
+from vfm.shards.format.quarantine import write_quarantine
+from vfm.shards.format.rejection import Rejection
+from vfm.shards.format.report import ShardReport, read_report, write_report
+from vfm.shards.io.hashing import sha256
 from vfm.shards.io.sealed import read_sealed, write_sealed
 
 REJECTION = Rejection(key="a", source="a.mp4", reason="empty", message="It has 0 bytes.", tool="vfm")

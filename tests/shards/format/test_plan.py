@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.format.plan import Plan, Source, build_plan, read_plan, read_times, shard_name, write_plan
+from vfm.shards.format.layout import shard_name
+from vfm.shards.format.plan import Plan, Source, build_plan, read_plan, read_times, write_plan
 
 MakeSource = Callable[..., Source]
 

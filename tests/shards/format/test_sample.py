@@ -7,7 +7,8 @@ import pytest
 
 from vfm.shards.errors import DamageError
 from vfm.shards.format.plan import Source
-from vfm.shards.format.sample import Rejection, SampleMeta
+from vfm.shards.format.rejection import Rejection
+from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.typed import coerce
 
 MakeMeta = Callable[..., SampleMeta]

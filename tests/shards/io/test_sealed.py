@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import DamageError
-from vfm.shards.io.atomic import write_json
+from vfm.shards.io.json import write_json
 from vfm.shards.io.sealed import read_sealed, write_sealed
 
 VALUE = {"name": "frames", "elapsed_s": 1e-05, "options": {"fps": 2.0}, "classes": ["ü", "b"], "none": None}

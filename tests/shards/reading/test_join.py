@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.format.manifest import make_column, read_manifest, read_report, write_manifest, write_report
+from vfm.shards.format.manifest import make_column, read_manifest, write_manifest
+from vfm.shards.format.report import read_report, write_report
 from vfm.shards.reading.dataset import open_dataset
 
 MakeDataset = Callable[..., Path]

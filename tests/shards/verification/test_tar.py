@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.format.index import Index, read_index
-from vfm.shards.format.manifest import ShardReport, read_report
-from vfm.shards.io.atomic import sha256_file
+from vfm.shards.format.report import ShardReport, read_report
+from vfm.shards.io.hashing import sha256_file
 from vfm.shards.verification.tar import check_tar, members
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.index import read_index
-from vfm.shards.format.manifest import read_manifest, read_report, write_manifest, write_report
+from vfm.shards.format.manifest import read_manifest, write_manifest
+from vfm.shards.format.report import read_report, write_report
 from vfm.shards.io.lock import hold
 from vfm.shards.verification.finding import Finding
 from vfm.shards.verification.verify import verify

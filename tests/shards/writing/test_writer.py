@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 from vfm.shards.format.index import IndexRow, read_index
-from vfm.shards.format.manifest import read_report
-from vfm.shards.format.sample import Rejection
-from vfm.shards.io.atomic import clean_stale, sha256_file
-from vfm.shards.writing.writer import ShardWriter, member_header
+from vfm.shards.format.rejection import Rejection
+from vfm.shards.format.report import read_report
+from vfm.shards.io.atomic import clean_stale
+from vfm.shards.io.hashing import sha256_file
+from vfm.shards.io.tar import member_header
+from vfm.shards.writing.writer import ShardWriter
 
 SAMPLES = [(f"k{i}", {"json": b"{}\n", "mp4": bytes([i]) * (700 + i)}, i + 1) for i in range(4)]
 
@@ -203,7 +205,7 @@ WRITE_SHARDS = """
 import sys
 from pathlib import Path
 from vfm.shards.format.index import IndexRow
-from vfm.shards.format.manifest import read_report
+from vfm.shards.format.report import read_report
 from vfm.shards.writing.writer import ShardWriter
 folder = Path(sys.argv[1])
 print("ready", flush=True)

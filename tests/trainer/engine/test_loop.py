@@ -9,7 +9,7 @@ import torch
 
 from vfm.trainer.engine.checkpoint import newest, read
 from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER, DivergenceError, train
-from vfm.trainer.recipes.recipe import override
+from vfm.trainer.recipes.settings import override
 
 
 def last(job):

@@ -6,7 +6,7 @@ import pytest
 from vfm.trainer.engine.checkpoint import newest
 from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER, train
 from vfm.trainer.engine.opening import Schedule, doubts
-from vfm.trainer.recipes.recipe import override
+from vfm.trainer.recipes.settings import override
 
 
 def opened(toy, *settings, **train_settings):

@@ -7,9 +7,11 @@ import torch
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate
-from vfm.trainer.recipes.recipe import load_recipe, override
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
-from vfm.trainer.runs.run import RunOptions, pretrain
+from vfm.trainer.runs.folder import RunOptions
+from vfm.trainer.runs.run import pretrain
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
 OPTIONS = RunOptions(device="cpu", say=lambda _: None)

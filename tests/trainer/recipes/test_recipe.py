@@ -6,17 +6,10 @@ import pytest
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import Manifest, make_column
-from vfm.trainer.recipes import recipe as recipes
-from vfm.trainer.recipes.recipe import (
-    differences,
-    flatten,
-    from_dict,
-    load_recipe,
-    override,
-    recipe_names,
-    resolve_column,
-    to_dict,
-)
+from vfm.trainer import registry
+from vfm.trainer.recipes.columns import resolve_column
+from vfm.trainer.recipes.settings import differences, flatten, override, to_dict
+from vfm.trainer.registry import from_dict, load_recipe, recipe_names
 
 
 @pytest.fixture
@@ -96,7 +89,7 @@ def test_override_refuses(plain, setting, message):
 @pytest.fixture
 def known(plain, monkeypatch):
     other = replace(plain, name="other")
-    monkeypatch.setattr(recipes, "_functions", lambda: {"toy": lambda: plain, "other": lambda: other})
+    monkeypatch.setattr(registry, "_functions", lambda: {"toy": lambda: plain, "other": lambda: other})
     return plain
 
 

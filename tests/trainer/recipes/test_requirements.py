@@ -9,7 +9,6 @@ from click.testing import CliRunner
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
-from vfm.trainer.recipes.recipe import load_recipe
 from vfm.trainer.recipes.requirements import (
     Offer,
     Requirements,
@@ -19,6 +18,7 @@ from vfm.trainer.recipes.requirements import (
     remedy,
     requirements_of,
 )
+from vfm.trainer.registry import load_recipe
 
 BASE = Requirements(clip_len=16, seconds_apart=4 / 30, frame_px=224)
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipes.recipe import load_recipe, override
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import Start, finetune, finetune_recipe, from_run
-from vfm.trainer.runs.run import RunOptions, newest_checkpoint, pretrain
+from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
+from vfm.trainer.runs.run import pretrain
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
 PRETRAIN = (*TINY, "train.batch_size=4", "train.max_steps=2")

@@ -12,8 +12,10 @@ from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.engine import precision
 from vfm.trainer.engine.checkpoint import STATE
-from vfm.trainer.recipes.recipe import load_recipe, override
-from vfm.trainer.runs.run import RunOptions, check_column, newest_checkpoint, pretrain, recipe_of, timed
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
+from vfm.trainer.runs.folder import RunOptions, check_column, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.run import pretrain
 
 TINY = (
     "model.num_layers=1",

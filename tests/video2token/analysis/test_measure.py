@@ -8,11 +8,12 @@ import pytest
 from support.films_of_shots import FPS, shots, write_again, write_shots
 from vfm.cli.demo.moving_photos import PAN_PER_S
 from vfm.video2token.analysis import signals
-from vfm.video2token.analysis.measure import DUPLICATE_BITS, STATIC_SCORE, measure
+from vfm.video2token.analysis.measure import measure
+from vfm.video2token.analysis.options import DUPLICATE_BITS, STATIC_SCORE
 from vfm.video2token.analysis.signal import Glance
 from vfm.video2token.analysis.signals import hash as hash_signal
 from vfm.video2token.analysis.thumbnails import glances
-from vfm.video2token.decoding.decoder import DecoderRejected
+from vfm.video2token.rejection import DecoderRejected
 
 Film = Callable[..., Path]
 PAN_RIGHT_CAMERA = 18  # shots by number: a photograph and a motion

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vfm.video2token.container.file_check import FileFacts, look_at
-from vfm.video2token.decoding.decoder import DecoderRejected
+from vfm.video2token.rejection import DecoderRejected
 
 MP4 = struct.pack(">I4s8s", 16, b"ftyp", b"isom\0\0\2\0")
 

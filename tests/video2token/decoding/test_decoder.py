@@ -15,10 +15,12 @@ from vfm.shards.pixels import jpeg
 from vfm.video2token.container.demuxer import raise_memory_error
 from vfm.video2token.container.file_check import FileFacts
 from vfm.video2token.decoding import decoders
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.jobs.extract.video_task import extract_one, task_of
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.scaling import Scaler, scale
+from vfm.video2token.rejection import DecoderRejected
 
 Film = Callable[..., Path]
 
@@ -289,12 +291,16 @@ def test_log_level_is_left_as_it_was(film: Film) -> None:
         ({"fps": None, "sampling": "uniform"}, "num_frames cannot be None: use 1 to max_frames"),
         ({"fps": None, "sampling": "uniform", "num_frames": 36_001}, "num_frames cannot be 36001"),
         ({"num_threads": 0}, "num_threads cannot be 0"),
-        ({"decoder": "vlc"}, "decoder cannot be vlc: use one of dali, ffmpeg, pyav, torchcodec"),
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, object], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         ExtractOptions(**{"fps": 2.0, **options})  # type: ignore[arg-type]
+
+
+def test_a_decoder_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="decoder cannot be vlc: use one of dali, ffmpeg, pyav, torchcodec"):
+        decoders.load("vlc")
 
 
 def test_options_that_change_no_byte_are_not_recorded() -> None:

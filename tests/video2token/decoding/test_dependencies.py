@@ -5,7 +5,7 @@ from array import array
 import numpy as np
 import pytest
 
-from vfm.video2token.container.bitstream.nal import UnfitError
+from vfm.video2token.container.bitstream.facts import UnfitError
 from vfm.video2token.container.packets import (
     CLEAN,
     ENTRY,

@@ -16,8 +16,10 @@ import pytest
 from support.media import number_in
 from vfm.shards.pixels import jpeg
 from vfm.video2token.container import packets as packets_module
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.rejection import DecoderRejected
 
 WIDTH, HEIGHT, NUM_FRAMES = 96, 64, 75
 QUERIES: list[dict[str, Any]] = [

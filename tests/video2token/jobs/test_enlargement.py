@@ -15,7 +15,8 @@ from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.short_side import ShortSide, look_at, short_side
 from vfm.video2token.jobs.enlargement import find_enlargement
 from vfm.video2token.jobs.fit_codebook.fit_codebook import FitOptions, fit_codebook
-from vfm.video2token.target import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions
+from vfm.video2token.targets import build_target
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 
 Stills = Callable[..., Path]
@@ -92,7 +93,7 @@ def test_exactly_enough_is_enough_and_nothing_is_noted(stills: Stills, source: t
 def test_accepted_aloud_and_kept_in_the_column(
     stills: Stills, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.tokenize._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
     data = stills(num_samples=2, num_frames=2, size=STORED, source_size=(426, 320))
     done = run(data, "--accept-data", "--workers", num_workers)
     assert done.exit_code == 0

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from vfm.shards.pixels import jpeg
-from vfm.video2token.decoding.decoder import DecodedVideo, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.alpha import announces_alpha, decoder_of, flatten, flatten_on_black, has_alpha
 from vfm.video2token.picture.scaling import Scaler
 

@@ -14,10 +14,12 @@ from av.video.stream import VideoStream
 
 from support.media import draw
 from vfm.shards.pixels import jpeg
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.tonemap import to_sdr
+from vfm.video2token.rejection import DecoderRejected
 
 Film = Callable[..., Path]
 

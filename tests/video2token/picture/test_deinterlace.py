@@ -7,8 +7,8 @@ import pytest
 from av.filter import Graph
 
 from vfm.shards.pixels import jpeg
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.decoding.decoders import pyav
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.deinterlace import deinterlace
 from vfm.video2token.picture.scaling import Scaler, scale
 

@@ -3,7 +3,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vfm.video2token.sampling.sampler import GridSampler, TooManyFramesError, times_in_copy
+from vfm.video2token.sampling.copy_times import times_in_copy
+from vfm.video2token.sampling.grid import GridSampler
+from vfm.video2token.sampling.sampler import TooManyFramesError
 
 
 def take(

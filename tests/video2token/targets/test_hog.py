@@ -20,7 +20,8 @@ from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
-from vfm.video2token.target import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions
+from vfm.video2token.targets import build_target
 from vfm.video2token.targets.hog import HogTarget
 
 Stills = Callable[..., Path]
@@ -123,8 +124,8 @@ def test_every_view_has_its_own_values(stills: Stills) -> None:
 def test_bytes_do_not_depend_on_batch_and_workers(
     stills: Stills, monkeypatch: pytest.MonkeyPatch, options: dict[str, int]
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.tokenize._WORKER_FRAMES", 1)
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.tokenize._TASK_FRAMES", 4)
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._TASK_FRAMES", 4)
     data, other = stills(), stills("other")
     run(data)
     run(other, **options)

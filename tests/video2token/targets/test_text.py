@@ -7,7 +7,8 @@ from tokenizers import BertWordPieceTokenizer
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
-from vfm.video2token.target import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions
+from vfm.video2token.targets import build_target
 
 PAD, UNK, CLS, SEP = 0, 1, 2, 3
 A, DOG, RUN, S, MARK = 5, 6, 7, 8, 9

@@ -7,7 +7,8 @@ all of them count as references.
 import re
 from collections.abc import Callable
 
-from vfm.video2token.container.bitstream.nal import PacketFacts, Reader, UnfitError, h264_reader, hevc_reader
+from vfm.video2token.container.bitstream.facts import PacketFacts, Reader, UnfitError
+from vfm.video2token.container.bitstream.nal import h264_reader, hevc_reader
 
 _MPEG_CODE = re.compile(rb"\x00\x00\x01([\x00\xb3\xb7\xb8])", re.DOTALL)
 _MPEG4_CODE = re.compile(rb"\x00\x00\x01([\x20-\x2f\xb6])", re.DOTALL)

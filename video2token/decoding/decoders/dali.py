@@ -13,8 +13,11 @@ import numpy as np
 
 from vfm.shards.errors import MachineError
 from vfm.video2token.decoding.by_time import decode_chosen
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.decoding.probe import FrameTimes, Outline, outline_of
+from vfm.video2token.decoding.decoder import DecodedVideo
+from vfm.video2token.decoding.probe import Outline, outline_of
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

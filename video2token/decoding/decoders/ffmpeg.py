@@ -15,11 +15,15 @@ import av
 import ffmpeg
 import numpy as np
 
-from vfm.video2token.container.demuxer import FORMATS, raise_memory_error
+from vfm.video2token.container.demuxer import FORMATS, MAX_SOURCE_PIXELS, raise_memory_error
 from vfm.video2token.decoding.by_time import decode_chosen
-from vfm.video2token.decoding.decoder import MAX_SOURCE_PIXELS, DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.decoding.ffmpeg_command import Run, find_ffmpeg, how_it_ended, locate_ffmpeg, running
-from vfm.video2token.decoding.probe import FrameTimes, Outline, outline_of
+from vfm.video2token.decoding.decoder import DecodedVideo
+from vfm.video2token.decoding.ffmpeg_command import Run, find_ffmpeg, locate_ffmpeg, running
+from vfm.video2token.decoding.probe import Outline, outline_of
+from vfm.video2token.execution.exit_status import how_it_ended
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

@@ -8,27 +8,29 @@ from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 
-from vfm.video2token.container.bitstream.nal import UnfitError
-from vfm.video2token.container.demuxer import Log, choose_stream, listening, open_video
+from vfm.video2token.container.bitstream.facts import UnfitError
+from vfm.video2token.container.demuxer import Log, OpenedVideo, choose_stream, listening, open_video
 from vfm.video2token.container.file_check import FileFacts, look_at
 from vfm.video2token.container.packets import Packets, demux, read_packets
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.dependencies import select, timeline
 from vfm.video2token.decoding.full import FullDecoding
 from vfm.video2token.decoding.recorder import Harvest
 from vfm.video2token.decoding.segment import is_late, read_segment
 from vfm.video2token.decoding.selective import wanted_frames
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.alpha import announces_alpha
+from vfm.video2token.rejection import DecoderRejected
 from vfm.video2token.sampling.rule import Rule, exact
 from vfm.video2token.sampling.sampler import Shown, TooManyFramesError
+from vfm.video2token.sampling.selection import too_long
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
@@ -60,10 +62,10 @@ def decode(
     facts = look_at(path, size_bytes=size_bytes)
     with listening() as log, ExitStack() as stack:
         try:
-            video = _Video(path, facts=facts, log=log, stack=stack)
-            return video.harvest(options, start_s=start_s, end_s=end_s).result()
+            video = _Video(path, options=options, facts=facts, log=log, stack=stack)
+            return video.harvest(start_s=start_s, end_s=end_s).result()
         except TooManyFramesError:
-            raise _too_long(options) from None
+            raise too_long(options.sampling_options) from None
         except MemoryError:
             limit = options.memory_bytes >> 20
             raise DecoderRejected("memory", f"Decoding it takes more than {limit} MiB of memory.") from None
@@ -74,32 +76,30 @@ def version() -> dict[str, str]:
     return {"pyav": av.__version__, "ffmpeg": str(av.ffmpeg_version_info)}
 
 
-class _Opened(NamedTuple):
-    container: "InputContainer"
-    stream: "VideoStream"
-
-
 class _Video:
     """One video, which is opened again whenever a fresh decoder is needed."""
 
-    def __init__(self, path: str, *, facts: FileFacts, log: Log, stack: ExitStack) -> None:
+    def __init__(
+        self, path: str, *, options: ExtractOptions, facts: FileFacts, log: Log, stack: ExitStack
+    ) -> None:
         self._path = path
+        self._options = options
         self._facts = facts
         self._log = log
         self._stack = stack
 
-    def harvest(self, options: ExtractOptions, *, start_s: float | None, end_s: float | None) -> Harvest:
+    def harvest(self, *, start_s: float | None, end_s: float | None) -> Harvest:
         """Return the wanted frames: decoded selectively if that is exact, else from all packets."""
-        opened = self._open()
+        opened, options = self._open(), self._options
         is_fit = options.selective and options.sampling != "ffmpeg-fps-filter"
         if is_fit and start_s and end_s and is_late(*opened, start_s=exact(start_s)):
             with suppress(UnfitError):
-                return self._late_segment(opened, options=options, start_s=start_s, end_s=end_s)
+                return self._late_segment(opened, start_s=start_s, end_s=end_s)
             opened = self._open()
         packets = read_packets(
             opened.container, opened.stream, log=self._log, select=options.selective, end_s=end_s
         )
-        rule = _rule(options, opened, start_s=start_s, end_s=end_s)
+        rule = self._rule(opened, start_s=start_s, end_s=end_s)
         why = ""
         for num_threads in sorted({1, options.num_threads}, reverse=True):
             # What threads cannot do, by errors or by their memory, one alone decides: always the same.
@@ -115,17 +115,15 @@ class _Video:
             opened = self._open()
         return self._full(opened, packets=packets, rule=rule, decoding=why)
 
-    def _late_segment(
-        self, opened: _Opened, *, options: ExtractOptions, start_s: float, end_s: float
-    ) -> Harvest:
+    def _late_segment(self, opened: OpenedVideo, *, start_s: float, end_s: float) -> Harvest:
         """Return the wanted frames of a segment, without a look at what lies between the begin and it."""
-        rule = _rule(options, opened, start_s=start_s, end_s=end_s)
+        rule = self._rule(opened, start_s=start_s, end_s=end_s)
         packets = read_segment(
             opened.container, opened.stream, log=self._log, start_s=exact(start_s), end_s=end_s
         )
         return self._selective(opened, packets=packets, rule=rule, num_threads=1)
 
-    def _selective(self, opened: _Opened, *, packets: Packets, rule: Rule, num_threads: int) -> Harvest:
+    def _selective(self, opened: OpenedVideo, *, packets: Packets, rule: Rule, num_threads: int) -> Harvest:
         if announces_alpha(opened.stream):
             packets.unfit = packets.unfit or "its alpha lies beside the pictures"
         if packets.is_whole and opened.stream.frames > packets.num_counted:
@@ -162,7 +160,7 @@ class _Video:
         harvest.finish(sampler)
         return harvest
 
-    def _full(self, opened: _Opened, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
+    def _full(self, opened: OpenedVideo, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
         times = []
         if rule.needs_end:
             first_look = FullDecoding(opened.stream, log=self._log)
@@ -182,51 +180,42 @@ class _Video:
         harvest.finish(sampler)
         return harvest
 
-    def _harvest_of(self, opened: _Opened, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
+    def _harvest_of(self, opened: OpenedVideo, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
         return Harvest(
-            opened.container,
-            opened.stream,
+            opened,
             rule=rule,
+            picture=self._options.picture_options,
             packets=packets,
             decoding=decoding,
             facts=self._facts,
         )
 
-    def _open(self) -> _Opened:
-        container = self._stack.enter_context(open_video(self._path, facts=self._facts, log=self._log))
-        return _Opened(container, choose_stream(container)[0])
+    def _rule(self, opened: OpenedVideo, *, start_s: float | None, end_s: float | None) -> Rule:
+        return Rule(
+            options=self._options.sampling_options,
+            time_base=opened.stream.time_base or choose_stream(opened.container)[1],
+            origin=_origin(opened),
+            start_s=start_s,
+            end_s=end_s,
+        )
 
-    def _stream_of(self, opened: _Opened, *, packets: Packets) -> "Iterable[Packet[VideoStream]]":
+    def _open(self) -> OpenedVideo:
+        container = self._stack.enter_context(open_video(self._path, facts=self._facts, log=self._log))
+        return OpenedVideo(container, choose_stream(container)[0])
+
+    def _stream_of(self, opened: OpenedVideo, *, packets: Packets) -> "Iterable[Packet[VideoStream]]":
         """Return the packets kept, or read them again; errors on the way were counted before."""
         if packets.held is not None:
             return packets.held
         return demux(opened.container, opened.stream, packets=Packets(), log=self._log)
 
 
-def _tells_cuts(opened: _Opened) -> bool:
+def _tells_cuts(opened: OpenedVideo) -> bool:
     """Return whether the container itself tells when the file was cut: by a count, or by its structure."""
     return opened.stream.frames > 0 or "matroska" in opened.container.format.name
 
 
-def _rule(options: ExtractOptions, opened: _Opened, *, start_s: float | None, end_s: float | None) -> Rule:
-    return Rule(
-        options=options,
-        time_base=opened.stream.time_base or choose_stream(opened.container)[1],
-        origin=_origin(opened),
-        start_s=start_s,
-        end_s=end_s,
-    )
-
-
-def _origin(opened: _Opened) -> int:
+def _origin(opened: OpenedVideo) -> int:
     """Return the container's start in units of the stream's time base, as the ``ffmpeg`` command takes it."""
     start_us, time_base = opened.container.start_time, opened.stream.time_base
     return 0 if start_us is None or time_base is None else round(Fraction(start_us, 1_000_000) / time_base)
-
-
-def _too_long(options: ExtractOptions) -> DecoderRejected:
-    rate = "" if options.fps is None else f" at {options.fps} fps"
-    return DecoderRejected(
-        "too_long",
-        f"It gives more than {options.max_frames} frames{rate} (--max-frames allows no more).",
-    )

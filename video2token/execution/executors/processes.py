@@ -19,13 +19,12 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Self
 
 from vfm.shards.errors import MachineError
-from vfm.shards.io.spool import Payload, Spool
-from vfm.video2token.execution.child import READY, REPLY, REQUEST
-
-Failure = Literal["timeout", "crash", "oom"]
+from vfm.shards.io.spool import Spool
+from vfm.video2token.execution.executor import Failure, Reply
+from vfm.video2token.execution.messages import READY, REPLY, REQUEST
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -39,24 +38,6 @@ _EXIT_LIMIT_S = 1.0
 _END_LIMIT_S = 5.0  # a killed process may still hang in the kernel, on a dead network disk for instance
 _MAX_FAILED_STARTS = 3
 _MAX_WAITING = 1024  # results that wait for an earlier one, however small they are
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What became of one task.
-
-    Attributes:
-        head: the handler's answer, None when the worker was lost.
-        body: the bytes that came with it.
-        failure: how the worker was lost, twice: it took too long, or it crashed, then also alone; ``oom``
-            when it was killed, which nobody but the system does when memory runs out.
-        message: one sentence about that.
-    """
-
-    head: Any = None
-    body: Payload = b""
-    failure: Failure | None = None
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

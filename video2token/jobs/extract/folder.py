@@ -1,18 +1,19 @@
 """Makes a folder ready to hold a plan's frames, or finds that it holds them already, or something else."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from vfm.shards.errors import MachineError, UsageError
-from vfm.shards.format.manifest import FRAMES, MANIFEST_NAME, Column, Manifest, read_manifest, write_manifest
-from vfm.shards.format.plan import PLAN_NAME, Plan, Source, read_plan, write_plan
+from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import FRAMES, MANIFEST_NAME, PLAN_NAME
+from vfm.shards.format.manifest import Column, Manifest, read_manifest, write_manifest
+from vfm.shards.format.plan import Plan, Source, read_plan, write_plan
 from vfm.shards.format.shots import SCENES_NAME
 from vfm.shards.io.atomic import clean_stale
+from vfm.shards.io.faults import writing
 from vfm.shards.io.lock import LOCK_NAME
 from vfm.shards.reading.join import find_column
 from vfm.shards.wording import counted
-from vfm.video2token.jobs.extract.retry import Retry, with_agreed_sizes
+from vfm.video2token.jobs.extract.retry import with_agreed_sizes
+from vfm.video2token.rejection import Retry
 
 _NUM_NAMED = 3  # how many of many differences a sentence names
 
@@ -59,20 +60,6 @@ def agreed_plan(data: Path, plan: Plan, *, retry: Retry) -> Plan:
     if not (data / MANIFEST_NAME).exists() or read_manifest(data).plan_sha256 == plan.sha256:
         return plan
     return with_agreed_sizes(data, plan, retry=retry)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError inside the block into a MachineError that says what to do."""
-    try:
-        yield
-    except (FileExistsError, NotADirectoryError, BrokenPipeError):
-        raise  # the first two are faults of the path, the last is a closed terminal
-    except OSError as error:
-        raise MachineError(
-            f"{error.filename or path} cannot be written ({error.strerror}): mend that and run the same "
-            "command again, finished shards are kept."
-        ) from error
 
 
 def _manifest(plan: Plan, column: Column, *, made_with: dict[str, str]) -> Manifest:

@@ -3,29 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from vfm.shards.format.index import FRAME_FIELD, Index, IndexRow, read_index
-from vfm.shards.format.manifest import FRAMES, ShardReport, index_path, read_manifest, read_report
-from vfm.shards.format.plan import PLAN_NAME, Plan, Source, read_plan, shard_name
-from vfm.shards.format.sample import Rejection, SampleMeta
+from vfm.shards.format.layout import FRAMES, PLAN_NAME, index_path, shard_name
+from vfm.shards.format.manifest import read_manifest
+from vfm.shards.format.plan import Plan, Source, read_plan
+from vfm.shards.format.report import ShardReport, read_report
+from vfm.shards.format.sample import SampleMeta
 from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.join import find_column
-from vfm.video2token.analysis.measure import DROPPED
-
-Retry = Literal["none", "failed", "all"]
-
-# Reasons that lie in the machine or the moment, not in the bytes of the video.
-TRANSIENT = frozenset(
-    ("changed", "crash", "memory", "missing", "no_space", "permission", "timeout", "unreadable")
-)
-
-
-def is_retried(rejection: Rejection, *, retry: Retry) -> bool:
-    """Return whether a source that was rejected is tried again; one left out on request never is."""
-    if rejection.reason in DROPPED:
-        return False
-    return retry == "all" or (retry == "failed" and rejection.reason in TRANSIENT)
+from vfm.video2token.rejection import Retry, is_retried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

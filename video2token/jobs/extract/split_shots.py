@@ -8,10 +8,11 @@ from typing import Any
 
 from vfm.shards.format.plan import Source
 from vfm.shards.format.shots import SCENES_NAME, read_shots
+from vfm.shards.io.faults import writing
 from vfm.shards.io.sealed import write_sealed
 from vfm.shards.progress import Progress
-from vfm.video2token.execution.executors.processes import Pool, Reply
-from vfm.video2token.jobs.extract.folder import writing
+from vfm.video2token.execution.executor import Reply
+from vfm.video2token.execution.executors.processes import Pool
 
 MIN_SHOT_S = 1.0
 _HANDLER = "vfm.video2token.analysis.measure:measure_one"

@@ -1,18 +1,21 @@
 """What a decoding process does with one video: look, decode, mux, describe."""
 
 import errno
-import importlib
 import tempfile
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.spool import Payload
-from vfm.video2token.analysis.measure import SignalOptions, measure, refuse_static
+from vfm.video2token.analysis.measure import measure, refuse_static
+from vfm.video2token.analysis.options import SignalOptions
 from vfm.video2token.container.mjpeg import mux
 from vfm.video2token.container.tar_member import source_file
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
-from vfm.video2token.sampling.sampler import times_in_copy
+from vfm.video2token.decoding import decoders
+from vfm.video2token.decoding.decoder import DecodedVideo
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.sampling.copy_times import times_in_copy
 
 if TYPE_CHECKING:
     from vfm.shards.format.plan import Source  # brings pyarrow, which would double the start-up of a worker
@@ -60,15 +63,15 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
         or ``reason`` and ``message``, and nothing.
     """
     options = ExtractOptions(**task["options"])
-    decoder = importlib.import_module(f"vfm.video2token.decoding.decoders.{options.decoder}")
+    decoder = decoders.load(options.decoder)
     try:
         with source_file(task["path"], **{name: task[name] for name in _PLACE}) as path:
             # Before the frames, because a video that is dropped for them need not be decoded in full.
             signals = _signals(task, path=path)
-            decoded: DecodedVideo = decoder.decode(
-                path, options, size_bytes=task["size_bytes"], **_segment(task["known"])
-            )
-        times_s = decoded.copy_times_s or times_in_copy(decoded.pts_s, fps=float(options.exact_fps))
+            decoded = decoder.decode(path, options, size_bytes=task["size_bytes"], **_segment(task["known"]))
+        times_s = decoded.copy_times_s or times_in_copy(
+            decoded.pts_s, fps=float(options.sampling_options.exact_fps)
+        )
         video, offsets, sizes = mux(decoded.jpegs, times_s=times_s, last_s=decoded.last_s)
     except DecoderRejected as rejected:
         return {"reason": rejected.reason, "message": rejected.message}, b""
@@ -114,5 +117,5 @@ def tool_versions(decoder: str) -> dict[str, str]:
 
     from vfm import __version__
 
-    module = importlib.import_module(f"vfm.video2token.decoding.decoders.{decoder}")
+    module = decoders.load(decoder)
     return {"vfm": __version__, "simplejpeg": simplejpeg.__version__, **module.version()}

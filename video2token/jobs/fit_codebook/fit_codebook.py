@@ -12,13 +12,13 @@ from vfm import __version__
 from vfm.shards.columns.codebook import CONFIG_NAME
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.faults import writing
 from vfm.shards.io.lock import LOCK_NAME, hold
 from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog
 from vfm.shards.pixels.views import centre
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.jobs.enlargement import accepted, enlargement_of
-from vfm.video2token.jobs.extract.folder import writing
 from vfm.video2token.jobs.fit_codebook import unfinished
 from vfm.video2token.jobs.tokenize.target_task import one_thread
 from vfm.video2token.preview.images import frames_picture, to_png

@@ -13,7 +13,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from vfm.shards.errors import DamageError
-from vfm.shards.io.atomic import clean_stale, sha256, write_bytes
+from vfm.shards.io.atomic import clean_stale, write_bytes
+from vfm.shards.io.hashing import sha256
 from vfm.shards.io.sealed import read_sealed, write_sealed
 
 FOLDER, STATE_NAME = ".fit", "state.json"

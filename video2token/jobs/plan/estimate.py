@@ -1,6 +1,5 @@
 """``vfm plan``: what a job would give and take, from a sample of its sources that is really extracted."""
 
-import math
 import shutil
 import time
 from collections import Counter
@@ -10,36 +9,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import FRAMES
+from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.plan import Plan, Source, build_plan
 from vfm.shards.format.sample import SampleMeta
+from vfm.shards.io.tar import END_OF_TAR
 from vfm.shards.progress import Progress, Silence
 from vfm.shards.reading.dataset import open_dataset
-from vfm.shards.writing.writer import END_OF_TAR
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.enlargement import find_enlargement
+from vfm.video2token.jobs.plan.statistics import Estimate, share, total
 from vfm.video2token.jobs.plan.trial import extract_trial, measure_target
-from vfm.video2token.target import TargetOptions, build_target
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.target import TargetOptions
+from vfm.video2token.targets import build_target
 
-_NUM_RESAMPLES = 2000
 _LARGEST = 4  # one in so many sampled sources is taken for its size
-_Z = 1.96  # of the normal distribution, for 95 %
-Float64 = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A number for all sources, and the interval that is to hold it in 95 of 100 such samples.
-
-    Where a few sources hold much of the whole it held it in 87 to 94 (measured, see ``docs/log.md``).
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,32 +221,6 @@ def choose(plan: Plan, *, num_sampled: int, seed: int) -> tuple[list[Source], li
     largest, others = sorted(by_size[:num_largest]), sorted(by_size[num_largest:])
     drawn = np.random.default_rng(seed).choice(others, size=num_sampled - num_largest, replace=False)
     return [plan.sources[i] for i in largest], [plan.sources[i] for i in sorted(drawn.tolist())]
-
-
-def total(values: Float64, *, num_all: int, rng: np.random.Generator) -> Estimate:
-    """Return the sum over ``num_all`` sources, from the values of some of them.
-
-    The interval is the percentile bootstrap of the mean (Efron 1979), made narrower by the finite population
-    factor sqrt(1 - n / N), and no lower than what the sample alone adds up to.
-    """
-    mean = float(values.mean())
-    means = rng.choice(values, size=(_NUM_RESAMPLES, len(values))).mean(axis=1)
-    factor = math.sqrt(1 - len(values) / num_all)
-    low, high = (num_all * (mean + factor * (bound - mean)) for bound in np.quantile(means, (0.025, 0.975)))
-    seen = float(values.sum())
-    return Estimate(value=num_all * mean, low=max(float(low), seen), high=max(float(high), seen))
-
-
-def share(count: int, *, num_sampled: int, num_all: int) -> Estimate:
-    """Return a share of all sources with Wilson's interval (1927), which is honest at a count of 0 too."""
-    seen = count / num_sampled
-    if num_sampled == num_all:
-        return Estimate(value=seen, low=seen, high=seen)
-    spread = _Z * math.sqrt(seen * (1 - seen) / num_sampled + _Z**2 / (4 * num_sampled**2))
-    middle, scale = seen + _Z**2 / (2 * num_sampled), 1 + _Z**2 / num_sampled
-    return Estimate(
-        value=seen, low=max((middle - spread) / scale, 0.0), high=min((middle + spread) / scale, 1.0)
-    )
 
 
 def seconds_of(meta: SampleMeta) -> float:

@@ -1,6 +1,5 @@
 """A small dataset in a temporary folder, made of a few sources, to measure what they take."""
 
-import importlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.format.index import IndexRow
-from vfm.shards.format.manifest import FRAMES, Column, Manifest, make_column, write_manifest
-from vfm.shards.format.plan import Plan, Source, shard_name
+from vfm.shards.format.layout import FRAMES, shard_name
+from vfm.shards.format.manifest import Column, Manifest, make_column, write_manifest
+from vfm.shards.format.plan import Plan, Source
 from vfm.shards.format.sample import SampleMeta
+from vfm.shards.io.faults import writing
 from vfm.shards.io.spool import Payload
+from vfm.shards.io.tar import member_header, padded
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.shards.writing.writer import BLOCK_BYTES, ShardWriter, member_header
-from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.execution.executors.processes import Pool, Reply
-from vfm.video2token.jobs.extract import folder
+from vfm.shards.writing.writer import ShardWriter
+from vfm.video2token.decoding import decoders
+from vfm.video2token.execution.executor import Reply
+from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.jobs.extract.video_task import extract_one, task_of
 from vfm.video2token.jobs.tokenize.target_task import compute_members
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.target import Target
 
 _HANDLER = "vfm.video2token.jobs.plan.trial:extract_and_time"
@@ -44,9 +47,7 @@ class Outcome:
 
 def extract_and_time(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     """Return what ``extract_one`` does, and in its head the seconds that it took: ``elapsed_s``."""
-    importlib.import_module(
-        f"vfm.video2token.decoding.decoders.{task['options']['decoder']}"
-    )  # once a process
+    decoders.load(task["options"]["decoder"])  # once a process
     begun_s = time.monotonic()
     head, body = extract_one(task)
     return {**head, "elapsed_s": time.monotonic() - begun_s}, body
@@ -71,7 +72,7 @@ def extract_trial(
     progress.start(len(sources), "sampled videos")
     try:
         with (
-            folder.writing(data),
+            writing(data),
             ShardWriter(data / FRAMES, shard_name(0)) as writer,
             Pool(
                 _HANDLER,
@@ -113,8 +114,7 @@ def measure_target(data: Path, target: Target, outcomes: Sequence[Outcome]) -> l
 def tar_bytes(key: str, members: Mapping[str, Payload]) -> int:
     """Return how many bytes a sample takes in a tar: headers, contents and padding."""
     return sum(
-        len(member_header(f"{key}.{field}", size_bytes=len(payload)))
-        + -(-len(payload) // BLOCK_BYTES) * BLOCK_BYTES
+        len(member_header(f"{key}.{field}", size_bytes=len(payload))) + padded(len(payload))
         for field, payload in members.items()
     )
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import FRAMES, Column, Manifest, ShardReport, make_column, read_report
+from vfm.shards.format.layout import FRAMES
+from vfm.shards.format.manifest import Column, Manifest, make_column
+from vfm.shards.format.report import ShardReport, read_report
 from vfm.video2token.target import Target
 
 _NUM_NAMED = 3  # how many of many differences a sentence names

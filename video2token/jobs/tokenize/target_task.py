@@ -11,7 +11,8 @@ from vfm.shards import errors
 from vfm.shards.io.npy import to_npy
 from vfm.shards.io.spool import Payload, part_of
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.video2token.target import Target, TargetOptions, build_target
+from vfm.video2token.target import Target, TargetOptions
+from vfm.video2token.targets import build_target
 
 Members = list[bytes]  # of one sample, in the order of the target's fields
 

@@ -13,7 +13,8 @@ from vfm.shards.columns.codebook import CONFIG_NAME, FORMATS
 from vfm.shards.columns.options import MAX_VOCAB_SIZE
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.keys import check_name
-from vfm.shards.io.atomic import sha256, write_bytes
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.hashing import sha256
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.io.typed import coerce
 from vfm.video2token.tokenizers.codebook.network import STRIDE, Autoencoder, to_frames, to_pixels

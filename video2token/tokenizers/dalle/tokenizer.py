@@ -11,7 +11,8 @@ from torch import Tensor
 from vfm.shards.columns.codebook import CONFIG_NAME, FORMATS
 from vfm.shards.columns.options import MAX_VOCAB_SIZE
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.io.atomic import sha256, write_bytes
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.hashing import sha256
 from vfm.shards.io.sealed import write_sealed
 from vfm.shards.io.typed import coerce
 from vfm.video2token.tokenizers.dalle.model import STRIDE, DalleConfig, DalleDecoder, DalleEncoder, map_pixels

@@ -11,7 +11,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
-from vfm.shards.io.atomic import sha256
+from vfm.shards.io.hashing import sha256
 from vfm.video2token.tokenizers.dalle.model import NUM_GROUPS, DalleConfig, DalleDecoder, DalleEncoder
 
 # The classes that the released pickles name. Nothing of them is imported or run.

@@ -15,7 +15,8 @@ from vfm.trainer.methods.vimpac.pretrain import Vimpac
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective
 from vfm.trainer.methods.vimpac.sampler import CodeReader, PretrainSampler
 from vfm.trainer.recipes.classify import ClassifyConfig
-from vfm.trainer.tasks.classify import Classify, RandomClip, merge_views, view_loss
+from vfm.trainer.tasks.classify.classifier import Classify, merge_views, view_loss
+from vfm.trainer.tasks.classify.clips import RandomClip
 
 SMALL = Path(__file__).parents[3] / "golden"
 ATOL = 1e-4  # what the fixtures suggest; logits reach 20, and float32 sums in another order differ by 2e-5

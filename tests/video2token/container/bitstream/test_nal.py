@@ -3,7 +3,8 @@
 import pytest
 
 from vfm.video2token.container.bitstream.codecs import reader_for
-from vfm.video2token.container.bitstream.nal import UnfitError, h264_reader, hevc_reader, nal_units
+from vfm.video2token.container.bitstream.facts import UnfitError
+from vfm.video2token.container.bitstream.nal import h264_reader, hevc_reader, nal_units
 
 AVCC = bytes([1, 100, 0, 31, 0xFF, 0xE1, 0])
 IDR, REFERENCE, DISPOSABLE, SPS = b"\x65\x88", b"\x41\x9a", b"\x01\x9e", b"\x67\x64\x00"

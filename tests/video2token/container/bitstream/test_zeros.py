@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from vfm.video2token.container.bitstream.zeros import ZeroCount, is_torn, is_torn_framed
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import ffmpeg, pyav
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.rejection import DecoderRejected
 
 Film = Callable[..., Path]
 PAGE_BYTES = 4096

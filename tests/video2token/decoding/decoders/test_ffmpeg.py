@@ -19,12 +19,16 @@ from vfm.shards.errors import MachineError
 from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
 from vfm.video2token.decoding import ffmpeg_command
-from vfm.video2token.decoding.decoder import DecodedVideo, DecoderRejected, ExtractOptions
+from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import ffmpeg, pyav
-from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg, how_it_ended, running
+from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg, running
 from vfm.video2token.decoding.probe import outline_of
-from vfm.video2token.execution.executors.processes import Pool, Reply
+from vfm.video2token.execution.executor import Reply
+from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.exit_status import how_it_ended
 from vfm.video2token.jobs.extract.video_task import task_of
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.rejection import DecoderRejected
 
 pytestmark = pytest.mark.needs("imageio_ffmpeg")
 

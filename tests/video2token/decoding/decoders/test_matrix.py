@@ -15,10 +15,10 @@ import pytest
 from support.media import HEIGHT, WIDTH, draw, number_in
 from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.jobs.doctor import CLIPS, Clip
 from vfm.video2token.jobs.extract.video_task import task_of
+from vfm.video2token.options import ExtractOptions
 
 NUM_FRAMES, FPS = 20, 25
 OPTIONS: dict[str, Any] = {"fps": 10.0, "size_px": 48, "quality": 100}

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from vfm.shards.errors import MachineError
-from vfm.video2token.execution.executors.processes import Pool, Reply
+from vfm.video2token.execution.executor import Reply
+from vfm.video2token.execution.executors.processes import Pool
 
 # What workers can be asked to do, in a module that they find because they get our sys.path.
 HANDLERS = """

@@ -12,15 +12,17 @@ import pytest
 
 from support.media import number_in
 from vfm.shards.errors import MachineError, UsageError
-from vfm.shards.format.manifest import read_manifest, read_report
+from vfm.shards.format.manifest import read_manifest
 from vfm.shards.format.plan import read_plan
+from vfm.shards.format.report import read_report
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.lock import hold
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.extract import extract as module
+from vfm.video2token.jobs.extract import job
 from vfm.video2token.jobs.extract.extract import ExtractResult, extract, extract_sources
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
@@ -168,7 +170,7 @@ def test_finished_job_does_nothing_again(
 ) -> None:
     root = films(4)
     first = run(root, tmp_path / "data")
-    monkeypatch.setattr(module, "Pool", None)
+    monkeypatch.setattr(job, "Pool", None)
     recorder = Recorder()
     again = run(root, tmp_path / "data", progress=recorder)
     assert (again.num_ok, again.num_shards_before) == (4, 2)
@@ -288,7 +290,7 @@ def test_read_only_output_is_refused_before_any_decoding(
 
     root = films(1)
     monkeypatch.setattr(Path, "mkdir", refuse)
-    monkeypatch.setattr(module, "Pool", None)
+    monkeypatch.setattr(job, "Pool", None)
     with pytest.raises(MachineError, match=r"data cannot be written \(Read-only file system\): mend that"):
         run(root, tmp_path / "data")
 

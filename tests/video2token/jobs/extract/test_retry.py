@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.format.manifest import ShardReport, read_report
 from vfm.shards.format.plan import build_plan
+from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
-from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.execution.executors.processes import Reply
+from vfm.video2token.execution.executor import Reply
 from vfm.video2token.jobs.extract import extract as module
+from vfm.video2token.jobs.extract import job
 from vfm.video2token.jobs.extract.extract import ExtractResult, extract_sources
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
@@ -123,7 +124,7 @@ def test_after_a_retry_the_plain_command_finds_all_done(
     bring_back()
     run(listed, tmp_path / "data", retry="failed")
     before = times(tmp_path / "data")
-    monkeypatch.setattr(module, "Pool", None)
+    monkeypatch.setattr(job, "Pool", None)
     assert run(listed, tmp_path / "data").num_shards_before == 3
     assert run(listed, tmp_path / "data", retry="all").num_shards_before == 3
     assert times(tmp_path / "data") == before
@@ -137,13 +138,13 @@ def test_only_what_was_rejected_is_decoded(
     run(listed, tmp_path / "data")
     bring_back()
     tasks: list[str] = []
-    task_of = module.task_of
+    task_of = job.task_of
 
     def noted(source, options, **more):
         tasks.append(source.path)
         return task_of(source, options, **more)
 
-    monkeypatch.setattr(module, "task_of", noted)
+    monkeypatch.setattr(job, "task_of", noted)
     run(listed, tmp_path / "data", retry="failed")
     assert tasks == [str(videos[4])]
 
@@ -203,14 +204,14 @@ def test_shard_without_any_sample_gets_some(listed: Path, hidden: Callable[..., 
 def test_lost_workers_are_transient_and_the_reason_is_counted_anew(
     listed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rejection = module._Job._rejection
+    rejection = job.ExtractJob._rejection
 
     def lose(self: Any, source: Any, reply: Reply) -> Any:
         lost = Reply(failure="timeout", message="It took longer than 1 s.")
         return rejection(self, source, lost if "001" in source.identity else reply)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Job, "_rejection", lose)
+        patch.setattr(job.ExtractJob, "_rejection", lose)
         assert run(listed, tmp_path / "data").rejected_by_reason == {"timeout": 1}
     line = json.loads((tmp_path / "data" / "quarantine.jsonl").read_text())
     assert (line["reason"], line["source"]) == ("timeout", "films/b/001.mp4")

@@ -8,18 +8,19 @@ import pytest
 
 from support.films_of_shots import shots, write_again, write_shots
 from vfm.shards.errors import DamageError, UsageError
-from vfm.shards.format.manifest import read_manifest, read_report
+from vfm.shards.format.manifest import read_manifest
 from vfm.shards.format.plan import Source, build_plan, read_plan
+from vfm.shards.format.report import read_report
 from vfm.shards.progress import Silence
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
-from vfm.video2token.analysis.measure import SignalOptions
+from vfm.video2token.analysis.options import SignalOptions
 from vfm.video2token.analysis.signals.hash import distance
-from vfm.video2token.decoding.decoder import ExtractOptions
-from vfm.video2token.jobs.extract import extract as extract_module
+from vfm.video2token.jobs.extract import job as job_module
 from vfm.video2token.jobs.extract import split_shots
 from vfm.video2token.jobs.extract.extract import ExtractResult, extract_sources, frames_column
 from vfm.video2token.jobs.extract.split_shots import CutSearchOptions, shots_of, split_scenes
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 
 Film = Callable[..., Path]
@@ -138,7 +139,7 @@ def test_duplicates_are_the_same_for_any_number_of_workers(
 def test_duplicates_are_the_same_after_interruptions(
     twins: Path, without_twins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, make = tmp_path / "data", extract_module._Job._shard
+    data, make = tmp_path / "data", job_module.ExtractJob._shard
 
     def at_most_the_second(self: Any, index: int, **rest: Any) -> Any:
         if index > 1:
@@ -146,7 +147,7 @@ def test_duplicates_are_the_same_after_interruptions(
         return make(self, index, **rest)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(extract_module._Job, "_shard", at_most_the_second)
+        patch.setattr(job_module.ExtractJob, "_shard", at_most_the_second)
         run(twins, data, TWINS)
     assert read_report(data / "frames", "000001") is not None
     assert read_report(data / "frames", "000002") is None

@@ -11,20 +11,18 @@ import pytest
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import build_plan
 from vfm.shards.format.sample import SampleMeta
-from vfm.video2token.decoding.decoder import ExtractOptions
 from vfm.video2token.jobs.extract.extract import extract
 from vfm.video2token.jobs.plan.estimate import (
-    Estimate,
     EstimateOptions,
     PlanEstimate,
     choose,
     estimate,
     free_bytes,
     seconds_of,
-    share,
-    total,
 )
+from vfm.video2token.jobs.plan.statistics import Estimate, share, total
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
+from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 from vfm.video2token.target import TargetOptions
 

@@ -15,13 +15,15 @@ import pytest
 import torch
 
 from vfm.shards.errors import DamageError, MachineError, UsageError
-from vfm.shards.format.manifest import read_manifest, read_report
+from vfm.shards.format.manifest import read_manifest
+from vfm.shards.format.report import read_report
 from vfm.shards.io.lock import hold
 from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.verification.finding import Finding
 from vfm.shards.verification.verify import verify
-from vfm.video2token.jobs.tokenize.tokenize import ColumnResult, tokenize
+from vfm.video2token.jobs.tokenize.job import ColumnResult
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import Arrays, TargetOptions
 from vfm.video2token.targets.vq import VqTarget
 from vfm.video2token.tokenizers.codebook.codebook import (
@@ -137,8 +139,8 @@ def test_bytes_do_not_depend_on_the_batch(stills: Stills, tiny_codebook: Path, b
 def test_bytes_do_not_depend_on_the_workers(
     stills: Stills, tiny_codebook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.tokenize._WORKER_FRAMES", 1)
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.tokenize._TASK_FRAMES", 4)
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._TASK_FRAMES", 4)
     data, other = stills(), stills("other")
     run(data, tiny_codebook)
     run(other, tiny_codebook, num_workers=2)
@@ -265,7 +267,7 @@ def test_no_dataset_is_refused_and_stays_as_it_was(tmp_path: Path, tiny_codebook
 def test_a_damaged_frame_is_named(
     stills: Stills, tiny_codebook: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.tokenize._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
     data = stills()
     tar = data / "frames" / "000001.tar"
     content = bytearray(tar.read_bytes())

@@ -16,10 +16,11 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import Source
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.container.tar_member import member_copy
-from vfm.video2token.decoding.decoder import DecoderRejected, ExtractOptions
 from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.jobs.extract import video_task
 from vfm.video2token.jobs.extract.extract import extract_sources
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.rejection import DecoderRejected
 from vfm.video2token.sources.listing import ListOptions, list_sources
 
 Film = Callable[..., Path]

@@ -9,14 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vfm.shards.columns.codebook import check_kept
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.verification.codebook import check_kept
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.preview.contact_sheet import make_sheet
-from vfm.video2token.target import TargetOptions, build_target
+from vfm.video2token.target import TargetOptions
+from vfm.video2token.targets import build_target
 from vfm.video2token.tokenizers.dalle.model import (
     DalleConfig,
     DalleDecoder,
@@ -176,7 +177,7 @@ def test_codes_of_a_dataset_are_those_of_the_encoder(saved, stills):
 
 
 def test_any_number_of_processes_makes_the_same_codes(saved, stills, monkeypatch):
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.tokenize._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
     data = stills()
     tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)), num_workers=1)
     tars = {path.name: path.read_bytes() for path in (data / "vq.dalle").glob("*.tar")}

@@ -12,7 +12,8 @@ from vfm.trainer.methods.vimpac import build as build_method
 from vfm.trainer.methods.vimpac.finetune import RECIPES, small_classify, tiny_classify
 from vfm.trainer.methods.vimpac.recipe import Objective
 from vfm.trainer.recipes.classify import ClassifyConfig
-from vfm.trainer.tasks.classify import build, merge_views, view_loss
+from vfm.trainer.tasks.classify import build
+from vfm.trainer.tasks.classify.classifier import merge_views, view_loss
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""What a job would do, as --dry-run shows it."""
+
+import os.path
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from vfm.cli.display import output
+
+if TYPE_CHECKING:
+    from vfm.shards.format.plan import Source
+
+
+_NUM_NAMED = 6  # how many labels or splits are shown
+
+
+def show_survey(sources: "list[Source]", given: dict[str, Any], *, num_hidden: int) -> None:
+    """Print what a job would do with its sources."""
+    from vfm.video2token.jobs.plan.dry_run import survey
+
+    found = asdict(survey(sources, samples_per_shard=given["samples_per_shard"]))
+    found["num_hidden"] = num_hidden
+    if given["as_json"]:
+        output.show_json(found)
+    else:
+        output.show(_table(found))
+    if given["missing"] == "error" and not all(os.path.lexists(source.path) for source in sources):
+        output.say("note: a list that names missing files is refused without --missing quarantine.")
+    output.say("nothing was written (--dry-run)")
+
+
+def _table(found: dict[str, Any]) -> str:
+    rows = [(name.removeprefix("num_"), found[name]) for name in found if name.startswith("num_")]
+    rows.append(("bytes", found["size_bytes"]))
+    lines = [f"{name:<10}{value}" for name, value in rows]
+    lines += [f"{name:<10}{_named(found[name])}" for name in ("labels", "splits") if found[name]]
+    return "\n".join(lines + [f"first     {key}  {identity}" for key, identity in found["first"].items()])
+
+
+def _named(counts: dict[str, int]) -> str:
+    names = [f"{name or '(none)'} {count}" for name, count in list(counts.items())[:_NUM_NAMED]]
+    more = len(counts) - _NUM_NAMED
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

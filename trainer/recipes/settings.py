@@ -1,0 +1,91 @@
+"""Numbers of a recipe under their dotted keys: changed, compared, as JSON and back."""
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.recipes.values import coerce, leaves, parse
+
+# What may differ between a run and its resumption: none of these changes a weight.
+FREE_KEYS = frozenset(
+    {"train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers"}
+)
+
+
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Return ``recipe`` with settings such as ``optim.lr=1e-3`` applied together, then checked.
+
+    Raises:
+        UsageError: a setting without ``=``, an unknown key (with the nearest ones), a value of another type.
+    """
+    values = to_dict(recipe)
+    known = {key: hint for key, hint in leaves(recipe).items() if "." in key}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"Cannot read the setting {setting!r}: write KEY=VALUE, e.g. optim.lr=1e-3.")
+        if key not in known:
+            raise UsageError(
+                f"Recipe {recipe.name!r} has no key {key!r}{nearest(key, known)}: "
+                f"`vfm recipes show {recipe.name}` lists all."
+            )
+        *folders, leaf = key.split(".")
+        target = values
+        for folder in folders:
+            target = target[folder]
+        target[leaf] = parse(text, known[key], key=key)
+    return rebuild(recipe, values)
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as plain JSON values; `from_dict` gives it back exactly."""
+    plain = _plain(recipe)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def flatten(recipe: Recipe) -> dict[str, Any]:
+    """Return every number of the recipe under its dotted key."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if not isinstance(value, dict):
+            flat[prefix] = value
+            return
+        for key, inner in value.items():
+            walk(f"{prefix}.{key}" if prefix else key, inner)
+
+    walk("", to_dict(recipe))
+    return flat
+
+
+def differences(before: Recipe, after: Recipe) -> list[str]:
+    """Return one ``key: old -> new`` for each number that differs and may not change on resume."""
+    old, new = flatten(before), flatten(after)
+    keys = [key for key in {**old, **new} if key not in FREE_KEYS and old.get(key) != new.get(key)]
+    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys]
+
+
+def rebuild(template: Recipe, values: dict[str, Any]) -> Recipe:
+    """Return the recipe of these JSON values; the template tells the types of model and objective."""
+    types = {"model": type(template.model), "objective": type(template.objective)}
+    built: Recipe = coerce(values, Recipe, key="", types=types)
+    return built
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return " (nearest: …)" with the names most like ``name``, nothing when none is like it."""
+    # A key is often given without its section: its last part is compared as well.
+    same_leaf = [key for key in known if key.rpartition(".")[2] == name]
+    near = same_leaf + difflib.get_close_matches(name, known, n=3)
+    near = list(dict.fromkeys(near))[:3]
+    return f" (nearest: {', '.join(near)})" if near else ""

@@ -1,0 +1,53 @@
+"""Names the class of a sample."""
+
+import importlib
+
+from vfm.shards.errors import UsageError
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer import methods
+from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.tasks.classify.classifier import Classify
+from vfm.trainer.tasks.classify.clips import RandomClip
+
+
+def build(recipe: Recipe, dataset: Dataset) -> Classify:
+    """Return the classifier of a recipe, its encoder drawn from the recipe's seed.
+
+    Call `backbone.load_pretrained` on it to start from pretrained weights.
+
+    Args:
+        recipe: a recipe of this task, its column resolved.
+        dataset: the labelled samples to learn from.
+
+    Raises:
+        UsageError: samples without a label, or fewer than two classes.
+    """
+    _check_labels(dataset)
+    module = importlib.import_module(f"{methods.__name__}.{recipe.method}")
+    prepare = RandomClip(
+        reader=module.build_clip_reader(recipe, dataset),
+        column=recipe.data.column,
+        clip_len=recipe.data.clip_len,
+        stride=recipe.data.known_stride,
+    )
+    backbone = module.build_backbone(recipe, dataset)
+    return Classify(
+        backbone,
+        num_classes=len(dataset.classes),
+        config=recipe.objective,
+        prepare=prepare,
+        seed=recipe.train.seed,
+    )
+
+
+def _check_labels(dataset: Dataset) -> None:
+    if len(dataset.classes) < 2:
+        raise UsageError(
+            f"The dataset has {len(dataset.classes)} classes and telling classes apart needs two: "
+            "give `vfm extract` a list with labels."
+        )
+    num_unknown = int((dataset.class_indices < 0).sum())
+    if num_unknown:
+        raise UsageError(
+            f"{num_unknown} of {len(dataset)} samples have no label: train on the labelled ones alone."
+        )

@@ -1,0 +1,89 @@
+"""Name the class of a sample: an encoder, one linear layer, and several clips of it when it counts."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vfm.trainer.method import Backbone, Method
+from vfm.trainer.recipes.classify import ClassifyConfig
+from vfm.trainer.tasks.classify.clips import LABEL, RandomClip, SpreadClips
+
+
+class Classify(Method):
+    """Encoder, dropout, and a linear layer that starts as the encoder says; keys `backbone.*` and `cls_fc.*`.
+
+    Args:
+        backbone: the encoder.
+        num_classes: classes to tell apart.
+        config: dropout and label smoothing.
+        prepare: reads training clips.
+        seed: of the linear layer's first weights.
+    """
+
+    def __init__(
+        self, backbone: Backbone, *, num_classes: int, config: ClassifyConfig, prepare: RandomClip, seed: int
+    ) -> None:
+        super().__init__()
+        self.prepare: RandomClip = prepare
+        self.columns = (prepare.column,)
+        self.label_smoothing = config.label_smoothing
+        self.backbone = backbone
+        self.dropout = nn.Dropout(config.last_dropout)
+        self.cls_fc = nn.Linear(backbone.dim, num_classes)
+        # The encoder is drawn from the seed itself; the head shall not begin with the same numbers.
+        backbone.draw_head(self.cls_fc, generator=torch.Generator().manual_seed(seed + 1))
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return `loss`, the mean cross entropy over clips, and `accuracy` in 0..1.
+
+        Args:
+            batch: arrays of `RandomClip`, stacked.
+        """
+        logits = self.logits(batch)
+        loss = functional.cross_entropy(logits, batch[LABEL], label_smoothing=self.label_smoothing)
+        is_right = logits.detach().argmax(1) == batch[LABEL]
+        return {"loss": loss, "accuracy": is_right.float().mean()}
+
+    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float32 [B, classes], one row per clip."""
+        scores: Tensor = self.cls_fc(self.dropout(self.backbone.features(batch)))
+        return scores.float()
+
+    def view_logits(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float32 [B, K, classes].
+
+        Args:
+            batch: arrays of `SpreadClips`, stacked: [B, K, ...].
+        """
+        views = {name: array for name, array in batch.items() if name != LABEL}
+        num_samples, num_views = next(iter(views.values())).shape[:2]
+        flat = self.logits({name: array.flatten(0, 1) for name, array in views.items()})
+        return flat.view(num_samples, num_views, -1)
+
+    def spread(self, num_clips: int) -> SpreadClips:
+        """Return what reads `num_clips` clips of a sample for `view_logits`."""
+        return SpreadClips(random_clip=self.prepare, num_clips=num_clips)
+
+    def no_weight_decay(self, name: str) -> bool:
+        """Return whether this parameter is kept out of weight decay: biases, and what the encoder names."""
+        return "bias" in name or self.backbone.no_weight_decay(name)
+
+
+def merge_views(logits: Tensor) -> Tensor:
+    """Return probabilities [B, classes] from logits [B, K, classes]: the mean of the views' softmax."""
+    return logits.float().softmax(-1).mean(1)
+
+
+def view_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross entropy [B] of each sample, the mean over its views.
+
+    Args:
+        logits: [B, K, classes].
+        labels: int64 [B].
+    """
+    every = functional.cross_entropy(
+        logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]), reduction="none"
+    )
+    return every.view(logits.shape[:2]).mean(1)

@@ -1,0 +1,18 @@
+"""Where a video begins and ends."""
+
+from fractions import Fraction
+
+from vfm.video2token.sampling.sampler import Sampler, Shown
+
+
+class Clock(Sampler[None]):
+    """Takes no frame; tells where a video begins and ends."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        super().__init__(time_base=time_base, max_frames=0)
+
+    def _until(self, before: Shown[None], shown: Shown[None]) -> list[Shown[None]]:
+        return []
+
+    def _rest(self, shown: Shown[None]) -> list[Shown[None]]:
+        return []
