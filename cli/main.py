@@ -15,7 +15,7 @@ from vfm import __version__
 from vfm.cli import commands
 from vfm.cli.display.text import printable
 from vfm.shards.errors import MachineError, VfmError
-from vfm.shards.io.open_files import raise_limit, told_of_limit
+from vfm.shards.open_files import raise_limit, told_of_limit
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 

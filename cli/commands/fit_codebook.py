@@ -14,7 +14,7 @@ from vfm.cli.options import shared
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
-    from vfm.video2token.jobs.fit_codebook.fit_codebook import FitReport
+    from vfm.video2token.jobs.fit_codebook.options import FitReport
 
 
 @click.command()
@@ -79,7 +79,8 @@ def command(data: Path, out: Path, name: str | None, split: str | None, as_json:
     """
     from vfm.shards.io.run_log import LOG_NAME
     from vfm.trainer.runs.curves import draw_curves
-    from vfm.video2token.jobs.fit_codebook.fit_codebook import CURVE_NAME, FitOptions, fit_codebook
+    from vfm.video2token.jobs.fit_codebook.fit_codebook import CURVE_NAME, fit_codebook
+    from vfm.video2token.jobs.fit_codebook.options import FitOptions
 
     name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", out.resolve().name).strip("-")
     how = {option: given.pop(option) for option in ("device", "accept_data")}

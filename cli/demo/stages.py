@@ -225,7 +225,7 @@ def _settings(options: DemoOptions) -> dict[str, Any]:
 
 
 def _photos(options: DemoOptions) -> Any:
-    from vfm.cli.demo.moving_photos import MovingPhotosOptions
+    from vfm.cli.demo.camera import MovingPhotosOptions
 
     return MovingPhotosOptions(
         num_pretrain=options.num_pretrain,

@@ -14,7 +14,7 @@ from vfm.shards.errors import DamageError
 from vfm.shards.format.index import FRAME_FIELD, Index, Span, concatenate, empty_index
 from vfm.shards.format.layout import tar_path
 from vfm.shards.format.report import ShardReport
-from vfm.shards.io.open_files import max_open_shards, told_of_limit
+from vfm.shards.open_files import max_open_shards, told_of_limit
 
 
 class ColumnReader:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.jobs import ENVIRONMENT, VFM
-from vfm.shards.io.open_files import told_of_limit
+from vfm.shards.open_files import told_of_limit
 
 LIMIT = 128
 NUM_SHARDS = 300

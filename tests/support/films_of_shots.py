@@ -11,7 +11,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from vfm.cli.demo.moving_photos import MovingPhotosOptions, Shot, draw, encode_h264, list_shots, load_canvas
+from vfm.cli.demo.camera import MovingPhotosOptions, Shot, list_shots
+from vfm.cli.demo.moving_photos import draw, encode_h264, load_canvas
 
 FPS = 24
 OPTIONS = MovingPhotosOptions(

@@ -44,7 +44,8 @@ def tiny_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_codebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codebook of 16 codes that has hardly learnt anything; do not write to it."""
     from vfm.shards.reading.dataset import open_dataset
-    from vfm.video2token.jobs.fit_codebook.fit_codebook import FitOptions, fit_codebook
+    from vfm.video2token.jobs.fit_codebook.fit_codebook import fit_codebook
+    from vfm.video2token.jobs.fit_codebook.options import FitOptions
 
     folder = tmp_path_factory.mktemp("tiny")
     data = write_stills(folder / "data")

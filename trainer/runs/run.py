@@ -85,14 +85,7 @@ def run(  # noqa: PLR0913 (keyword-only)
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
         portion_sizes(recipe.train, world_size=world.size)
         recipe = resolve_precision(recipe, device=world.device)
-        identity = {
-            "recipe": to_dict(recipe),
-            "dataset": dataset.fingerprint,
-            "classes": list(dataset.classes),
-            "column": dataset.manifest.columns[recipe.data.column].options,
-            "origin": origin,
-            "fit": fit.to_dict(),
-        }
+        identity = {**_learned_from(recipe, dataset), "origin": origin, "fit": fit.to_dict()}
         say = options.say if world.is_chief else silent
         folder = RunFolder(out=out, recipe=recipe, identity=identity, options=options)
         resume = folder.open(world, held=held)
@@ -112,3 +105,12 @@ def run(  # noqa: PLR0913 (keyword-only)
             progress=options.progress if world.is_chief else Silence(),
         )
         return train(job, resume=resume)
+
+
+def _learned_from(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    return {
+        "recipe": to_dict(recipe),
+        "dataset": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "column": dataset.manifest.columns[recipe.data.column].options,
+    }

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 def wanted_frames(  # noqa: PLR0913 (what it reads, what it asks of it, and who listens)
     stream: "Iterable[Packet[VideoStream]]",
-    context: "VideoCodecContext",
     *,
+    context: "VideoCodecContext",
     packets: Packets,
     selection: Selection,
     wanted_pts: np.ndarray,

@@ -44,7 +44,7 @@ def list_sources(
     *,
     missing: Missing,
     options: ListOptions = _DEFAULT,
-    on_hidden: Callable[[str], None] | None = None,
+    on_hidden: Callable[[str], None] = lambda _where: None,
 ) -> list[Source]:
     """Return the sources behind ``inputs``, in the order they are named.
 
@@ -77,9 +77,8 @@ def list_sources(
         entries = list(name_labels(seen, classes=options.classes))
         if not entries:
             refuse_empty(each.path, num_hidden=len(hidden))
-        if on_hidden is not None:
-            for where in hidden:
-                on_hidden(where)
+        for where in hidden:
+            on_hidden(where)
         sources += _sources(entries, input_=each)
     _refuse_twice(sources)
     if missing == "error":

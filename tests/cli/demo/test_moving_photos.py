@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vfm.cli.demo import moving_photos
-from vfm.cli.demo.moving_photos import (
+from vfm.cli.demo.camera import (
     HELD_OUT_PHOTOS,
     LOG_ZOOM_PER_S,
     MOTIONS,
@@ -18,11 +17,10 @@ from vfm.cli.demo.moving_photos import (
     TURN_PER_S,
     MovingPhotosOptions,
     Shot,
-    draw,
+    camera_at,
     list_shots,
-    load_canvas,
-    make_moving_photos,
 )
+from vfm.cli.demo.moving_photos import draw, load_canvas, make_moving_photos
 from vfm.shards.errors import MachineError, UsageError
 from vfm.video2token.sources.listing import list_sources
 
@@ -127,7 +125,7 @@ def test_a_frame_at_a_random_time_has_the_same_zoom_place_and_angle_in_all_class
     seen: dict[str, list[tuple[float, ...]]] = {motion: [] for motion in MOTIONS}
     for shot in list_shots(options):
         since_middle_s = rng.uniform(-0.5, 0.5) * options.duration_s
-        x, y, angle, step = moving_photos._camera_at(shot, since_middle_s, 0.2)
+        x, y, angle, step = camera_at(shot, since_middle_s, 0.2)
         seen[shot.motion].append((x % 1, y % 1, angle % (2 * math.pi) / (2 * math.pi), -math.log(step)))
     deciles = [np.quantile(np.array(rows), np.linspace(0.1, 0.9, 9), axis=0) for rows in seen.values()]
     for one in deciles:

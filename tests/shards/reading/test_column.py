@@ -10,7 +10,7 @@ import pytest
 from vfm.shards.errors import DamageError
 from vfm.shards.format.index import read_index
 from vfm.shards.format.layout import index_path
-from vfm.shards.io.open_files import max_open_shards
+from vfm.shards.open_files import max_open_shards
 from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.join import read_reports
 

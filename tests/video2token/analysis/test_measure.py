@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from support.films_of_shots import FPS, shots, write_again, write_shots
-from vfm.cli.demo.moving_photos import PAN_PER_S
+from vfm.cli.demo.camera import PAN_PER_S
 from vfm.video2token.analysis import signals
 from vfm.video2token.analysis.measure import measure
 from vfm.video2token.analysis.options import DUPLICATE_BITS, STATIC_SCORE

@@ -14,7 +14,8 @@ from vfm.shards.format.manifest import make_column, read_manifest
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.short_side import ShortSide, look_at, short_side
 from vfm.video2token.jobs.enlargement import find_enlargement
-from vfm.video2token.jobs.fit_codebook.fit_codebook import FitOptions, fit_codebook
+from vfm.video2token.jobs.fit_codebook.fit_codebook import fit_codebook
+from vfm.video2token.jobs.fit_codebook.options import FitOptions
 from vfm.video2token.target import TargetOptions
 from vfm.video2token.targets import build_target
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook

@@ -104,7 +104,8 @@ def test_what_is_not_there_is_refused(coded: Path, tmp_path: Path) -> None:
 
 
 def test_another_codebook_in_the_column_is_found(coded: Path, stills: Stills, tmp_path: Path) -> None:
-    from vfm.video2token.jobs.fit_codebook.fit_codebook import FitOptions, fit_codebook
+    from vfm.video2token.jobs.fit_codebook.fit_codebook import fit_codebook
+    from vfm.video2token.jobs.fit_codebook.options import FitOptions
 
     options = FitOptions(name="tiny", crop_px=32, vocab_size=16, steps=1, seed=5)
     other = fit_codebook(open_dataset(coded), tmp_path / "other", options).codebook

@@ -36,7 +36,9 @@ def grid_in(column: str, dataset: Dataset) -> tuple[int, int]:
     if len(dataset) == 0:
         raise UsageError(f"No sample of {column} is left to learn from: choose another split.")
     codes = dataset.array(0, column, FIELD)
-    _check(codes, dataset, 0, column=column, vocab_size=vocab_size_of(column, dataset), grid=None)
+    _check(
+        codes, dataset=dataset, index=0, column=column, vocab_size=vocab_size_of(column, dataset), grid=None
+    )
     return codes.shape[2], codes.shape[3]
 
 
@@ -48,7 +50,7 @@ def read_codes(recipe: Recipe, dataset: Dataset) -> "CodeReader":
 
 
 def stored_codes(  # noqa: PLR0913 (keyword-only)
-    dataset: Dataset, index: int, *, column: str, view: int, vocab_size: int, grid: tuple[int, int] | None
+    dataset: Dataset, *, index: int, column: str, view: int, vocab_size: int, grid: tuple[int, int] | None
 ) -> np.ndarray:
     """Return a sample's codes [T, H, W], unsigned.
 
@@ -57,16 +59,16 @@ def stored_codes(  # noqa: PLR0913 (keyword-only)
             learned in silence.
     """
     codes = dataset.array(index, column, FIELD)
-    _check(codes, dataset, index, column=column, vocab_size=vocab_size, grid=grid)
+    _check(codes, dataset=dataset, index=index, column=column, vocab_size=vocab_size, grid=grid)
     found: np.ndarray = codes[view]
     return found
 
 
 def _check(  # noqa: PLR0913 (keyword-only)
     codes: np.ndarray,
+    *,
     dataset: Dataset,
     index: int,
-    *,
     column: str,
     vocab_size: int,
     grid: tuple[int, int] | None,
@@ -107,7 +109,12 @@ class CodeReader:
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return `codes`, int64 [L, H, W]."""
         codes = stored_codes(
-            dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size, grid=self.grid
+            dataset,
+            index=index,
+            column=self.column,
+            view=self.view,
+            vocab_size=self.vocab_size,
+            grid=self.grid,
         )
         return {"codes": take_frames(codes, times, vocab_size=self.vocab_size)}
 
@@ -137,7 +144,12 @@ class PretrainSampler:
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return `codes` and `labels`, int64 [2, L, H, W]: ids with MASK in place, and what is behind it."""
         stored = stored_codes(
-            dataset, index, column=self.column, view=self.view, vocab_size=self.vocab_size, grid=self.grid
+            dataset,
+            index=index,
+            column=self.column,
+            view=self.view,
+            vocab_size=self.vocab_size,
+            grid=self.grid,
         )
         clips = [self._draw(stored, rng) for _ in range(2)]
         return {

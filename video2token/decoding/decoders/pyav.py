@@ -147,7 +147,7 @@ class _Video:
         harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding=decoding)
         frames = wanted_frames(
             self._stream_of(opened, packets=packets),
-            opened.stream.codec_context,
+            context=opened.stream.codec_context,
             packets=packets,
             selection=selection,
             wanted_pts=wanted_pts,

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
         UsageError: ``data`` holds another plan, other options, or something else.
         MachineError: the disk is full or read-only, another job writes there, workers do not start.
     """
-    begun_s = time.monotonic()
+    begun_s, told = time.monotonic(), progress or Silence()
     asked = build_plan(sources, samples_per_shard=samples_per_shard)
     folder.make_folder(data)
     with hold(data):
@@ -123,7 +123,7 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
             search = CutSearchOptions(
                 num_workers=num_workers, timeout_s=options.timeout_s, memory_bytes=options.memory_bytes
             )
-            shots = split_scenes(asked.sources, data, search, progress=progress or Silence())
+            shots = split_scenes(asked.sources, data, search, progress=told)
             asked = build_plan(shots, samples_per_shard=samples_per_shard)
         plan = folder.agreed_plan(data, asked, retry=retry)
         column = frames_column(plan, options, signals=signals, is_split_at_cuts=is_split_at_cuts)
@@ -131,16 +131,24 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
         folder.prepare(data, plan, column, made_with=tools)
         job = ExtractJob(data, plan=plan, column=column, options=options, tools=tools, signals=signals)
         job.take(asked.sources, retry=retry)
-        try:
-            reports = job.run(num_workers=num_workers, progress=progress or Silence())
-        except BaseException:
-            with contextlib.suppress(MachineError), writing(data):
-                write_quarantine(data)  # of what is done; how the job ended is what matters now
-            raise
+        with _quarantine_written(data):
+            reports = job.run(num_workers=num_workers, progress=told)
         with writing(data):
-            write_quarantine(data)
             finish_column(data / FRAMES, reports=reports, has_splits=plan.has_splits)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
+
+
+@contextlib.contextmanager
+def _quarantine_written(data: Path) -> Iterator[None]:
+    """Write the quarantine behind the block, also when it fails: what is done by then stays."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(MachineError), writing(data):
+            write_quarantine(data)  # how the job ended is what matters now
+        raise
+    with writing(data):
+        write_quarantine(data)
 
 
 def frames_column(

@@ -1,6 +1,7 @@
 """``vfm fit-codebook``: frames of a dataset to a codebook of their own."""
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from vfm.shards.progress import Progress, Silence
 from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.jobs.enlargement import accepted, enlargement_of
 from vfm.video2token.jobs.fit_codebook import unfinished
+from vfm.video2token.jobs.fit_codebook.options import FitOptions, FitReport
 from vfm.video2token.jobs.tokenize.target_task import one_thread
 from vfm.video2token.preview.images import frames_picture, to_png
 from vfm.video2token.target import check_device
@@ -35,68 +37,11 @@ from vfm.video2token.tokenizers.codebook.network import STRIDE
 from vfm.video2token.tokenizers.codebook.quality import Quality, judge
 from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantiser
 from vfm.video2token.tokenizers.codebook.training import Learner, LearnOptions
-from vfm.video2token.tokenizers.tokenizer import check_side
 
 PICTURE_NAME, CURVE_NAME = "reconstructions.png", "curve.png"
 KEEP_EVERY, LOG_EVERY = 100, 10  # steps
 _NUM_IN_PICTURE = 16
 _WINDOW_PX = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitOptions:
-    """What is fitted, and to what.
-
-    Attributes:
-        name: of the codebook; its codes become the column ``vq.NAME``.
-        crop_px: side of the frames it is for, a multiple of 8; they are fitted in the view ``centre``.
-        vocab_size: how many codes there are.
-        steps: of the optimizer.
-        seed: of the weights and of what is drawn; 0 or more.
-    """
-
-    name: str
-    crop_px: int = 128
-    vocab_size: int = 1024
-    steps: int = 2000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a size that cannot be cut into codes, and numbers that mean nothing."""
-        check_side(self.crop_px, stride=STRIDE)
-        if self.steps < 1 or self.seed < 0:
-            raise UsageError(
-                f"{self.steps} steps with seed {self.seed} fit nothing: use 1 step and seed 0 or more."
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitReport:
-    """A fitted codebook.
-
-    Attributes:
-        codebook: its folder.
-        picture: originals above reconstructions, PNG.
-        name: its codes become the column ``vq.NAME``.
-        vocab_size: how many codes there are.
-        weights_sha256: of the safetensors file.
-        num_train_frames: frames it was fitted to.
-        num_held_out_frames: frames it was judged by.
-        quality: on the frames held out.
-        elapsed_s: wall time of this run.
-        is_new: False when an earlier run had fitted the same.
-    """
-
-    codebook: Path
-    picture: Path
-    name: str
-    vocab_size: int
-    weights_sha256: str
-    num_train_frames: int
-    num_held_out_frames: int
-    quality: Quality
-    elapsed_s: float
-    is_new: bool
 
 
 def fit_codebook(
@@ -135,19 +80,15 @@ def fit_codebook(
         codebook = _there_already(out, asked=asked)
         is_new = codebook is None
         if codebook is None:
-            view, told = centre(options.crop_px), progress or Silence()
-            enlarged = enlargement_of([view], dataset, what="The codebook", token_px=STRIDE)
+            told = progress or Silence()
+            enlarged = enlargement_of(
+                [centre(options.crop_px)], dataset, what="The codebook", token_px=STRIDE
+            )
             kept, note = accepted(enlarged, accept=accept_data)
             if note:
                 told.advance(note=note)
-            frames = draw_frames(dataset, view=view, seed=options.seed)
             fit = _Fit(out=out, asked=asked, options=options, device=device, progress=told)
-            codebook = fit.run(frames)
-            rebuilt, quality = rate(codebook, frames.held_out)
-            codebook.facts = {**_facts(frames, quality), **kept, "asked": asked}
-            with writing(out):
-                write_bytes(out / PICTURE_NAME, _picture(frames.held_out, rebuilt))
-                save_codebook(codebook, out)
+            codebook = fit.make(dataset, kept=kept)
         unfinished.forget(out)
     return _report(codebook, out, elapsed_s=time.monotonic() - begun_s, is_new=is_new)
 
@@ -169,7 +110,17 @@ class _Fit:
     device: str
     progress: Progress
 
-    def run(self, frames: DrawnFrames) -> Codebook:
+    def make(self, dataset: Dataset, *, kept: Mapping[str, Any]) -> Codebook:
+        frames = draw_frames(dataset, view=centre(self.options.crop_px), seed=self.options.seed)
+        codebook = self._fitted(frames)
+        rebuilt, quality = rate(codebook, frames.held_out)
+        codebook.facts = {**_facts(frames, quality), **kept, "asked": self.asked}
+        with writing(self.out):
+            write_bytes(self.out / PICTURE_NAME, _picture(frames.held_out, rebuilt))
+            save_codebook(codebook, self.out)
+        return codebook
+
+    def _fitted(self, frames: DrawnFrames) -> Codebook:
         options = self.options
         generator = torch.Generator().manual_seed(options.seed)
         config = CodebookConfig(name=options.name, vocab_size=options.vocab_size)

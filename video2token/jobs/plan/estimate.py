@@ -3,8 +3,8 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,9 +19,9 @@ from vfm.shards.progress import Progress, Silence
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.jobs.enlargement import find_enlargement
 from vfm.video2token.jobs.plan.statistics import Estimate, share, total
-from vfm.video2token.jobs.plan.trial import extract_trial, measure_target
+from vfm.video2token.jobs.plan.trial import Outcome, extract_trial, measure_target
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.target import TargetOptions
+from vfm.video2token.target import Target, TargetOptions
 from vfm.video2token.targets import build_target
 
 _LARGEST = 4  # one in so many sampled sources is taken for its size
@@ -140,47 +140,63 @@ def estimate(
         data = Path(folder)
         outcomes = extract_trial(
             data,
-            plan,
-            [*largest, *others],
-            options,
+            plan=plan,
+            sources=[*largest, *others],
+            options=options,
             num_workers=how.num_workers,
             progress=told,
         )
         rows = {FRAMES: [(outcome.size_bytes, outcome.elapsed_s) for outcome in outcomes]}
-        for target in targets:
-            rows[target.name] = measure_target(data, target, outcomes)
-            if enlarged := find_enlargement(target, open_dataset(data)):
-                told.advance(note=f"{enlarged.told}: {enlarged.remedy}.")
-    scale = _Scale(plan, how, num_largest=len(largest))
-    reasons = Counter(outcome.reason for outcome in outcomes if outcome.meta is None)
-    metas = [outcome.meta for outcome in outcomes]
-    return PlanEstimate(
-        num_sources=len(plan.sources),
-        source_bytes=sum(max(source.size_bytes, 0) for source in plan.sources),
-        num_shards=plan.num_shards,
-        num_sampled=len(outcomes),
-        num_largest=len(largest),
-        num_rejected=reasons.total(),
-        rejected_by_reason=dict(reasons.most_common()),
-        rejected_share=scale.share([meta is None for meta in metas]),
-        video_s=scale.total([0.0 if meta is None else seconds_of(meta) for meta in metas]),
-        num_frames=scale.total([0 if meta is None else meta.num_frames for meta in metas]),
-        columns=tuple(scale.column(name, measured) for name, measured in rows.items()),
-        num_workers=how.num_workers,
-        free_bytes=None if how.output is None else free_bytes(how.output),
-        measured_s=round(time.monotonic() - begun_s, 3),
-    )
+        rows |= _measured(data, targets, outcomes, progress=told)
+    result = _Scale(plan, how, num_largest=len(largest)).result(outcomes, rows)
+    return replace(result, measured_s=round(time.monotonic() - begun_s, 3))
+
+
+def _measured(
+    data: Path, targets: Sequence[Target], outcomes: Sequence[Outcome], *, progress: Progress
+) -> dict[str, list[tuple[int, float]]]:
+    rows = {}
+    for target in targets:
+        rows[target.name] = measure_target(data, target, outcomes)
+        if enlarged := find_enlargement(target, open_dataset(data)):
+            progress.advance(note=f"{enlarged.told}: {enlarged.remedy}.")
+    return rows
 
 
 class _Scale:
     """From what sampled sources take to what all of a plan take."""
 
     def __init__(self, plan: Plan, how: EstimateOptions, *, num_largest: int) -> None:
+        self._plan, self._how = plan, how
         self._num_all = len(plan.sources)
         self._num_largest = num_largest
         self._num_workers = min(how.num_workers, self._num_all)
         self._end_bytes = plan.num_shards * len(END_OF_TAR)
         self._rng = np.random.default_rng([how.seed, 1])
+
+    def result(
+        self, outcomes: Sequence[Outcome], rows: Mapping[str, Sequence[tuple[int, float]]]
+    ) -> PlanEstimate:
+        """Return what all sources would give and take; the moment it took to measure stays open."""
+        reasons = Counter(outcome.reason for outcome in outcomes if outcome.meta is None)
+        metas = [outcome.meta for outcome in outcomes]
+        sources, output = self._plan.sources, self._how.output
+        return PlanEstimate(
+            num_sources=len(sources),
+            source_bytes=sum(max(source.size_bytes, 0) for source in sources),
+            num_shards=self._plan.num_shards,
+            num_sampled=len(outcomes),
+            num_largest=self._num_largest,
+            num_rejected=reasons.total(),
+            rejected_by_reason=dict(reasons.most_common()),
+            rejected_share=self.share([meta is None for meta in metas]),
+            video_s=self.total([0.0 if meta is None else seconds_of(meta) for meta in metas]),
+            num_frames=self.total([0 if meta is None else meta.num_frames for meta in metas]),
+            columns=tuple(self.column(name, measured) for name, measured in rows.items()),
+            num_workers=self._how.num_workers,
+            free_bytes=None if output is None else free_bytes(output),
+            measured_s=0.0,
+        )
 
     def total(self, values: Sequence[float]) -> Estimate:
         """Return the sum over all sources; the values are those of the largest, then of the others."""

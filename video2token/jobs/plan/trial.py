@@ -55,10 +55,10 @@ def extract_and_time(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
 
 def extract_trial(
     data: Path,
+    *,
     plan: Plan,
     sources: Sequence[Source],
     options: ExtractOptions,
-    *,
     num_workers: int,
     progress: Progress,
 ) -> list[Outcome]:

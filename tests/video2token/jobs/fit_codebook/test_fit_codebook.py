@@ -15,7 +15,8 @@ from vfm.shards.io.sealed import read_sealed
 from vfm.shards.pixels.views import centre
 from vfm.shards.progress import Silence
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.jobs.fit_codebook.fit_codebook import FitOptions, FitReport, fit_codebook, rate
+from vfm.video2token.jobs.fit_codebook.fit_codebook import fit_codebook, rate
+from vfm.video2token.jobs.fit_codebook.options import FitOptions, FitReport
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 from vfm.video2token.tokenizers.codebook.frames import choose_frames, draw_frames
 from vfm.video2token.tokenizers.codebook.quality import judge
