@@ -4,6 +4,13 @@ from typing import Literal
 
 from vfm.shards.format.rejection import Rejection
 
+DROPPED = frozenset(("static", "duplicate"))  # reasons of rejections that were asked for
+# Reasons that lie in the machine or the moment, not in the bytes of the video.
+TRANSIENT = frozenset(
+    ("changed", "crash", "memory", "missing", "no_space", "permission", "timeout", "unreadable")
+)
+Retry = Literal["none", "failed", "all"]
+
 
 class DecoderRejected(Exception):  # noqa: N818 (an outcome of a video, not a fault of the program)
     """The video gives no sample.
@@ -17,18 +24,6 @@ class DecoderRejected(Exception):  # noqa: N818 (an outcome of a video, not a fa
         super().__init__(message)
         self.reason = reason
         self.message = message
-
-
-DROPPED = frozenset(("static", "duplicate"))  # reasons of rejections that were asked for
-
-
-# Reasons that lie in the machine or the moment, not in the bytes of the video.
-TRANSIENT = frozenset(
-    ("changed", "crash", "memory", "missing", "no_space", "permission", "timeout", "unreadable")
-)
-
-
-Retry = Literal["none", "failed", "all"]
 
 
 def is_retried(rejection: Rejection, *, retry: Retry) -> bool:

@@ -17,7 +17,6 @@ MOTIONS = (
     "zoom-in",
     "zoom-out",
 )
-
 SEEN_PHOTOS = (
     "astronaut.png",
     "brick.png",
@@ -29,19 +28,12 @@ SEEN_PHOTOS = (
     "page.png",
     "retina.jpg",
 )
-
 HELD_OUT_PHOTOS = ("chelsea.png", "coffee.png", "grass.png", "motorcycle_left.png")
-
 PAN_PER_S = 0.125  # frame widths: 3 px of a 48-px frame between two frames at 2 fps, less than a cell of 8 px
-
 TURN_PER_S = 0.22  # radians: the middle of the frame's border moves as fast as a pan does
-
 LOG_ZOOM_PER_S = 0.15  # natural logarithm of the magnification
-
 LOG_ZOOM_SPREAD = 0.15  # halfway through a video, to both sides
-
 SPEED_JITTER = 0.1  # relative, uniform to both sides
-
 BRIGHTNESS_JITTER = 0.1  # relative, uniform to both sides
 
 

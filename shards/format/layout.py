@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+PLAN_NAME = "plan.parquet"
 MANIFEST_NAME = "dataset.json"
-
 QUARANTINE_NAME = "quarantine.jsonl"
-
 FRAMES = "frames"
 
 
@@ -22,9 +21,6 @@ def index_path(folder: Path, shard: str) -> Path:
 def report_path(folder: Path, shard: str) -> Path:
     """Return where the report of a shard is."""
     return folder / f"{shard}.json"
-
-
-PLAN_NAME = "plan.parquet"
 
 
 def shard_name(index: int) -> str:

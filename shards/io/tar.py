@@ -3,7 +3,6 @@
 import tarfile
 
 BLOCK_BYTES = tarfile.BLOCKSIZE
-
 END_OF_TAR = bytes(2 * BLOCK_BYTES)
 
 

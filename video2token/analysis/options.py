@@ -7,7 +7,6 @@ from vfm.shards.errors import UsageError
 from vfm.video2token.analysis.signals import names
 
 STATIC_SCORE = 0.001  # a thousandth of the diagonal per second
-
 DUPLICATE_BITS = 6
 
 

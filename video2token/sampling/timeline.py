@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_NUM_AT_ONCE = 1 << 16  # a day of video has millions of pictures: as Python's numbers they take much memory
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameTimes:
@@ -20,9 +22,6 @@ class FrameTimes:
     pts: Sequence[int]
     durations: Sequence[int]
     is_counted: bool = False
-
-
-_NUM_AT_ONCE = 1 << 16  # a day of video has millions of pictures: as Python's numbers they take much memory
 
 
 class Timeline(NamedTuple):

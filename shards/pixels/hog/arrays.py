@@ -1,6 +1,6 @@
 """HOG as array operations, with NumPy or, for a GPU, with torch: the same lines, the same bits.
 
-Equal bits on every machine and in any order of summing, which ``hog_numba`` relies on too:
+Equal bits on every machine and in any order of summing, which ``compiled`` relies on too:
 
 - gradients of uint8 pixels are integers below 2^11 and exact in float32; so is the sum of their squares;
 - the root is rounded correctly, as IEEE 754 demands, so magnitudes are equal everywhere;

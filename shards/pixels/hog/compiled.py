@@ -1,6 +1,6 @@
 """HOG compiled for one core: row after row, in buffers that fit the first cache, without an arctangent.
 
-Why its bits are those of ``hog_arrays`` is said there. Inner loops run over a row's pixels and colours at
+Why its bits are those of ``arrays`` is said there. Inner loops run over a row's pixels and colours at
 once, so that the compiler makes vector instructions of them; only the scattering into bins is scalar.
 """
 

@@ -21,7 +21,7 @@ def hog(frames: UInt8, definition: HogDefinition = MASKFEAT) -> Float32:
     Returns:
         float32 [N, h, w, F] in [0, 1] with h = H // token_px, w = W // token_px. F runs over channel, bin,
         row and column of the cell inside the token, the last fastest: 3 x 9 x 2 x 2 = 108 for MaskFeat.
-        A flat cell is zero. The same bits on every machine, and as ``hog_arrays`` gives.
+        A flat cell is zero. The same bits on every machine, and as ``arrays`` gives.
 
     Raises:
         UsageError: a frame holds no whole token.

@@ -35,17 +35,10 @@ def decode(
     end_s: float | None = None,
     size_bytes: int = -1,
 ) -> DecodedVideo:
-    """Return the frames of a video, or of a segment of it, by the rule of ``options``.
+    """Return the frames of a video or of a segment of it, see ``decoder.Decoder``.
 
     DALI knows no list of allowed formats and no times, so PyAV, which does, reads the packets first. DALI is
     handed the whole file in memory.
-
-    Args:
-        path: absolute.
-        options: its limits on time and memory are for the caller to enforce.
-        start_s: where the segment begins, seconds from the first frame; ticks are counted from here.
-        end_s: where it ends; no tick stands at it or later.
-        size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
 
     Raises:
         DecoderRejected: with the reason.

@@ -41,16 +41,9 @@ def decode(
     end_s: float | None = None,
     size_bytes: int = -1,
 ) -> DecodedVideo:
-    """Return the frames of a video, or of a segment of it, by the rule of ``options``.
+    """Return the frames of a video or of a segment of it, see ``decoder.Decoder``.
 
     PyAV reads the packets first; their times decide which frames the command is asked for.
-
-    Args:
-        path: absolute.
-        options: its limits on time and memory are for the caller to enforce.
-        start_s: where the segment begins, seconds from the first frame; ticks are counted from here.
-        end_s: where it ends; no tick stands at it or later.
-        size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
 
     Raises:
         DecoderRejected: with the reason.

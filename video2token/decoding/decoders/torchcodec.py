@@ -34,16 +34,9 @@ def decode(
     end_s: float | None = None,
     size_bytes: int = -1,
 ) -> DecodedVideo:
-    """Return the frames of a video, or of a segment of it, by the rule of ``options``.
+    """Return the frames of a video or of a segment of it, see ``decoder.Decoder``.
 
     torchcodec knows no list of allowed formats, so PyAV, which does, opens the file first.
-
-    Args:
-        path: absolute.
-        options: its limits on time and memory are for the caller to enforce.
-        start_s: where the segment begins, seconds from the first frame; ticks are counted from here.
-        end_s: where it ends; no tick stands at it or later.
-        size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
 
     Raises:
         DecoderRejected: with the reason.

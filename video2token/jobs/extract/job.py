@@ -28,9 +28,7 @@ from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import DROPPED, Retry, is_retried
 
 _HANDLER = "vfm.video2token.jobs.extract.video_task:extract_one"
-
 _MANY_IN_A_ROW = 20
-
 _QUARANTINE_PAUSE = 20  # times as long as it took to write, so that it costs a twentieth of the job at most
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 _NUM_RESAMPLES = 2000
-
 _Z = 1.96  # of the normal distribution, for 95 %
 
 Float64 = npt.NDArray[np.float64]

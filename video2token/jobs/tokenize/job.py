@@ -28,13 +28,9 @@ from vfm.video2token.jobs.tokenize.target_task import Members, compute_members, 
 from vfm.video2token.target import Target, TargetOptions
 
 _HANDLER = "vfm.video2token.jobs.tokenize.target_task:compute_rows"
-
 _TASK_FRAMES = 128  # about a second of work: long beside what a task costs, short beside a shard
-
 _WORKER_FRAMES = 512  # a process takes two seconds to start; with fewer frames it would not pay
-
 _TASK_LIMIT_S = 3600.0
-
 _MEMORY_BYTES = 64 << 30  # address space, of which torch takes much more than it uses
 
 
