@@ -68,29 +68,31 @@ def stop(job: "subprocess.Popen[str]", *sent: signal.Signals, pause_s: float) ->
 
 
 @pytest.mark.parametrize(
-    ("sent", "code", "pause_s"),
+    ("sent", "codes", "pause_s"),
     [
-        ((signal.SIGINT, signal.SIGINT), 130, 0.02),
-        ((signal.SIGTERM, signal.SIGTERM), 143, 0.02),
-        ((signal.SIGINT, signal.SIGTERM), 130, 0.0),
+        ((signal.SIGINT, signal.SIGINT), {130}, 0.02),
+        ((signal.SIGTERM, signal.SIGTERM), {143}, 0.02),
+        ((signal.SIGINT, signal.SIGTERM), {130}, 0.2),
+        # POSIX does not order different signals that wait together: either may be the one that is seen first.
+        ((signal.SIGINT, signal.SIGTERM), {130, 143}, 0.0),
     ],
 )
 def test_a_second_signal_does_not_disturb_the_end(
-    films: Film, tmp_path: Path, sent: tuple[signal.Signals, ...], code: int, pause_s: float
+    films: Film, tmp_path: Path, sent: tuple[signal.Signals, ...], codes: set[int], pause_s: float
 ) -> None:
     root, data = films(4, num_frames=300, size=(320, 240), options={"preset": "ultrafast"}), tmp_path / "data"
     job = start_job(root, data)
     wait_for(lambda: is_writing(data))
     workers = psutil.Process(job.pid).children()
     took_s, told = stop(job, *sent, pause_s=pause_s)
-    assert_ended_well(job, told, code=code)
+    assert_ended_well(job, told, codes=codes)
     assert took_s < 5
     assert survivors(workers) == []
     assert not is_writing(data)
 
 
-def assert_ended_well(job: "subprocess.Popen[str]", told: str, *, code: int) -> None:
-    assert job.returncode == code, told
+def assert_ended_well(job: "subprocess.Popen[str]", told: str, *, codes: set[int]) -> None:
+    assert job.returncode in codes, told
     assert "Traceback" not in told
     assert told.splitlines()[-1].endswith("run the same command again to go on.")
 
@@ -118,7 +120,7 @@ def test_stopped_by_signals_at_20_random_moments_each(many: Many, tmp_path: Path
                 continue
             num_stops += 1
             took_s.append(seconds)
-            assert_ended_well(job, told, code=128 + sent[0])
+            assert_ended_well(job, told, codes={128 + sent[0]})
             assert survivors(workers) == []
             assert not is_writing(data)
         finish(many.root, data)
