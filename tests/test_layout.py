@@ -70,8 +70,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         },
     },
     "trainer": {
-        **{room: set() for room in ("distributed", "gather", "interrupts", "method", "models", "threads")},
+        **{room: set() for room in ("distributed", "gather", "interrupts", "models", "threads")},
         "recipes": set(),
+        "method": {"recipes"},
         "data": {"distributed", "interrupts", "method", "recipes"},
         "engine": {"data", "distributed", "interrupts", "method", "recipes"},
         "methods": {"data", "gather", "method", "models", "recipes"},
@@ -131,6 +132,7 @@ TOGETHER = {
     "shards/test_readers.py": "other libraries that read the shards",
     "trainer/methods/vimpac/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_ranks.py": "several processes",
+    "trainer/runs/test_several_columns.py": "frames and a target column, from recipe to evaluation",
     "video2token/decoding/decoders/test_matrix.py": "every decoder",
     "video2token/picture/test_converter_exact.py": "swscale's own arithmetic",
     "video2token/sources/formats/test_lists.py": "every kind of list",

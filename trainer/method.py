@@ -1,8 +1,7 @@
 """What the rest of the trainer may ask of a pretraining method.
 
-A method is a folder here. Its package has three functions, each given a recipe whose column is resolved and
-the dataset opened with it: `build` returns a `Method`, `build_backbone` a `Backbone`, `build_clip_reader` a
-`ClipReader`. Importing the package must not import torch; its `recipe.py` and `finetune.py` list recipes.
+A method is a folder under ``methods``, whose package is a `MethodPackage` and imports no torch by itself. Its
+``recipe.py`` and ``finetune.py`` list recipes, whose ``data.columns`` say which columns the method reads.
 """
 
 from abc import ABC, abstractmethod
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.recipes.recipe import Recipe
 
 
 class Sampler(Protocol):
@@ -78,11 +78,9 @@ class Method(nn.Module, ABC):
     Its state is the official state of the method: keys and shapes load strictly in both directions.
 
     Attributes:
-        columns: names of the columns it reads.
         prepare: makes one sample, in a loader worker.
     """
 
-    columns: tuple[str, ...]
     prepare: Sampler
 
     @abstractmethod
@@ -96,3 +94,26 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the parameter of this name is kept out of weight decay."""
+
+
+class MethodPackage(Protocol):
+    """The functions of a method's package.
+
+    They are given a recipe whose columns are resolved, and a dataset that was opened with them.
+    """
+
+    def build(self, recipe: Recipe, dataset: Dataset) -> Method:
+        """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
+
+        Raises:
+            UsageError: the recipe contradicts itself or the data.
+        """
+
+    def clip_columns(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Return which of a recipe's columns the encoder's clips are read from: not those of a teacher."""
+
+    def build_backbone(self, recipe: Recipe, dataset: Dataset) -> Backbone:
+        """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
+
+    def build_clip_reader(self, recipe: Recipe, dataset: Dataset) -> ClipReader:
+        """Return what reads the clips that `build_backbone`'s encoder takes, out of `clip_columns` alone."""

@@ -23,7 +23,7 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
     from vfm.shards.format.layout import FRAMES
 
     targets = [name for name in columns if name != FRAMES]
-    found = _recipes_for(targets) if targets else _recipes_for([FRAMES])
+    found = _recipes_for(targets or [FRAMES])
     if not found:
         say_next("inspect", data)
         return
@@ -34,13 +34,20 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
 
 
 def _recipes_for(columns: Sequence[str]) -> list[str]:
-    """Return the pretraining recipes that read one of these columns, the smallest batch first."""
+    """Return the pretraining recipes that learn from these columns, the smallest batch first."""
     from vfm.trainer.registry import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
-    fitting = [
-        recipe
-        for recipe in recipes
-        if recipe.task is None and any(fnmatchcase(name, recipe.data.column) for name in columns)
-    ]
+    fitting = [recipe for recipe in recipes if recipe.task is None and _reads(recipe.data.columns, columns)]
     return [recipe.name for recipe in sorted(fitting, key=lambda recipe: recipe.train.batch_size)]
+
+
+def _reads(patterns: Sequence[str], columns: Sequence[str]) -> bool:
+    """Return whether each pattern has its column, the frames beside these, and one of these is read."""
+    from vfm.shards.format.layout import FRAMES
+
+    def finds(names: Iterable[str], pattern: str) -> bool:
+        return any(fnmatchcase(name, pattern) for name in names)
+
+    is_complete = all(finds([*columns, FRAMES], pattern) for pattern in patterns)
+    return is_complete and any(finds(columns, pattern) for pattern in patterns)

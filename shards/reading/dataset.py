@@ -121,6 +121,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def tars_sha256(self, column: str) -> str:
+        """Return the SHA-256 over the hashes of all tars of a column that the dataset was opened with."""
+        return sha256(canonical_json(self._readers[column].tar_hashes))
+
     def meta(self, index: int) -> SampleMeta:
         """Return what is known about a sample."""
         return SampleMeta.from_json(self.member(index, FRAMES, "json"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vfm.shards.columns.commands import tokenize_command
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.index import Index, read_index, spans_fit
 from vfm.shards.format.layout import FRAMES, index_path, shard_name
@@ -40,7 +41,7 @@ def find_column(data: Path, *, manifest: Manifest, name: str) -> Column:
     if column is None:
         there = ", ".join(sorted(manifest.columns)) or "none"
         raise UsageError(
-            f"{data} has no column {name} (columns: {there}): make it with `{_maker(name, data=data)}`."
+            f"{data} has no column {name} (columns: {there}): make it with `{_command(name, data=data)}`."
         )
     return column
 
@@ -85,7 +86,7 @@ def _load(data: Path, *, manifest: Manifest, name: str, with_frames: bool) -> _L
         if report.fingerprint != column.fingerprint:
             raise UsageError(
                 f"{data / name / report.shard} was made with options {_short(report.fingerprint)} and the "
-                f"dataset's are {_short(column.fingerprint)}: {_redo(data, name)}."
+                f"dataset's are {_short(column.fingerprint)}: {_redo(data, column)}."
             )
     indexes = [
         _index(data / name, column=column, report=report, manifest=manifest, with_frames=with_frames)
@@ -134,18 +135,18 @@ def _check_pair(data: Path, *, frames: _Loaded, other: _Loaded) -> None:
     if other.column.source != frames.column.fingerprint:
         raise UsageError(
             f"Column {name} was computed from frames {_short(other.column.source)} and the dataset's frames "
-            f"are {_short(frames.column.fingerprint)}: {_redo(data, name)}."
+            f"are {_short(frames.column.fingerprint)}: {_redo(data, other.column)}."
         )
     for number, (mine, theirs) in enumerate(zip(frames.reports, other.reports, strict=True)):
         if theirs.frames_sha256 != mine.sha256:
             raise UsageError(
                 f"{data / name / theirs.shard} was computed from frames {_short(theirs.frames_sha256)} and "
-                f"{data / FRAMES / mine.shard} is {_short(mine.sha256)}: {_redo(data, name)}."
+                f"{data / FRAMES / mine.shard} is {_short(mine.sha256)}: {_redo(data, other.column)}."
             )
         if not _same_keys(frames.indexes[number], other.indexes[number]):
             raise UsageError(
                 f"{data / name / theirs.shard} and {data / FRAMES / mine.shard} hold different samples: "
-                f"{_redo(data, name)}."
+                f"{_redo(data, other.column)}."
             )
 
 
@@ -159,14 +160,14 @@ def _short(fingerprint: str | None) -> str:
     return "none" if fingerprint is None else fingerprint[:12]
 
 
-def _redo(data: Path, name: str) -> str:
+def _redo(data: Path, column: Column) -> str:
+    name = column.name
     remove = f"delete {data / name}" if name == FRAMES else f"run `vfm drop {data} {name}`"
-    return f"{remove} and run `{_maker(name, data=data)}`"
+    views = column.options.get("views", [])
+    return f"{remove} and run `{_command(name, data=data, crop_px=views[0]['crop_px'] if views else None)}`"
 
 
-def _maker(name: str, *, data: Path) -> str:
+def _command(name: str, *, data: Path, crop_px: int | None = None) -> str:
     if name == FRAMES:
         return f"vfm extract VIDEOS {data}"
-    kind, dot, own = name.partition(".")
-    argument = "PATH" if kind == "vq" else own
-    return f"vfm tokenize {data} --target {kind}" + (f":{argument}" if dot else "")
+    return tokenize_command(name, data=data, crop_px=crop_px)

@@ -30,6 +30,10 @@ class ToyModel:
     bias: bool | None = None
     sizes: tuple[int, ...] = (3, 4)
 
+    @property
+    def frame_px(self) -> str:
+        return "any"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToyObjective:
@@ -88,7 +92,7 @@ def toy_recipe(**train: Any) -> Recipe:
         method="toy",
         model=ToyModel(),
         objective=ToyObjective(),
-        data=DataConfig(),
+        data=DataConfig(columns=("vq.*",)),
         optim=OptimConfig(lr=1e-2),
         train=TrainConfig(**settings),
     )
@@ -142,7 +146,7 @@ class Toy:
                 "recipe": to_dict(recipe),
                 "dataset": dataset.fingerprint,
                 "classes": list(dataset.classes),
-                "column": {},
+                "columns": {},
                 "origin": {},
             },
             say=self.said.append,

@@ -59,7 +59,7 @@ class Toy(Method):
 
 def go(name, bad_rank, steps):
     recipe = Recipe(name="vimpac-tiny", method="vimpac", model=ModelConfig(), objective=Objective(),
-        data=DataConfig(column="vq.toy"), optim=OptimConfig(lr=0.05, warmup=0.0, schedule="constant"),
+        data=DataConfig(columns=("vq.toy",)), optim=OptimConfig(lr=0.05, warmup=0.0, schedule="constant"),
         train=TrainConfig(batch_size=4, max_steps=6, log_every=1, checkpoint_every=2, micro_batch_size=1))
     def build():
         method = Toy(bad_rank)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vfm.shards.clips import PAD
-from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
 
 UInt8 = npt.NDArray[np.uint8]
@@ -22,19 +22,24 @@ _PLACES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelReader:
-    """Reads one clip of a sample in the middle of the picture, as finetuning and evaluation want it.
+    """Reads one clip of a sample in one view, as finetuning and evaluation want it.
 
     Attributes:
-        crop_px: side of the frames.
+        view: what of each frame is seen.
     """
 
-    crop_px: int
+    view: View
 
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return `clip`, uint8 [T, S, S, 3]; past the end the last frame is shown again."""
-        last = int(dataset.num_frames[index]) - 1
-        frames = read_frames(dataset, index, np.where(times == PAD, last, times).tolist())
-        return {"clip": apply_view(frames, centre(self.crop_px))}
+        frames = read_frames(dataset, index, shown_times(dataset, index, times))
+        return {"clip": apply_view(frames, self.view)}
+
+
+def shown_times(dataset: Dataset, index: int, times: np.ndarray) -> list[int]:
+    """Return the stored frames of a clip of pixels: past the end the last frame is shown again."""
+    shown: list[int] = np.where(times == PAD, int(dataset.num_frames[index]) - 1, times).tolist()
+    return shown
 
 
 def read_frames(dataset: Dataset, index: int, times: Sequence[int]) -> UInt8:

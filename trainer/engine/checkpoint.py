@@ -37,6 +37,12 @@ class _File:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    options: dict[str, Any]
+    tars_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Meter:
     num_updates: int
     sums: dict[str, float]
@@ -52,7 +58,7 @@ _TYPES: dict[str, Any] = {
     "recipe": dict[str, Any],
     "dataset": str,
     "classes": tuple[str, ...],
-    "column": dict[str, Any],
+    "columns": dict[str, _Column],
     "origin": dict[str, Any],
     "fit": dict[str, float | None],
     "tied": dict[str, str],
@@ -170,7 +176,7 @@ def read(path: Path) -> Checkpoint:
         DamageError: a file is missing or is not as it was written.
     """
     try:
-        state = read_sealed(path / STATE)
+        state = _with_columns(read_sealed(path / STATE))
         _check(state, path=path)
         for name, file in state["files"].items():
             if sha256_file(path / name) != file["sha256"]:
@@ -248,6 +254,21 @@ def _check(state: dict[str, Any], *, path: Path) -> None:
         raise _no_state(path, why=f"it tells of other files than {MODEL} and {OPTIM}")
     if state["meter"]["num_updates"] < 0:
         raise _no_state(path, why=f"meter.num_updates is {state['meter']['num_updates']}")
+
+
+def _with_columns(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state from before 0.2, which knew of one column alone, as it is written today."""
+    recipe = state.get("recipe")
+    if not isinstance(recipe, dict) or "column" not in state:
+        return state
+    data = recipe.get("data")
+    if not isinstance(data, dict) or "column" not in data:
+        return state
+    one = data["column"]
+    others = {key: value for key, value in state.items() if key != "column"}
+    config = {"columns": [one], **{key: value for key, value in data.items() if key != "column"}}
+    columns = {str(one): {"options": state["column"], "tars_sha256": None}}
+    return {**others, "recipe": {**recipe, "data": config}, "columns": columns}
 
 
 def _no_state(path: Path, *, why: str) -> DamageError:

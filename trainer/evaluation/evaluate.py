@@ -13,14 +13,16 @@ from vfm.shards.format.manifest import read_manifest
 from vfm.shards.io.json import write_json
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
+from vfm.trainer import methods
 from vfm.trainer.data.labels import majority_rate, sample_list_sha256, with_labels
 from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.score import Subject, score_neighbours, score_views
-from vfm.trainer.recipes.columns import resolve_column
+from vfm.trainer.recipes.columns import resolve_columns, with_columns
+from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
-from vfm.trainer.runs.folder import RunOptions, check_column, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed
 from vfm.trainer.threads import cpu_threads
 
 Protocol = Literal["multiview", "knn"]
@@ -117,11 +119,10 @@ def _evaluate(
     run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
 ) -> Evaluation:
     checkpoint = newest_checkpoint(run, options=options)
-    recipe = timed(recipe_of(checkpoint), checkpoint=checkpoint)
-    recipe = resolve_column(recipe, read_manifest(data))
-    every = open_dataset(data, columns=(recipe.data.column,), select_split=how.split)
+    recipe = resolve_columns(_for_clips(checkpoint), read_manifest(data))
+    every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     dataset = with_labels(every, say=options.say)
-    check_column(checkpoint, recipe=recipe, dataset=dataset)
+    check_columns(checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     subject = Subject(
         recipe=recipe,
@@ -139,7 +140,7 @@ def _evaluate(
     if how.protocol == "multiview":
         scores = score_views(subject, dataset)
     else:
-        bank = _bank(dataset, column=recipe.data.column, how=how, options=options)
+        bank = _bank(dataset, columns=recipe.data.columns, how=how, options=options)
         scores = score_neighbours(subject, dataset, bank=bank)
     result = Evaluation(
         run=str(run),
@@ -160,6 +161,12 @@ def _evaluate(
     return result
 
 
+def _for_clips(checkpoint: Checkpoint) -> Recipe:
+    """Return a checkpoint's recipe for another dataset, of which only the encoder's clips are read."""
+    recipe = timed(recipe_of(checkpoint), checkpoint=checkpoint)
+    return with_columns(recipe, methods.load(recipe.method).clip_columns(recipe.data.columns))
+
+
 def _predictions(scores_NC: Tensor, *, dataset: Dataset) -> dict[str, Prediction]:
     best = scores_NC.max(dim=1)
     rows = zip(dataset.class_indices, best.indices.tolist(), best.values.tolist(), strict=True)
@@ -170,10 +177,12 @@ def _predictions(scores_NC: Tensor, *, dataset: Dataset) -> dict[str, Prediction
     }
 
 
-def _bank(dataset: Dataset, *, column: str, how: EvaluateOptions, options: RunOptions) -> Dataset:
+def _bank(
+    dataset: Dataset, *, columns: tuple[str, ...], how: EvaluateOptions, options: RunOptions
+) -> Dataset:
     if how.split == BANK_SPLIT:
         raise UsageError(f"The neighbours come from split {BANK_SPLIT} itself: choose another --split.")
-    bank = open_dataset(dataset.data, columns=(column,), select_split=BANK_SPLIT)
+    bank = open_dataset(dataset.data, columns=columns, select_split=BANK_SPLIT)
     return with_labels(bank, say=options.say)
 
 

@@ -1,6 +1,5 @@
 """Class scores of samples, by a finetuned run's own head or by neighbours in feature space."""
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -30,7 +29,7 @@ class Subject:
     """What is evaluated: weights, and how many clips of each sample they get to see.
 
     Attributes:
-        recipe: what the run was trained by, its column resolved for the dataset at hand.
+        recipe: what the run was trained by, its columns resolved for the dataset at hand.
         state: the run's weights.
         num_clips: clips of each sample, spread over it.
         world: this process among those that share the samples.
@@ -65,14 +64,13 @@ def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Te
 
     Every rank must call this, and gets the votes of all samples.
     """
-    module = importlib.import_module(f"{methods.__name__}.{subject.recipe.method}")
-    backbone: Backbone = module.build_backbone(subject.recipe, dataset)
+    package = methods.load(subject.recipe.method)
+    backbone = package.build_backbone(subject.recipe, dataset)
     backbone.load_pretrained(subject.state)
     backbone.to(subject.world.device).eval()
     data = subject.recipe.data
     clip = RandomClip(
-        reader=module.build_clip_reader(subject.recipe, dataset),
-        column=data.column,
+        reader=package.build_clip_reader(subject.recipe, dataset),
         clip_len=data.clip_len,
         stride=data.known_stride,
     )

@@ -1,9 +1,11 @@
 """The columns of a dataset that a recipe reads."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from vfm.shards.columns.commands import kind_of, tokenize_command
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import Recipe
 
@@ -11,29 +13,59 @@ if TYPE_CHECKING:
     from vfm.shards.format.manifest import Manifest
 
 
-def resolve_column(recipe: Recipe, manifest: "Manifest") -> Recipe:
-    """Return ``recipe`` with the pattern in ``data.column`` replaced by the one column it matches.
+def resolve_columns(recipe: Recipe, manifest: "Manifest") -> Recipe:
+    """Return ``recipe`` with each pattern in ``data.columns`` replaced by the one column it matches.
 
     Raises:
-        UsageError: several columns match, or none does.
+        UsageError: several columns match a pattern, or none does; names all that have to be made.
     """
-    pattern = recipe.data.column
+    matches = {pattern: _matches(pattern, manifest) for pattern in recipe.data.columns}
+    for pattern, found in matches.items():
+        if len(found) > 1:
+            raise UsageError(
+                f"Columns {', '.join(found)} all match {pattern!r}: "
+                f"choose one with `--set data.column={found[0]}`."
+            )
+    if missing := [pattern for pattern, found in matches.items() if not found]:
+        there = ", ".join(sorted(manifest.columns))
+        raise UsageError(
+            f"The dataset has no column {' and no column '.join(map(repr, missing))} (it has {there}): "
+            f"run {_commands(missing, frame_px=recipe.model.frame_px)} first."
+        )
+    return with_columns(recipe, [found[0] for found in matches.values()])
+
+
+def with_columns(recipe: Recipe, columns: Sequence[str]) -> Recipe:
+    """Return ``recipe`` with other columns."""
+    return replace(recipe, data=replace(recipe.data, columns=tuple(columns)))
+
+
+def column_of_kind(recipe: Recipe, kind: str) -> str:
+    """Return the one column of a kind that a recipe reads.
+
+    Args:
+        recipe: with its columns resolved.
+        kind: such as ``vq``, or ``frames``.
+
+    Raises:
+        UsageError: it reads none of that kind, or several.
+    """
+    found = [name for name in recipe.data.columns if kind_of(name) == kind]
+    if len(found) != 1:
+        raise UsageError(
+            f"Recipe {recipe.name} reads one column of kind {kind}, and data.columns "
+            f"({','.join(recipe.data.columns)}) has {len(found) or 'none'}: "
+            "change it with `--set data.columns=...`."
+        )
+    return found[0]
+
+
+def _commands(missing: Sequence[str], *, frame_px: int | Literal["any"]) -> str:
+    crop_px = None if frame_px == "any" else frame_px
+    return " and ".join(f"`{tokenize_command(pattern, crop_px=crop_px)}`" for pattern in missing)
+
+
+def _matches(pattern: str, manifest: "Manifest") -> list[str]:
     if pattern in manifest.columns:
-        return recipe
-    found = sorted(name for name in manifest.columns if fnmatchcase(name, pattern))
-    if len(found) > 1:
-        raise UsageError(
-            f"Columns {', '.join(found)} all match {pattern!r}: "
-            f"choose one with `--set data.column={found[0]}`."
-        )
-    if not found:
-        raise UsageError(
-            f"The dataset has no column {pattern!r} (it has {', '.join(sorted(manifest.columns))}): "
-            f"make one with `vfm tokenize DATA --target {_target_for(pattern)}`."
-        )
-    return replace(recipe, data=replace(recipe.data, column=found[0]))
-
-
-def _target_for(pattern: str) -> str:
-    kind = pattern.partition(".")[0]
-    return "vq:CODEBOOK" if kind == "vq" else kind
+        return [pattern]
+    return sorted(name for name in manifest.columns if fnmatchcase(name, pattern))

@@ -7,12 +7,9 @@ so that listing recipes is instant. All recipes of one method and task share the
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from vfm.shards.errors import UsageError
-
-if TYPE_CHECKING:  # keeps pyarrow out of `vfm recipes`
-    pass
 
 Precision = Literal["auto", "fp32", "bf16"]
 Schedule = Literal["linear", "cosine", "constant"]
@@ -23,20 +20,24 @@ class DataConfig:
     """What is read of each sample.
 
     Attributes:
-        column: the column a method learns from; a pattern such as ``vq.*`` stands for the only match.
+        columns: what the method learns from, ``frames`` and target columns, read together; a pattern such as
+            ``vq.*`` stands for the one column that matches.
         clip_len: stored frames in a clip.
         seconds_apart: time from one frame of a clip to the next; ``any`` takes the next stored frame.
         stride: the same in stored frames; None follows from the time and the rate of the dataset.
         split: train on this split only; None takes every sample.
     """
 
-    column: str = "vq.*"
+    columns: tuple[str, ...]
     clip_len: int = 5
     seconds_apart: float | Literal["any"] = "any"
     stride: int | None = None
     split: str | None = None
 
     def __post_init__(self) -> None:
+        columns = ",".join(self.columns)
+        is_right = bool(columns) and len(set(self.columns)) == len(self.columns)
+        _check("data.columns", columns or "empty", is_right, "one column or more, each named once")
         _check("data.clip_len", self.clip_len, self.clip_len >= 1, "at least 1")
         apart, stride = self.seconds_apart, self.stride
         _check("data.seconds_apart", apart, apart == "any" or apart > 0, "above 0, or any")

@@ -5,13 +5,14 @@ word and learns something else. So it is refused before a model is built, unless
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
@@ -54,7 +55,9 @@ class Offer:
         short_px: short side of what the network's square is cut from: of the stored frames, or of the frames
             of the video where it is less, for half of the samples at least; None unknown.
         source_px: short side of the frames of the videos, for half of the samples at least; None unknown.
-        square_px: side of the square that a target column was made of; None for pixels.
+        square_px: side of the square that target columns were made of; None where there are none, or none of
+            pixels.
+        enlargement: how many times pixels were enlarged, on request, when target columns were made.
     """
 
     fps: float | None
@@ -62,6 +65,7 @@ class Offer:
     short_px: int | None
     source_px: int | None
     square_px: int | None
+    enlargement: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,8 @@ class Fit:
         stride: stored frames from one frame of a clip to the next.
         seconds_apart: the time between them; None unknown.
         repeated_frames: mean share of a clip's frames that lie past the end of its video, 0..1.
-        enlargement: how many times pixels are enlarged to the recipe's size; 1 where they are not.
+        enlargement: how many times pixels are enlarged to the recipe's size, or were for its targets; 1 where
+            they are not.
     """
 
     stride: int
@@ -100,15 +105,15 @@ def fit_to_data(
     """Return the recipe with its stride in stored frames, and how well the dataset's clips are what it needs.
 
     Args:
-        recipe: with its column resolved.
-        dataset: opened with that column.
+        recipe: with its columns resolved.
+        dataset: opened with these columns.
         accept: go on, aloud, where the dataset does not fit.
         say: takes a sentence about what does not fit but is accepted.
 
     Raises:
         UsageError: it does not fit; says how it could.
     """
-    needed, offer = requirements_of(recipe), offer_of(dataset, column=recipe.data.column)
+    needed, offer = requirements_of(recipe), offer_of(dataset, columns=recipe.data.columns)
     fit = compare(needed, offer, stride=recipe.data.stride)
     if wrong := misfits(needed, offer, fit):
         told = f"{recipe.name} is made for {needed}, and {dataset.data} has {', and '.join(wrong)}"
@@ -118,24 +123,24 @@ def fit_to_data(
     return replace(recipe, data=replace(recipe.data, stride=fit.stride)), fit
 
 
-def offer_of(dataset: Dataset, *, column: str) -> Offer:
+def offer_of(dataset: Dataset, *, columns: Sequence[str]) -> Offer:
     """Return what a dataset has; sizes and rates that only samples tell are those of a few, evenly spread."""
-    columns = dataset.manifest.columns
-    options = columns[FRAMES].options
+    options = dataset.manifest.columns[FRAMES].options
     metas = look_at(dataset)
     side = short_side(metas)
     fps = options.get("fps") if options.get("sampling", "grid") in _GRIDS else None
     if options.get("sampling") == "native":
         rates = [meta.source_fps for meta in metas if meta.source_fps]
         fps = float(np.median(rates)) if rates else None
-    is_pixels = columns[column].kind == FRAMES
-    views = columns[column].options.get("views", [])
+    targets = [dataset.manifest.columns[name].options for name in columns if name != FRAMES]
+    squares = [view["crop_px"] for target in targets for view in target.get("views", [])]
     return Offer(
         fps=fps,
         num_frames=dataset.num_frames,
         short_px=None if side is None else side.short_px,
         source_px=None if side is None else side.source_px,
-        square_px=None if is_pixels or not views else int(views[0]["crop_px"]),
+        square_px=squares[0] if squares else None,
+        enlargement=max((target.get(ENLARGEMENT, 1.0) for target in targets), default=1.0),
     )
 
 
@@ -150,7 +155,7 @@ def compare(needed: Requirements, offer: Offer, *, stride: int | None) -> Fit:
     if stride is None and needed.seconds_apart != "any" and offer.fps is not None:
         stride = round(needed.seconds_apart * offer.fps)
     stride = max(stride or 1, 1)
-    enlargement = 1.0
+    enlargement = offer.enlargement
     if needed.frame_px != "any" and offer.square_px is None and offer.short_px:
         enlargement = max(needed.frame_px / offer.short_px, 1.0)
     inside = np.minimum(-(-offer.num_frames // stride), needed.clip_len)
@@ -173,7 +178,7 @@ def misfits(needed: Requirements, offer: Offer, fit: Fit) -> list[str]:
             wrong.append(f"frames {fit.seconds_apart:.3g} s apart, so that a clip spans {span_s:.3g} s")
     if fit.repeated_frames > MAX_REPEATED:
         wrong.append(f"videos so short that {fit.repeated_frames:.0%} of a clip's frames lie past their end")
-    if fit.enlargement > 1.0:
+    if fit.enlargement > offer.enlargement:  # what was enlarged for a column was accepted there
         wrong.append(f"frames of {offer.short_px} px, which would be enlarged {fit.enlargement:.3g} times")
     if needed.frame_px != "any" and offer.square_px not in (None, needed.frame_px):
         wrong.append(f"a column made of frames of {offer.square_px} px")

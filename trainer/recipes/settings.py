@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from vfm.shards.columns.commands import kind_of
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.values import coerce, leaves, parse
@@ -14,9 +15,13 @@ FREE_KEYS = frozenset(
     {"train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers"}
 )
 
+COLUMNS, ONE_COLUMN = "data.columns", "data.column"
+
 
 def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Return ``recipe`` with settings such as ``optim.lr=1e-3`` applied together, then checked.
+
+    ``data.column=NAME`` stands for ``data.columns`` with the column of that kind replaced by NAME.
 
     Raises:
         UsageError: a setting without ``=``, an unknown key (with the nearest ones), a value of another type.
@@ -27,6 +32,8 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         key, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"Cannot read the setting {setting!r}: write KEY=VALUE, e.g. optim.lr=1e-3.")
+        if key == ONE_COLUMN:
+            key, text = COLUMNS, ",".join(_with_column(values["data"]["columns"], text.strip(), recipe.name))
         if key not in known:
             raise UsageError(
                 f"Recipe {recipe.name!r} has no key {key!r}{nearest(key, known)}: "
@@ -38,6 +45,17 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             target = target[folder]
         target[leaf] = parse(text, known[key], key=key)
     return rebuild(recipe, values)
+
+
+def _with_column(columns: Sequence[str], name: str, recipe: str) -> list[str]:
+    """Return the columns with that of the same kind as ``name`` replaced; the only one where there is one."""
+    places = [i for i, column in enumerate(columns) if len(columns) == 1 or kind_of(column) == kind_of(name)]
+    if len(places) != 1:
+        raise UsageError(
+            f"Recipe {recipe!r} reads {','.join(columns)}, of which {ONE_COLUMN}={name} could replace "
+            f"{len(places) or 'none'}: give all of them with `--set {COLUMNS}=...`."
+        )
+    return [*columns[: places[0]], name, *columns[places[0] + 1 :]]
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

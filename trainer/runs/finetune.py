@@ -9,17 +9,17 @@ from typing import Any
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.trainer import tasks
+from vfm.trainer import methods, tasks
 from vfm.trainer.data.labels import with_labels
 from vfm.trainer.engine.checkpoint import MODEL, Checkpoint
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.columns import resolve_column
+from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe, recipe_names
-from vfm.trainer.runs.folder import RunOptions, check_column, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed
 from vfm.trainer.runs.run import run
 from vfm.trainer.tasks.classify.classifier import Classify
 
@@ -83,7 +83,7 @@ def finetune_recipe(
     chosen = fitting[name]
     data = replace(
         chosen.data,
-        column=start.data.column,
+        columns=methods.load(start.method).clip_columns(start.data.columns),
         clip_len=start.data.clip_len,
         seconds_apart=start.data.seconds_apart,
         stride=start.data.stride,
@@ -105,11 +105,11 @@ def finetune(recipe: Recipe, *, start: Start, data: Path, out: Path, options: Ru
         UsageError: no labels, no such split, or codes of another codebook than the encoder's.
         VfmError: see `vfm.trainer.runs.run.pretrain`.
     """
-    recipe = resolve_column(recipe, read_manifest(data))
-    dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
+    recipe = resolve_columns(recipe, read_manifest(data))
+    dataset = open_dataset(data, columns=recipe.data.columns, select_split=recipe.data.split)
     dataset = with_labels(dataset, say=options.say)
     if start.checkpoint is not None:
-        check_column(start.checkpoint, recipe=recipe, dataset=dataset)
+        check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
 
     def build() -> Method:

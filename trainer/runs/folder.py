@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 import vfm
+from vfm.shards.columns.commands import kind_of
 from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.format.layout import FRAMES
@@ -98,27 +99,43 @@ def timed(recipe: Recipe, *, checkpoint: Checkpoint) -> Recipe:
     return replace(recipe, data=replace(recipe.data, seconds_apart=seconds_apart, stride=None))
 
 
-def check_column(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a dataset whose column was made otherwise than the one that a checkpoint was trained on.
+def columns_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """Return what tells the columns that a run learns from, as they are now, from others of the same name."""
+    columns = dataset.manifest.columns
+    return {
+        name: {"options": columns[name].options, "tars_sha256": dataset.tars_sha256(name)}
+        for name in recipe.data.columns
+    }
+
+
+def check_columns(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a dataset whose columns were made otherwise than those that a checkpoint was trained on.
 
     Raises:
         UsageError: for instance the codes of another codebook, which are other words for other things.
     """
-    name = recipe.data.column
-    if dataset.manifest.columns[name].kind == FRAMES:
-        return  # pixels mean the same in every dataset
-    learned, there = checkpoint.state["column"], dataset.manifest.columns[name].options
-    # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged.
-    differing = [
-        key
-        for key in {**learned, **there}
-        if key not in ("views", ENLARGEMENT) and learned.get(key) != there.get(key)
-    ]
-    if differing:
-        raise UsageError(
-            f"Column {name} of {dataset.data} differs from the one that {checkpoint.path} was trained on "
-            f"in {', '.join(sorted(differing))}: make the column with the same `--target` first."
-        )
+    learned = {kind_of(name): column["options"] for name, column in checkpoint.state["columns"].items()}
+    trained_on = " and ".join(checkpoint.state["columns"])
+    for name in recipe.data.columns:
+        kind = dataset.manifest.columns[name].kind
+        if kind == FRAMES:
+            continue  # pixels mean the same in every dataset
+        if kind not in learned:
+            raise UsageError(
+                f"{checkpoint.path} was trained on {trained_on}, not on a column of the kind of {name}: "
+                "change it with `--set data.columns=...`."
+            )
+        # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged.
+        differing = _differing(learned[kind], dataset.manifest.columns[name].options) - {"views", ENLARGEMENT}
+        if differing:
+            raise UsageError(
+                f"Column {name} of {dataset.data} differs from the one that {checkpoint.path} was trained on "
+                f"in {', '.join(sorted(differing))}: make the column with the same `--target` first."
+            )
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {key for key in {**one, **other} if one.get(key) != other.get(key)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +185,9 @@ class RunFolder:
         if found is None:
             return None
         changed = differences(recipe_of(found), self.recipe)
-        if found.state["dataset"] != self.identity["dataset"]:
+        remade = _remade(found.state["columns"], self.identity["columns"])
+        changed += remade
+        if found.state["dataset"] != self.identity["dataset"] and not remade:
             changed.append("the samples of the dataset, or their order")
         if found.state["origin"] != self.identity["origin"]:
             changed.append("the weights it starts from")
@@ -182,6 +201,19 @@ class RunFolder:
 
 def silent(_sentence: str) -> None:
     """Say nothing: another rank talks."""
+
+
+def _remade(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return which columns are not those that a run began with, and in what."""
+    told = []
+    for name in before.keys() & now.keys():
+        options = sorted(_differing(before[name]["options"], now[name]["options"]))
+        tars = before[name]["tars_sha256"], now[name]["tars_sha256"]
+        if options:
+            told.append(f"column {name}, made with another {', '.join(options)}")
+        elif None not in tars and tars[0] != tars[1]:
+            told.append(f"the contents of column {name}")
+    return sorted(told)
 
 
 def _first(changed: list[str], *, limit: int = 4) -> str:

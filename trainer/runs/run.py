@@ -6,7 +6,6 @@ RUN/log.jsonl      one record per log line
 RUN/tb/            the same for TensorBoard
 """
 
-import importlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,11 +23,11 @@ from vfm.trainer.engine.loop import Job, Outcome, train
 from vfm.trainer.engine.optim import num_updates
 from vfm.trainer.engine.precision import resolve_precision
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.columns import resolve_column
+from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
 from vfm.trainer.recipes.settings import to_dict
-from vfm.trainer.runs.folder import RUN_NAME, RunFolder, RunOptions, silent, versions
+from vfm.trainer.runs.folder import RUN_NAME, RunFolder, RunOptions, columns_of, silent, versions
 from vfm.trainer.threads import cpu_threads
 
 
@@ -46,14 +45,12 @@ def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> O
             f"{recipe.name} is a recipe for finetuning: use `vfm finetune {recipe.task} DATA --init RUN` "
             f"with a pretrained run, or `--recipe {recipe.name}` in place of --init to start from scratch."
         )
-    recipe = resolve_column(recipe, read_manifest(data))
-    dataset = open_dataset(data, columns=(recipe.data.column,), select_split=recipe.data.split)
+    recipe = resolve_columns(recipe, read_manifest(data))
+    dataset = open_dataset(data, columns=recipe.data.columns, select_split=recipe.data.split)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
 
     def build() -> Method:
-        module = importlib.import_module(f"{methods.__name__}.{recipe.method}")
-        method: Method = module.build(recipe, dataset)
-        return method
+        return methods.load(recipe.method).build(recipe, dataset)
 
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin={}, options=options)
 
@@ -71,7 +68,7 @@ def run(  # noqa: PLR0913 (keyword-only)
     """Train what ``build`` makes in the folder ``out``, resuming what is there.
 
     Args:
-        recipe: with its column and its stride resolved.
+        recipe: with its columns and its stride resolved.
         dataset: what to learn from.
         fit: how its clips are, kept with the run.
         build: makes the method with its first weights.
@@ -112,5 +109,5 @@ def _learned_from(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
         "recipe": to_dict(recipe),
         "dataset": dataset.fingerprint,
         "classes": list(dataset.classes),
-        "column": dataset.manifest.columns[recipe.data.column].options,
+        "columns": columns_of(recipe, dataset),
     }

@@ -30,9 +30,7 @@ def test_columns_that_belong_together_open(make_dataset: MakeDataset) -> None:
 
 def test_a_missing_column_names_the_command_and_the_columns_there_are(make_dataset: MakeDataset) -> None:
     data = make_dataset()
-    expected = (
-        r"no column vq\.other \(columns: frames, vq\.demo\): make it with `vfm tokenize .* --target vq:PATH`"
-    )
+    expected = r"no column vq\.other \(columns: frames, vq\.demo\): make it with `vfm tokenize .* vq:CODE"
     with pytest.raises(UsageError, match=expected):
         open_dataset(data, columns=("vq.other",))
     with pytest.raises(UsageError, match="--target hog`"):

@@ -28,7 +28,7 @@ def write(folder, step):
         "recipe": {},
         "dataset": "0" * 64,
         "classes": ["left"],
-        "column": {},
+        "columns": {},
         "origin": {},
         "note": "ünïcode",
     }

@@ -7,7 +7,7 @@ import pytest
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import Manifest, make_column
 from vfm.trainer import registry
-from vfm.trainer.recipes.columns import resolve_column
+from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.settings import differences, flatten, override, to_dict
 from vfm.trainer.registry import from_dict, load_recipe, recipe_names
 
@@ -32,7 +32,7 @@ def plain(toy):
         ("train.precision=bf16", "bf16"),
         ("data.split=train", "train"),
         ("data.split=none", None),
-        ("data.column=vq.a=b", "vq.a=b"),
+        ("data.columns=frames, vq.a=b", ("frames", "vq.a=b")),
         ("model.bias=true", True),
         ("model.bias=No", False),
         ("model.sizes=1,2,3", (1, 2, 3)),
@@ -136,22 +136,25 @@ def manifest(*names):
 
 
 def test_only_column_of_a_kind_is_found(plain):
-    assert resolve_column(plain, manifest("hog", "vq.a")).data.column == "vq.a"
+    assert resolve_columns(plain, manifest("hog", "vq.a")).data.columns == ("vq.a",)
 
 
 def test_column_given_by_name_is_taken(plain):
     chosen = override(plain, ["data.column=vq.b"])
-    assert resolve_column(chosen, manifest("vq.a", "vq.b")) == chosen
+    assert resolve_columns(chosen, manifest("vq.a", "vq.b")) == chosen
 
 
 def test_several_columns_are_a_question(plain):
     with pytest.raises(UsageError, match=r"vq.a, vq.b all match 'vq.\*'.*--set data.column=vq.a"):
-        resolve_column(plain, manifest("vq.a", "vq.b"))
+        resolve_columns(plain, manifest("vq.a", "vq.b"))
 
 
 def test_missing_column_names_the_command_that_makes_it(plain):
-    with pytest.raises(UsageError, match=r"no column 'vq.\*' \(it has frames, hog\).*tokenize .*vq:CODEBOOK"):
-        resolve_column(plain, manifest("hog"))
+    with pytest.raises(
+        UsageError,
+        match=r"no column 'vq.\*' \(it has frames, hog\): run `vfm tokenize DATA --target vq:CODEBOOK` first",
+    ):
+        resolve_columns(plain, manifest("hog"))
 
 
 def test_every_recipe_is_whole():

@@ -46,7 +46,7 @@ def test_recipe_is_the_tasks_numbers_with_the_encoders_model():
     recipe = finetune_recipe("classify", start=encoder, settings=["optim.lr=3e-4"])
     plain = load_recipe("vimpac-tiny-classify")
     assert recipe.model == encoder.model
-    assert (recipe.data.column, recipe.data.clip_len) == ("vq.x", 7)
+    assert (recipe.data.columns, recipe.data.clip_len) == (("vq.x",), 7)
     assert recipe.optim == replace(plain.optim, lr=3e-4)
     assert (recipe.objective, recipe.train, recipe.task) == (plain.objective, plain.train, "classify")
 

@@ -14,7 +14,7 @@ from vfm.trainer.engine import precision
 from vfm.trainer.engine.checkpoint import STATE
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.folder import RunOptions, check_column, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed
 from vfm.trainer.runs.run import pretrain
 
 TINY = (
@@ -50,8 +50,8 @@ def go(toy_dataset, tmp_path, said):
 def test_run_keeps_what_it_was_started_with(go, tmp_path):
     assert go().step == 4
     told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(told) == {"recipe", "dataset", "classes", "column", "origin", "fit", "versions", "data"}
-    assert told["recipe"]["data"]["column"] == "vq.toy"
+    assert set(told) == {"recipe", "dataset", "classes", "columns", "origin", "fit", "versions", "data"}
+    assert told["recipe"]["data"]["columns"] == ["vq.toy"]
     assert told["classes"] == ["left", "right"]
     assert set(told["versions"]) == {"vfm", "python", "torch", "numpy"}
     checkpoint = newest_checkpoint(tmp_path / "run", options=RunOptions(say=print))
@@ -75,7 +75,7 @@ def test_a_forged_state_is_told_by_all_who_read_it(go, tmp_path):
             with contextlib.suppress(VfmError):
                 found = newest_checkpoint(tmp_path / "run", options=options)
                 timed(recipe_of(found), checkpoint=found)
-                check_column(found, recipe=dataset_recipe(recipe), dataset=open_dataset(tmp_path / "data"))
+                check_columns(found, recipe=dataset_recipe(recipe), dataset=open_dataset(tmp_path / "data"))
                 found.model()
         if place[0] not in ("recipe", "versions"):
             write_sealed(path / STATE, changed(sound, place, WRONG_VALUES[number % len(WRONG_VALUES)]))
@@ -85,7 +85,7 @@ def test_a_forged_state_is_told_by_all_who_read_it(go, tmp_path):
 
 
 def dataset_recipe(recipe):
-    return replace(recipe, data=replace(recipe.data, column="vq.toy"))
+    return replace(recipe, data=replace(recipe.data, columns=("vq.toy",)))
 
 
 def test_a_recipe_that_no_run_writes_is_damage_and_that_of_another_version_is_not(go, tmp_path):
@@ -135,7 +135,7 @@ def test_precision_of_another_machine_is_refused(go, monkeypatch):
 
 def test_changed_data_is_refused(go, toy_dataset):
     go()
-    with pytest.raises(UsageError, match="the samples of the dataset, or their order"):
+    with pytest.raises(UsageError, match=r"other settings \(the contents of column vq.toy\)"):
         go(data=toy_dataset("more", num_samples=13))
 
 

@@ -25,6 +25,11 @@ def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
     return build_method(recipe)
 
 
+def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of a recipe's columns the encoder's clips are read from: the frames."""
+    return tuple(name for name in columns if name == "frames")
+
+
 def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
     """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
     del dataset
@@ -36,6 +41,7 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
 def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
     del dataset
+    from vfm.shards.pixels.views import centre
     from vfm.trainer.data.clips import PixelReader
 
-    return PixelReader(crop_px=recipe.model.image_px)
+    return PixelReader(view=centre(recipe.model.image_px))

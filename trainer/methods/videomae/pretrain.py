@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import FRAMES
 from vfm.trainer.data.normalize import normalise, to_float
 from vfm.trainer.method import Backbone, Method
 from vfm.trainer.methods.videomae.recipe import Objective
@@ -14,6 +15,7 @@ from vfm.trainer.methods.videomae.sampler import PretrainSampler
 from vfm.trainer.models.mae import MaskedPixels, pixel_targets
 from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
 from vfm.trainer.models.vit import VitConfig, initialise_vit
+from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
 _MASK_TOKEN_STD = 0.02
@@ -35,7 +37,6 @@ class VideoMae(MaskedPixels, Method):
             decoder_heads=model.decoder_heads,
         )
         self.objective: Objective = recipe.objective
-        self.columns = (recipe.data.column,)
         self.prepare = PretrainSampler(
             model=model,
             objective=recipe.objective,
@@ -150,7 +151,12 @@ def vit_config(recipe: Recipe) -> VitConfig:
 
 
 def build_method(recipe: Recipe) -> VideoMae:
-    """Return the method of a recipe, its weights drawn from the recipe's seed."""
+    """Return the method of a recipe, its weights drawn from the recipe's seed.
+
+    Raises:
+        UsageError: the recipe does not read the frames, or contradicts itself.
+    """
+    column_of_kind(recipe, FRAMES)
     method = VideoMae(recipe)
     method.initialise(torch.Generator().manual_seed(recipe.train.seed))
     return method

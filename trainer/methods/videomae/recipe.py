@@ -90,7 +90,7 @@ def base() -> Recipe:
         method="videomae",
         model=ModelConfig(),
         objective=Objective(),
-        data=DataConfig(column="frames", clip_len=16, seconds_apart=4 / 30),
+        data=DataConfig(columns=("frames",), clip_len=16, seconds_apart=4 / 30),
         optim=OptimConfig(
             lr=1.5e-4,
             min_lr=1e-5,

@@ -18,7 +18,7 @@ def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
 
     Args:
         recipe: a recipe of this method.
-        dataset: opened with the recipe's column; gives the vocabulary and the grid.
+        dataset: opened with the recipe's columns; gives the vocabulary and the grid.
 
     Raises:
         UsageError: the recipe contradicts the data.
@@ -26,6 +26,11 @@ def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
     from vfm.trainer.methods.vimpac.pretrain import build_method
 
     return build_method(recipe, dataset)
+
+
+def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of a recipe's columns the encoder's clips are read from: the codes."""
+    return columns
 
 
 def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":

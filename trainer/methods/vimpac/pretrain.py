@@ -13,7 +13,8 @@ from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialise_linears, pad_id
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective, resolve
-from vfm.trainer.methods.vimpac.sampler import PretrainSampler, grid_in, vocab_size_of
+from vfm.trainer.methods.vimpac.sampler import KIND, PretrainSampler, grid_in, vocab_size_of
+from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
 
@@ -30,7 +31,6 @@ class Vimpac(Method):
         super().__init__()
         self.objective = objective
         self.prepare = prepare
-        self.columns = (prepare.column,)
         self.backbone = VimpacBackbone(config)
         self.mlm_head = MlmHead(self.backbone.embedding)
         self.cls_head = ClsHead(config)
@@ -111,13 +111,14 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
             "be contrasted with itself: leave train.drop_last true, or set objective.nce_weight=0."
         )
     config = _resolved(recipe, dataset)
+    column = column_of_kind(recipe, KIND)
     prepare = PretrainSampler(
-        column=recipe.data.column,
-        vocab_size=vocab_size_of(recipe.data.column, dataset),
+        column=column,
+        vocab_size=vocab_size_of(column, dataset),
         clip_len=recipe.data.clip_len,
         stride=recipe.data.known_stride,
         objective=recipe.objective,
-        grid=grid_in(recipe.data.column, dataset),
+        grid=grid_in(column, dataset),
     )
     method = Vimpac(config, objective=recipe.objective, prepare=prepare)
     method.initialise(torch.Generator().manual_seed(recipe.train.seed))
@@ -132,7 +133,7 @@ def build_encoder(recipe: Recipe, dataset: Dataset) -> VimpacBackbone:
 
 
 def _resolved(recipe: Recipe, dataset: Dataset) -> ModelConfig:
-    column = recipe.data.column
+    column = column_of_kind(recipe, KIND)
     model: ModelConfig = recipe.model
     return resolve(
         model,

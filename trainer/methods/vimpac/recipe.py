@@ -190,7 +190,7 @@ def small() -> Recipe:
         method="vimpac",
         model=ModelConfig(frame_px=128),
         objective=Objective(),
-        data=DataConfig(column="vq.*", clip_len=5, seconds_apart=0.5),
+        data=DataConfig(columns=("vq.*",), clip_len=5, seconds_apart=0.5),
         optim=OptimConfig(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05, clip_norm=1.0, warmup=0.1),
         train=TrainConfig(seed=9595, epochs=10, batch_size=1024, drop_last=True, micro_batch_size=8),
     )

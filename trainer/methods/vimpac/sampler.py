@@ -11,9 +11,10 @@ from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.methods.vimpac.mask import mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
+from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
-FIELD = "codes"
+KIND, FIELD = "vq", "codes"
 
 
 def vocab_size_of(column: str, dataset: Dataset) -> int:
@@ -44,7 +45,7 @@ def grid_in(column: str, dataset: Dataset) -> tuple[int, int]:
 
 def read_codes(recipe: Recipe, dataset: Dataset) -> "CodeReader":
     """Return the reader of the recipe's column."""
-    column = recipe.data.column
+    column = column_of_kind(recipe, KIND)
     vocab_size, grid = vocab_size_of(column, dataset), grid_in(column, dataset)
     return CodeReader(column=column, vocab_size=vocab_size, grid=grid)
 

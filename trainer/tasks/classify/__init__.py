@@ -1,7 +1,5 @@
 """Names the class of a sample."""
 
-import importlib
-
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
@@ -16,21 +14,20 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
     Call `backbone.load_pretrained` on it to start from pretrained weights.
 
     Args:
-        recipe: a recipe of this task, its column resolved.
+        recipe: a recipe of this task, its columns resolved.
         dataset: the labelled samples to learn from.
 
     Raises:
         UsageError: samples without a label, or fewer than two classes.
     """
     _check_labels(dataset)
-    module = importlib.import_module(f"{methods.__name__}.{recipe.method}")
+    package = methods.load(recipe.method)
     prepare = RandomClip(
-        reader=module.build_clip_reader(recipe, dataset),
-        column=recipe.data.column,
+        reader=package.build_clip_reader(recipe, dataset),
         clip_len=recipe.data.clip_len,
         stride=recipe.data.known_stride,
     )
-    backbone = module.build_backbone(recipe, dataset)
+    backbone = package.build_backbone(recipe, dataset)
     return Classify(
         backbone,
         num_classes=len(dataset.classes),

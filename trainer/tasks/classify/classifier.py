@@ -27,7 +27,6 @@ class Classify(Method):
     ) -> None:
         super().__init__()
         self.prepare: RandomClip = prepare
-        self.columns = (prepare.column,)
         self.label_smoothing = config.label_smoothing
         self.backbone = backbone
         self.dropout = nn.Dropout(config.last_dropout)

@@ -17,13 +17,11 @@ class RandomClip:
 
     Attributes:
         reader: reads a clip as the encoder wants it.
-        column: the column it reads.
         clip_len: frames of a clip.
         stride: stored frames from one frame of a clip to the next.
     """
 
     reader: ClipReader
-    column: str
     clip_len: int
     stride: int
 

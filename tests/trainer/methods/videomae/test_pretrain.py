@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vfm.shards.errors import UsageError
+from vfm.shards.pixels.views import centre
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data.clips import PixelReader, multi_scale_crop, read_frames
 from vfm.trainer.data.normalize import normalise, to_float
@@ -85,7 +86,7 @@ def test_frames_that_come_again_are_the_same_frames(dataset):
 
 
 def test_a_clip_past_the_end_shows_the_last_frame(dataset):
-    clip = PixelReader(crop_px=16)(dataset, 0, np.array([6, 7, -1, -1]))["clip"]
+    clip = PixelReader(view=centre(16))(dataset, 0, np.array([6, 7, -1, -1]))["clip"]
     assert clip.shape == (4, 16, 16, 3)
     assert np.array_equal(clip[1], clip[3])
     assert not np.array_equal(clip[0], clip[1])
@@ -180,7 +181,7 @@ def test_first_weights_of_pretraining_are_those_of_the_reference(dataset):
 
 def test_first_weights_of_finetuning_are_those_of_the_reference(toy_dataset):
     recipe = tiny_classify()
-    recipe = replace(recipe, data=replace(recipe.data, column="frames"))
+    recipe = replace(recipe, data=replace(recipe.data, columns=("frames",)))
     task = build_task(recipe, open_dataset(toy_dataset(), columns=("frames",)))
     state = task.state_dict()
     linear = [state[f"backbone.blocks.{i}.{name}.weight"] for i in range(4) for name in LINEAR]

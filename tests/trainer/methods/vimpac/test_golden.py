@@ -193,6 +193,6 @@ def classify(config: dict, *, label_smoothing: float) -> Classify:
         VimpacBackbone(model_config(config)),
         num_classes=config["num_labels"],
         config=ClassifyConfig(label_smoothing=label_smoothing),
-        prepare=RandomClip(reader=reader, column="vq.x", clip_len=config["length"], stride=1),
+        prepare=RandomClip(reader=reader, clip_len=config["length"], stride=1),
         seed=0,
     )

@@ -25,7 +25,7 @@ def dataset(toy_dataset):
 def recipe(*, clip_len=4, **model):
     start = tiny()
     sizes = {"num_layers": 1, "dim": 32, "num_heads": 2, "nce_proj_dim": 32, "dropout": 0.0, **model}
-    data = replace(start.data, column="vq.toy", clip_len=clip_len)
+    data = replace(start.data, columns=("vq.toy",), clip_len=clip_len)
     return replace(start, model=replace(start.model, **sizes), data=data)
 
 

@@ -24,7 +24,7 @@ def dataset(toy_dataset):
 def recipe(**objective):
     start = tiny_classify()
     model = replace(start.model, num_layers=1, dim=32, num_heads=2, dropout=0.0)
-    data = replace(start.data, column="vq.toy", clip_len=4)
+    data = replace(start.data, columns=("vq.toy",), clip_len=4)
     return replace(start, model=model, data=data, objective=ClassifyConfig(**objective))
 
 

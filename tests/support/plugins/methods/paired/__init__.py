@@ -1,0 +1,34 @@
+"""Learns from two columns: tells from the frames of a clip what ``seen`` has stored of each of them."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfm.shards.reading.dataset import Dataset
+    from vfm.trainer.data.clips import PixelReader
+    from vfm.trainer.method import Backbone, Method
+    from vfm.trainer.recipes.recipe import Recipe
+
+
+def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
+    from vfm.trainer.methods.paired.pretrain import Paired
+
+    return Paired(recipe, dataset)
+
+
+def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in columns if name == "frames")
+
+
+def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
+    from vfm.trainer.methods.paired.pretrain import Encoder
+
+    del dataset
+    return Encoder(recipe)
+
+
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "PixelReader":
+    from vfm.shards.pixels.views import centre
+    from vfm.trainer.data.clips import PixelReader
+
+    del dataset
+    return PixelReader(view=centre(recipe.model.frame_px))

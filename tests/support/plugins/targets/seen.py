@@ -1,0 +1,35 @@
+"""``seen``, ``seen:views``: stores the very pixels that a target is given, in one view or in three."""
+
+from vfm.shards.pixels.views import View, centre
+from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8
+
+FIELD = "pixels.npy"
+
+
+def build(argument: str, options: TargetOptions) -> "Seen":
+    """Return the target: of the middle of the frames, or of three views that are all different."""
+    crop_px = options.crop_px or 24
+    several = (
+        centre(crop_px),
+        View(resize_px=crop_px + 5, crop_px=crop_px, top="end", left="start", flip=True),
+        View(resize_px=crop_px + 8, crop_px=crop_px, top=3, left=7),
+    )
+    return Seen(
+        several if argument == "views" else several[:1], name=options.name, batch_size=options.batch_size
+    )
+
+
+class Seen(FrameTarget):
+    """The pixels of every frame, uint8 [V, T, S, S, 3]."""
+
+    def __init__(self, views: tuple[View, ...], *, name: str | None, batch_size: int) -> None:
+        self.name = "seen" if name is None else f"seen.{name}"
+        self.kind = "seen"
+        self.fields = (FIELD,)
+        self.views = views
+        self.batch_size = batch_size
+        self.options = {"views": [view.to_dict() for view in views]}
+
+    def compute(self, frames: UInt8) -> Arrays:
+        """Return the frames themselves."""
+        return {FIELD: frames}
