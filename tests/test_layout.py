@@ -100,7 +100,7 @@ PLUG_INS = {
     "video2token/decoding/decoders": {"decode", "version"},
     "video2token/execution/executors": set(),
     "video2token/sources/formats": {"read"},
-    "video2token/targets": {"build"},
+    "video2token/targets": {"Options", "build"},
 }
 MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 12, 300, 45, 5
 

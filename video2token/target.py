@@ -1,19 +1,21 @@
 """What every kind of target is: the contract, and what the targets computed from frames share.
 
-A kind is a file of ``vfm.video2token.targets`` with a function ``build(argument, options) -> Target``; a spec
-on the command line, ``kind:argument``, names the file and hands the rest of the text to it.
+A kind is a file of ``vfm.video2token.targets`` that keeps the contract `TargetKind`; a spec on the command
+line, ``kind:argument``, names the file and hands the rest of the text to it.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.io.typed import MisfitError, coerce
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
 
@@ -23,23 +25,20 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
-    """What every kind of target may be told: plain values, which cross to other processes as JSON.
+    """What a target may be told: plain values, which cross to other processes as JSON.
 
     Attributes:
         name: of the column, after the kind and a dot; None for the target's own.
-        crop_px: side of the frames it is computed from, in the view ``centre``; None for the target's own.
         batch_size: frames it is given at once; the result does not depend on it.
         device: such as ``cpu`` or ``cuda``.
-        weights: file or folder of a network's weights, for kinds that do not bring their own.
-        store: how values are kept, such as ``uint8`` or ``fp16``; None for the target's own.
+        own: what the kind's own ``Options`` are set to, such as ``{"crop_px": 112}``; the rest keeps its
+            defaults.
     """
 
     name: str | None = None
-    crop_px: int | None = None
     batch_size: int = 64
     device: str = "cpu"
-    weights: str | None = None
-    store: str | None = None
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a batch of none."""
@@ -82,6 +81,51 @@ class Target(ABC):
 
     def keep(self, folder: Path) -> None:  # noqa: B027 (most kinds need nothing)
         """Put into the column's folder what is needed to understand it later; nothing by default."""
+
+
+class TargetKind(Protocol):
+    """What a file of ``vfm.video2token.targets`` holds.
+
+    Attributes:
+        Options: a frozen dataclass of what only this kind may be told, every field with a default.
+    """
+
+    Options: type
+
+    def build(self, argument: str, own: Any, options: TargetOptions) -> Target:
+        """Return the target that ``kind:argument`` means.
+
+        Args:
+            argument: what follows the kind in the spec; may be empty.
+            own: ``Options`` of this kind, as they were set.
+            options: what every kind may be told.
+
+        Raises:
+            UsageError: nothing can be made of the argument or of an option.
+        """
+
+
+def own_options(kind: str, cls: type, given: Mapping[str, Any]) -> Any:
+    """Return a kind's own options, set as ``given``.
+
+    Raises:
+        UsageError: the kind has no such option, or a value is of another type.
+    """
+    taken = [option.name for option in dataclasses.fields(cls)]
+    if unknown := [name for name in given if name not in taken]:
+        raise UsageError(
+            f"Target {kind} has no option {_flags(unknown)} (its own are: {_flags(taken) or 'none'}): "
+            "remove it."
+        )
+    try:
+        return coerce(dict(given), cls, key="")
+    except MisfitError as error:
+        raise UsageError(f"Target {kind}: {error}.") from None
+
+
+def _flags(names: Sequence[str]) -> str:
+    """Return options as they are called on the command line, where units are left out."""
+    return ", ".join("--" + name.removesuffix("_px").replace("_", "-") for name in names)
 
 
 class FrameTarget(Target):

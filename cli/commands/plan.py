@@ -10,7 +10,7 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.progress import make_progress
-from vfm.cli.options import decoding, shared
+from vfm.cli.options import decoding, shared, targets
 from vfm.cli.options import sources as listing
 from vfm.shards.wording import counted
 
@@ -35,9 +35,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
     metavar="KIND:ARGUMENT",
     help="A target to compute of the sample, as in `vfm tokenize`; may be given several times.",
 )
-@click.option("--crop", "crop_px", type=_AT_LEAST_1, metavar="PX", help="Crop of the targets.")
-@click.option("--weights", metavar="PATH", help="Weights of the targets that bring none.")
-@click.option("--device", default="cpu", show_default=True, help="Where to compute targets, such as cuda.")
+@targets.options()
 @click.option(
     "--sample",
     "num_sampled",
@@ -72,7 +70,6 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
       vfm plan videos/ --fps 2 --sample 200 --json | jq .columns
     """
     from vfm.video2token.jobs.plan.estimate import EstimateOptions, estimate
-    from vfm.video2token.target import TargetOptions
 
     found, num_hidden = listing.find_sources(list(sources), given)
     result = estimate(
@@ -83,7 +80,7 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
             **{name: given[name] for name in ("num_sampled", "seed", "samples_per_shard", "num_workers")},
         ),
         specs=given["specs"],
-        target_options=TargetOptions(**{name: given[name] for name in ("crop_px", "weights", "device")}),
+        target_options=targets.target_options(given),
         progress=make_progress(),
     )
     if given["as_json"]:

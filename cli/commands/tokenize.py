@@ -9,7 +9,7 @@ import click
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_pretrain
 from vfm.cli.display.progress import make_progress
-from vfm.cli.options import shared
+from vfm.cli.options import shared, targets
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
@@ -24,24 +24,11 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="KIND[:ARGUMENT]",
-    help="What to compute: hog, hog:mmselfsup, hog:skimage, or vq:PATH with the folder of a codebook; "
-    "may be given several times.",
+    help="What to compute: hog, hog:mmselfsup or hog:skimage, vq:CODEBOOK with the folder of a codebook, "
+    "vq:dalle, or text:VOCABULARY; may be given several times.",
 )
-@click.option(
-    "--crop",
-    "crop_px",
-    type=click.IntRange(min=1),
-    metavar="PX",
-    help="Short side of the frames is resized to this and the middle square taken.  "
-    "[default: what the target was made for]",
-)
+@targets.options()
 @click.option("--name", metavar="NAME", help="Name of the column after the dot.  [default: the target's own]")
-@click.option(
-    "--store",
-    metavar="TYPE",
-    help="How values are kept, for targets that leave the choice: hog takes uint8 or fp16.  "
-    "[default: the target's own]",
-)
 @click.option(
     "--batch",
     "batch_size",
@@ -50,12 +37,6 @@ if TYPE_CHECKING:
     show_default=True,
     help="Frames computed at once; the result does not depend on it.",
 )
-@click.option(
-    "--weights",
-    metavar="PATH",
-    help="Folder of the network's weights, for vq:dalle: encoder.pkl, and decoder.pkl to look at codes.",
-)
-@click.option("--device", default="cpu", show_default=True, help="Where to compute, such as cuda.")
 @shared.accept_data()
 @shared.workers("compute, on a CPU")
 @shared.as_json()
@@ -76,12 +57,11 @@ def command(  # noqa: PLR0913 (one for each option)
     """
     from vfm.shards.reading.dataset import open_dataset
     from vfm.video2token.jobs.tokenize.tokenize import tokenize
-    from vfm.video2token.target import TargetOptions
 
     results = tokenize(
         data,
         specs,
-        TargetOptions(**given),
+        targets.target_options(given),
         num_workers=num_workers,
         accept_data=accept_data,
         progress=make_progress(),

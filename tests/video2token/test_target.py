@@ -123,7 +123,9 @@ def test_vq_tells_all_that_its_codes_follow_from(tiny_codebook: Path) -> None:
         "dtype": "uint8",
         "views": [centre(32).to_dict()],
     }
-    other = build_target(f"vq:{tiny_codebook}", TargetOptions(name="other", crop_px=24, batch_size=3))
+    other = build_target(
+        f"vq:{tiny_codebook}", TargetOptions(name="other", batch_size=3, own={"crop_px": 24})
+    )
     assert other.name == "vq.other"
     assert other.options == {**target.options, "views": [centre(24).to_dict()]}
 
@@ -132,7 +134,7 @@ def test_vq_tells_all_that_its_codes_follow_from(tiny_codebook: Path) -> None:
 def test_codes_take_the_smallest_type(tmp_path: Path, stills: Stills, vocab_size: int, dtype: str) -> None:
     config = CodebookConfig(name="a", vocab_size=vocab_size, code_dim=1, fine_channels=1, coarse_channels=1)
     save_codebook(Codebook(config), tmp_path)
-    target = build_target(f"vq:{tmp_path}", TargetOptions(crop_px=32))
+    target = build_target(f"vq:{tmp_path}", TargetOptions(own={"crop_px": 32}))
     assert target.options["dtype"] == dtype
     (arrays,) = target.rows(open_dataset(stills()), [0])
     assert (arrays["codes.npy"].dtype, arrays["codes.npy"].shape) == (np.dtype(dtype), (1, 5, 4, 4))
@@ -142,9 +144,11 @@ def test_vq_refuses_what_it_cannot_use(tiny_codebook: Path) -> None:
     with pytest.raises(UsageError, match="write vq:PATH"):
         build_target("vq", TargetOptions())
     with pytest.raises(UsageError, match="60 px cannot be cut into codes of 8 px: use 56"):
-        build_target(f"vq:{tiny_codebook}", TargetOptions(crop_px=60))
-    with pytest.raises(UsageError, match="Codes cannot be stored as 'fp16': .*, leave --store out"):
-        build_target(f"vq:{tiny_codebook}", TargetOptions(store="fp16"))
+        build_target(f"vq:{tiny_codebook}", TargetOptions(own={"crop_px": 60}))
+    with pytest.raises(
+        UsageError, match=r"Target vq has no option --store \(its own are: --crop, --weights\): remove it"
+    ):
+        build_target(f"vq:{tiny_codebook}", TargetOptions(own={"store": "fp16"}))
     with pytest.raises(UsageError, match="letters, digits, - and _"):
         build_target(f"vq:{tiny_codebook}", TargetOptions(name="a.b"))
     with pytest.raises(UsageError, match="is no codebook"):

@@ -2,12 +2,12 @@
 
 import importlib
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from vfm.shards.errors import UsageError
 
 if TYPE_CHECKING:
-    from vfm.video2token.target import Target, TargetOptions
+    from vfm.video2token.target import Target, TargetKind, TargetOptions
 
 
 def names() -> list[str]:
@@ -20,14 +20,15 @@ def build_target(spec: str, options: "TargetOptions") -> "Target":
 
     Args:
         spec: ``kind`` or ``kind:argument``, such as ``vq:codebooks/mine``.
-        options: what every kind may be told.
+        options: what it is told.
 
     Raises:
-        UsageError: no such kind, or the kind cannot make anything of the argument.
+        UsageError: no such kind, or the kind cannot make anything of the argument or of an option.
     """
+    from vfm.video2token.target import own_options
+
     kind, _, argument = spec.partition(":")
     if kind not in names():
         raise UsageError(f"Target {spec!r} is of no known kind: use one of {', '.join(names())}.")
-    module = importlib.import_module(f"{__name__}.{kind}")
-    target: Target = module.build(argument, options)
-    return target
+    module = cast("TargetKind", importlib.import_module(f"{__name__}.{kind}"))
+    return module.build(argument, own_options(kind, module.Options, options.own), options)

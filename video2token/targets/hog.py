@@ -1,6 +1,6 @@
 """``hog``, ``hog:mmselfsup``, ``hog:skimage``: histograms of oriented gradients, the target of MaskFeat."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vfm.shards.errors import UsageError
@@ -12,29 +12,38 @@ from vfm.shards.pixels.views import View, centre
 from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8, check_device
 
 FIELD = "hog.npy"
-_DEFAULT_CROP_PX = 224
-_DEFAULT_STORE = "uint8"
 
 
-def build(argument: str, options: TargetOptions) -> "HogTarget":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What only this kind may be told.
+
+    Attributes:
+        crop_px: side of the frames it is computed from, in the view ``centre``.
+        store: how values are kept, ``uint8`` or ``fp16``.
+    """
+
+    crop_px: int = 224
+    store: str = "uint8"
+
+
+def build(argument: str, own: Options, options: TargetOptions) -> "HogTarget":
     """Return the target of the definition that ``argument`` names; MaskFeat's for no name.
 
     Raises:
         UsageError: no such definition or storage, the crop is not made of whole tokens, or no such device.
     """
     definition = find_definition(argument) if argument else MASKFEAT
-    own = None if definition == MASKFEAT else definition.name
-    name = own if options.name is None else check_name(options.name)
-    crop_px = _DEFAULT_CROP_PX if options.crop_px is None else options.crop_px
-    _check_side(crop_px, definition)
-    store = _DEFAULT_STORE if options.store is None else options.store
-    if store not in SCALES:
-        raise UsageError(f"HOG cannot be stored as {store!r}: use one of {', '.join(SCALES)}.")
+    default_name = None if definition == MASKFEAT else definition.name
+    name = default_name if options.name is None else check_name(options.name)
+    _check_side(own.crop_px, definition)
+    if own.store not in SCALES:
+        raise UsageError(f"HOG cannot be stored as {own.store!r}: use one of {', '.join(SCALES)}.")
     return HogTarget(
         definition,
         name="hog" if name is None else f"hog.{name}",
-        views=(centre(crop_px),),
-        store=store,
+        views=(centre(own.crop_px),),
+        store=own.store,
         batch_size=options.batch_size,
         device=check_device(options.device),
     )

@@ -1,6 +1,7 @@
 """``text:PATH``: captions as ids of a vocabulary, a Hugging Face ``tokenizer.json`` or a ``vocab.txt``."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,19 +21,24 @@ _FILES = ("tokenizer.json", "vocab.txt")
 _MAX_IDS = 512  # positions that BERT has (Devlin et al. 2019)
 
 
-def build(argument: str, options: TargetOptions) -> "TextTarget":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What only this kind may be told: nothing, as it reads captions and no frames."""
+
+
+def build(argument: str, own: Options, options: TargetOptions) -> "TextTarget":
     """Return the target of a vocabulary.
 
     Args:
         argument: a ``tokenizer.json``, a ``vocab.txt`` (WordPiece, lower case, as bert-base-uncased), or a
             folder that holds one of them.
-        options: a crop and weights mean nothing here and are refused.
+        own: nothing.
+        options: what every kind may be told; batch and device mean nothing here.
 
     Raises:
         UsageError: no such file, not one of the two formats, or no column can be called so.
     """
-    if options.crop_px is not None or options.weights is not None:
-        raise UsageError("Target text reads captions, no frames: leave --crop and --weights away.")
+    del own
     path = _find(argument)
     data = path.read_bytes()
     tokenizer = _load(path, text=data)

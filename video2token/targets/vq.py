@@ -1,5 +1,6 @@
 """``vq:PATH`` and ``vq:dalle``: codes of a codebook that was fitted here, or of DALL-E's tokenizer."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,34 @@ FIELD = CODES
 DALLE = "dalle"
 
 
-def build(argument: str, options: TargetOptions) -> "VqTarget":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What only this kind may be told.
+
+    Attributes:
+        crop_px: side of the frames it is computed from, in the view ``centre``; None for the tokenizer's own.
+        weights: folder of the weights of ``vq:dalle``; a codebook brings its own.
+    """
+
+    crop_px: int | None = None
+    weights: str | None = None
+
+
+def build(argument: str, own: Options, options: TargetOptions) -> "VqTarget":
     """Return the target of a tokenizer.
 
     Args:
-        argument: ``dalle``, whose weights lie in ``options.weights``, or the folder of a codebook.
+        argument: ``dalle``, whose weights lie in ``own.weights``, or the folder of a codebook.
+        own: what only this kind may be told.
         options: what every kind may be told.
 
     Raises:
-        UsageError: no tokenizer there, the crop is no multiple of its stride, no such device, or a storage
-            is asked for.
+        UsageError: no tokenizer there, the crop is no multiple of its stride, or no such device.
         DamageError: the codebook is not as it was written.
     """
-    if options.store is not None:
-        raise UsageError(
-            f"Codes cannot be stored as {options.store!r}: they take the smallest type, leave --store out."
-        )
-    tokenizer = _load(argument, weights=options.weights)
+    tokenizer = _load(argument, weights=own.weights)
     name = tokenizer.name if options.name is None else check_name(options.name)
-    crop_px = tokenizer.default_crop_px if options.crop_px is None else options.crop_px
+    crop_px = tokenizer.default_crop_px if own.crop_px is None else own.crop_px
     check_side(crop_px, stride=tokenizer.stride)
     tokenizer.to(check_device(options.device))
     return VqTarget(tokenizer, name=name, views=(centre(crop_px),), batch_size=options.batch_size)
@@ -55,7 +65,7 @@ def _load(argument: str, *, weights: str | None) -> Tokenizer:
             )
         return load_dalle(Path(weights))
     if weights is not None:
-        raise UsageError(f"Target vq:{argument} has its weights in its folder: leave --weights away.")
+        raise UsageError(f"Target vq:{argument} has its weights in its folder: remove --weights.")
     if not argument:
         raise UsageError("Target vq needs the folder of a codebook: write vq:PATH, or vq:dalle.")
     return load_codebook(Path(argument))

@@ -37,13 +37,13 @@ def contents(data: Path) -> dict[str, bytes]:
 def data(stills: Stills) -> Path:
     """A dataset with column ``hog.one``."""
     folder = stills()
-    tokenize(folder, ["hog"], TargetOptions(name="one", crop_px=32))
+    tokenize(folder, ["hog"], TargetOptions(name="one", own={"crop_px": 32}))
     return folder
 
 
 def test_a_column_goes_and_all_else_stays(data: Path) -> None:
     before = contents(data)
-    tokenize(data, ["hog"], TargetOptions(name="two", crop_px=32))
+    tokenize(data, ["hog"], TargetOptions(name="two", own={"crop_px": 32}))
     done = run(data, "hog.two", "--yes", "--json")
     assert done.exit_code == 0
     told = json.loads(done.stdout)
@@ -52,7 +52,7 @@ def test_a_column_goes_and_all_else_stays(data: Path) -> None:
     assert 1000 < size_bytes < 1_000_000
     assert "removed column hog.two (2 of 2 shards, " in done.stderr
     assert contents(data) == before
-    (result,) = tokenize(data, ["hog"], TargetOptions(name="two", crop_px=32))
+    (result,) = tokenize(data, ["hog"], TargetOptions(name="two", own={"crop_px": 32}))
     assert result.num_shards_before == 0
 
 
@@ -120,7 +120,7 @@ def test_a_kill_leaves_what_the_same_command_removes(
     assert open_dataset(data).fingerprint == sound
     if moment == "manifest":
         with pytest.raises(UsageError, match=r"of no column in the manifest.*vfm drop .* hog\.one"):
-            tokenize(data, ["hog"], TargetOptions(name="one", crop_px=32))
+            tokenize(data, ["hog"], TargetOptions(name="one", own={"crop_px": 32}))
     assert run(data, "hog.one", "--yes").exit_code == 0
     assert {path.name for path in data.iterdir()} == {".lock", "dataset.json", "frames"}
     with pytest.raises(UsageError, match="has no column"):
@@ -136,7 +136,7 @@ def test_a_column_that_was_never_finished_goes(stills: Stills, monkeypatch: pyte
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr("vfm.video2token.jobs.tokenize.job.ColumnJob._make", fail)
-        tokenize(folder, ["hog"], TargetOptions(crop_px=32))
+        tokenize(folder, ["hog"], TargetOptions(own={"crop_px": 32}))
     assert "hog" in read_manifest(folder).columns
     assert run(folder, "hog", "--yes").exit_code == 0
     assert {name: data for name, data in contents(folder).items() if name != ".lock"} == before

@@ -30,7 +30,7 @@ def make(stills):
             tokenize(
                 data,
                 [kind],
-                TargetOptions(crop_px=crop_px, name=name or None, batch_size=4),
+                TargetOptions(name=name or None, batch_size=4, own={"crop_px": crop_px}),
                 accept_data=True,
             )
         return open_dataset(data, columns=tuple(open_dataset(data).manifest.columns))

@@ -25,7 +25,7 @@ class Bench:
         self.options = RunOptions(device="cpu", say=self.said.append, accept_data=True)
 
     def tokenize(self, spec="seen", *, crop_px=24, name=None):
-        tokenize(self.data, [spec], TargetOptions(crop_px=crop_px, name=name))
+        tokenize(self.data, [spec], TargetOptions(name=name, own={"crop_px": crop_px}))
 
     def pretrain(self, *settings, out="run"):
         recipe = override(load_recipe("paired-tiny"), ["train.num_workers=0", *settings])

@@ -28,8 +28,11 @@ Stills = Callable[..., Path]
 SPECS = {"hog": "hog", "hog:mmselfsup": "hog.mmselfsup", "hog:skimage": "hog.skimage"}
 
 
-def run(data: Path, spec: str = "hog", *, num_workers: int = 1, **options: Any) -> None:
-    tokenize(data, [spec], TargetOptions(crop_px=32, **options), num_workers=num_workers)
+def run(
+    data: Path, spec: str = "hog", *, num_workers: int = 1, store: str | None = None, **options: Any
+) -> None:
+    own = {"crop_px": 32, **({} if store is None else {"store": store})}
+    tokenize(data, [spec], TargetOptions(**options, own=own), num_workers=num_workers)
 
 
 def digests(folder: Path) -> list[str]:
@@ -78,7 +81,7 @@ def test_the_column_tells_all_that_its_values_follow_from() -> None:
         "scale": 255,
         "views": [centre(224).to_dict()],
     }
-    other = build_target("hog:skimage", TargetOptions(crop_px=112, store="fp16", batch_size=2))
+    other = build_target("hog:skimage", TargetOptions(batch_size=2, own={"crop_px": 112, "store": "fp16"}))
     changes = {"definition": "skimage", "gradient": "central", "angle_from": "horizontal", "epsilon": 1e-5}
     changes |= {"store": "fp16", "scale": 1, "views": [centre(112).to_dict()]}
     assert other.options == {**target.options, **changes}
@@ -103,7 +106,7 @@ def test_a_standard_frame_gives_14x14_tokens_of_108_values() -> None:
 def test_torch_operations_give_the_column_of_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.random.default_rng(1).integers(0, 256, (3, 48, 48, 3), np.uint8)
     for spec in SPECS:
-        target = build_target(spec, TargetOptions(crop_px=48))
+        target = build_target(spec, TargetOptions(own={"crop_px": 48}))
         compiled = target.compute(frames)["hog.npy"]  # type: ignore[attr-defined]
         monkeypatch.setattr(target, "_device", "cpu:0")  # what is not "cpu" is computed by torch
         assert np.array_equal(target.compute(frames)["hog.npy"], compiled)  # type: ignore[attr-defined]
@@ -135,7 +138,7 @@ def test_bytes_do_not_depend_on_batch_and_workers(
 
 def test_black_frames_have_finite_values() -> None:
     for spec in SPECS:
-        target = build_target(spec, TargetOptions(crop_px=32, store="fp16"))
+        target = build_target(spec, TargetOptions(own={"crop_px": 32, "store": "fp16"}))
         values = target.compute(np.zeros((2, 32, 32, 3), np.uint8))["hog.npy"]  # type: ignore[attr-defined]
         assert np.array_equal(values, np.zeros((2, 2, 2, 108), np.float16))
 
@@ -155,13 +158,19 @@ def test_what_it_cannot_do_is_refused() -> None:
     ):
         build_target("hog:dalal", TargetOptions())
     with pytest.raises(UsageError, match="220 px cannot be cut into tokens of 16 px: use 224, or another"):
-        build_target("hog", TargetOptions(crop_px=220))
+        build_target("hog", TargetOptions(own={"crop_px": 220}))
     with pytest.raises(UsageError, match="7 px cannot be cut into tokens of 16 px: use 16, or another"):
-        build_target("hog", TargetOptions(crop_px=7))
+        build_target("hog", TargetOptions(own={"crop_px": 7}))
     with pytest.raises(UsageError, match="HOG cannot be stored as 'int4': use one of uint8, fp16"):
-        build_target("hog", TargetOptions(store="int4"))
+        build_target("hog", TargetOptions(own={"store": "int4"}))
     with pytest.raises(UsageError, match=r"A column cannot be called 'a\.b': use letters, digits, - and _"):
         build_target("hog", TargetOptions(name="a.b"))
+    with pytest.raises(UsageError, match="Target hog: crop_px is 'big', but must be a whole number"):
+        build_target("hog", TargetOptions(own={"crop_px": "big"}))
+    with pytest.raises(
+        UsageError, match=r"Target hog has no option --weights \(its own are: --crop, --store"
+    ):
+        build_target("hog", TargetOptions(own={"weights": "x"}))
     with pytest.raises(UsageError, match="Device cuda:99 cannot be used"):
         build_target("hog", TargetOptions(device="cuda:99"))
 

@@ -78,5 +78,7 @@ def test_what_is_no_vocabulary_is_refused(tiny_vocabulary: Path, tmp_path: Path)
     }.items():
         with pytest.raises(UsageError, match=told):
             build_target(spec, TargetOptions())
-    with pytest.raises(UsageError, match="leave --crop and --weights away"):
-        build_target(f"text:{tiny_vocabulary}", TargetOptions(crop_px=32))
+    with pytest.raises(
+        UsageError, match=r"Target text has no option --crop \(its own are: none\): remove it"
+    ):
+        build_target(f"text:{tiny_vocabulary}", TargetOptions(own={"crop_px": 32}))

@@ -1,14 +1,23 @@
 """``seen``, ``seen:views``: stores the very pixels that a target is given, in one view or in three."""
 
+from dataclasses import dataclass
+
 from vfm.shards.pixels.views import View, centre
 from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8
 
 FIELD = "pixels.npy"
 
 
-def build(argument: str, options: TargetOptions) -> "Seen":
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What only this kind may be told."""
+
+    crop_px: int = 24
+
+
+def build(argument: str, own: Options, options: TargetOptions) -> "Seen":
     """Return the target: of the middle of the frames, or of three views that are all different."""
-    crop_px = options.crop_px or 24
+    crop_px = own.crop_px
     several = (
         centre(crop_px),
         View(resize_px=crop_px + 5, crop_px=crop_px, top="end", left="start", flip=True),

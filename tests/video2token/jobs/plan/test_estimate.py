@@ -63,7 +63,7 @@ def test_three_of_eight_equal_films_tell_all_of_them_exactly(same: Path, tmp_pat
 def test_bytes_of_a_target_are_those_that_tokenize_writes(
     same: Path, tmp_path: Path, tiny_codebook: Path
 ) -> None:
-    spec, options = f"vq:{tiny_codebook}", TargetOptions(crop_px=32)
+    spec, options = f"vq:{tiny_codebook}", TargetOptions(own={"crop_px": 32})
     sources = list_sources([same], missing="error")
     how = EstimateOptions(num_sampled=3, samples_per_shard=3)
     told = estimate(sources, OPTIONS, how, specs=[spec], target_options=options)

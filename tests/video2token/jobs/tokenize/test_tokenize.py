@@ -38,8 +38,11 @@ OPTIONS = TargetOptions()
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def run(data: Path, codebook: Path, *, num_workers: int = 1, **options: Any) -> ColumnResult:
-    (result,) = tokenize(data, [f"vq:{codebook}"], TargetOptions(**options), num_workers=num_workers)
+def run(
+    data: Path, codebook: Path, *, num_workers: int = 1, crop_px: int | None = None, **options: Any
+) -> ColumnResult:
+    how = TargetOptions(**options, own={} if crop_px is None else {"crop_px": crop_px})
+    (result,) = tokenize(data, [f"vq:{codebook}"], how, num_workers=num_workers)
     return result
 
 
@@ -307,7 +310,7 @@ def test_two_targets_of_one_name_are_refused(stills: Stills, tiny_codebook: Path
 
 def test_two_targets_in_one_command(stills: Stills, tiny_codebook: Path, tmp_path: Path) -> None:
     data, other = stills(), other_codebook(tmp_path / "book", name="other")
-    results = tokenize(data, [f"vq:{tiny_codebook}", f"vq:{other}"], TargetOptions(crop_px=32))
+    results = tokenize(data, [f"vq:{tiny_codebook}", f"vq:{other}"], TargetOptions(own={"crop_px": 32}))
     assert [result.column for result in results] == ["vq.tiny", "vq.other"]
     assert set(read_manifest(data).columns) == {"frames", "vq.tiny", "vq.other"}
     assert damage(data) == []

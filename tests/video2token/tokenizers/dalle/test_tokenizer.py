@@ -164,7 +164,7 @@ def test_wrong_and_damaged_files_are_told(saved, tmp_path):
 
 def test_codes_of_a_dataset_are_those_of_the_encoder(saved, stills):
     data = stills()
-    (result,) = tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)))
+    (result,) = tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}))
     assert result.column == "vq.dalle"
     dataset = open_dataset(data, columns=("frames", "vq.dalle"))
     options = dataset.manifest.columns["vq.dalle"].options
@@ -179,16 +179,16 @@ def test_codes_of_a_dataset_are_those_of_the_encoder(saved, stills):
 def test_any_number_of_processes_makes_the_same_codes(saved, stills, monkeypatch):
     monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
     data = stills()
-    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)), num_workers=1)
+    tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}), num_workers=1)
     tars = {path.name: path.read_bytes() for path in (data / "vq.dalle").glob("*.tar")}
     shutil.rmtree(data / "vq.dalle")
-    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)), num_workers=2)
+    tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}), num_workers=2)
     assert {path.name: path.read_bytes() for path in (data / "vq.dalle").glob("*.tar")} == tars
 
 
 def test_a_column_keeps_the_decoder_and_can_be_looked_at(saved, stills, tmp_path):
     data = stills()
-    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)))
+    tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}))
     codes = torch.randint(0, 7, (3, 2, 4), generator=torch.Generator().manual_seed(0))
     kept = load_kept(data / "vq.dalle" / "codebook")
     full = load_dalle(saved)
@@ -210,7 +210,7 @@ def test_a_column_keeps_the_decoder_and_can_be_looked_at(saved, stills, tmp_path
 @pytest.mark.parametrize("wrong", [None, -1, 10**30, "x", [], 3.5])
 def test_a_forged_description_of_the_decoder_is_told(saved, stills, wrong):
     data = stills()
-    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)))
+    tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}))
     folder = data / "vq.dalle" / "codebook"
     assert list(check_kept(folder, weights_sha256=load_kept(folder).weights_sha256)) == []
     config = read_sealed(folder / "config.json")
@@ -227,7 +227,7 @@ def test_a_forged_description_of_the_decoder_is_told(saved, stills, wrong):
 def test_without_a_decoder_codes_are_made_and_not_looked_at(saved, stills, tmp_path):
     (saved / "decoder.safetensors").unlink()
     data = stills()
-    tokenize(data, ["vq:dalle"], TargetOptions(crop_px=32, weights=str(saved)))
+    tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}))
     with pytest.raises(UsageError, match=r"keeps no decoder of DALL-E: make the column with decoder\.pkl"):
         make_sheet(data, tmp_path / "sheet.png")
 
@@ -236,9 +236,9 @@ def test_weights_that_are_not_there_are_told(saved, tmp_path):
     with pytest.raises(UsageError, match="needs DALL-E's weights: give --weights the folder of encoder.pkl"):
         build_target("vq:dalle", TargetOptions())
     with pytest.raises(UsageError, match=r"holds no encoder\.pkl or encoder\.safetensors: put there"):
-        build_target("vq:dalle", TargetOptions(weights=str(tmp_path / "nothing")))
-    with pytest.raises(UsageError, match="has its weights in its folder: leave --weights away"):
-        build_target("vq:some/folder", TargetOptions(weights=str(saved)))
+        build_target("vq:dalle", TargetOptions(own={"weights": str(tmp_path / "nothing")}))
+    with pytest.raises(UsageError, match="has its weights in its folder: remove --weights"):
+        build_target("vq:some/folder", TargetOptions(own={"weights": str(saved)}))
     save_file(make(DalleDecoder(replace(TINY, vocab_size=9))).state_dict(), saved / "decoder.safetensors")
     with pytest.raises(UsageError, match=r"has 9 codes and .*encoder\.safetensors 7: take both from one"):
-        build_target("vq:dalle", TargetOptions(weights=str(saved)))
+        build_target("vq:dalle", TargetOptions(own={"weights": str(saved)}))
