@@ -86,7 +86,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
     from vfm.video2token.jobs.extract.extract import extract_sources
-    from vfm.video2token.rejection import DROPPED
+    from vfm.video2token.rejection import REQUESTED
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
@@ -113,7 +113,9 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
         say_next("inspect", folder, "--sheet", f"{folder.name}.png")
     else:
         say_next("doctor")
-    num_rejected = sum(count for reason, count in result.rejected_by_reason.items() if reason not in DROPPED)
+    num_rejected = sum(
+        count for reason, count in result.rejected_by_reason.items() if reason not in REQUESTED
+    )
     is_fine = listing.is_within(num_rejected, given["allow_rejects"], num_sources=result.num_sources)
     return 0 if is_fine else 1
 

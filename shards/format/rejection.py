@@ -11,8 +11,7 @@ class Rejection:
     Attributes:
         key: the key the sample would have had.
         source: the source's ``identity``.
-        reason: a code to count by: ``empty``, ``not_video``, ``playlist``, ``no_video``, ``truncated``,
-            ``decode_error``, ``timeout``, ``memory``, ``too_large``, ``missing``, ``permission``, …
+        reason: a code to count by, a value of ``vfm.video2token.rejection.RejectReason``.
         message: one sentence for a person.
         tool: who refused it, such as ``pyav``.
     """

@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from vfm.video2token.container.tar_member import source_file
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 
 
 def measure(
@@ -27,7 +27,7 @@ def measure(
         size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
 
     Raises:
-        DecoderRejected: the file cannot be opened, or holds no video.
+        VideoRejected: the file cannot be opened, or holds no video.
         MemoryError: decoding takes more memory than there is.
     """
     if not signals:
@@ -49,12 +49,12 @@ def refuse_static(signals: dict[str, Any], *, drop_static: float | None) -> None
     """Reject a video that hardly moves; one whose motion could not be measured stays.
 
     Raises:
-        DecoderRejected: with reason static.
+        VideoRejected: with reason static.
     """
     score = signals["motion"]["score"] if drop_static is not None else None
     if drop_static is not None and score is not None and score < drop_static:
-        raise DecoderRejected(
-            "static",
+        raise VideoRejected(
+            RejectReason.STATIC,
             f"It moves by {score:g} of its diagonal per second (--drop-static asks for {drop_static:g}).",
         )
 
@@ -69,7 +69,7 @@ def measure_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     try:
         with source_file(task["path"], size_bytes=task["size_bytes"], **place) as path:
             return {"signals": measure(**{**task, "path": path})}, b""
-    except (DecoderRejected, MemoryError):
+    except (VideoRejected, MemoryError):
         return {"signals": {}}, b""
 
 

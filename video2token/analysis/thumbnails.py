@@ -53,7 +53,7 @@ def glances(
         wants_vectors: export the codec's motion vectors, where it has any.
 
     Raises:
-        DecoderRejected: the file cannot be opened, or holds no video.
+        VideoRejected: the file cannot be opened, or holds no video.
         MemoryError: decoding takes more memory than there is.
     """
     facts = look_at(path, size_bytes=size_bytes)

@@ -11,7 +11,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from vfm.video2token.container.file_check import FileFacts
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -49,7 +49,7 @@ def open_video(path: str, *, facts: FileFacts, log: Log) -> "InputContainer":
     """Open a video of a whitelisted format, and nothing that it may name.
 
     Raises:
-        DecoderRejected: with reason truncated, bad_container or not_video.
+        VideoRejected: with reason truncated, bad_container or not_video.
     """
     options = {
         "protocol_whitelist": "file",
@@ -61,13 +61,13 @@ def open_video(path: str, *, facts: FileFacts, log: Log) -> "InputContainer":
         return av.open(f"file:{path}", mode="r", options=options, metadata_errors="replace")
     except av.FFmpegError:
         if facts.is_cut:
-            raise DecoderRejected(
-                "truncated", "The file ends before its index does: the download was cut."
+            raise VideoRejected(
+                RejectReason.TRUNCATED, "The file ends before its index does: the download was cut."
             ) from None
         if facts.is_known:
             told = f" ({log[-1][2].strip()})" if log else ""
-            raise DecoderRejected("bad_container", f"The container cannot be read{told}.") from None
-        raise DecoderRejected("not_video", "It is no video in a format that vfm reads.") from None
+            raise VideoRejected(RejectReason.BAD_CONTAINER, f"The container cannot be read{told}.") from None
+        raise VideoRejected(RejectReason.NOT_VIDEO, "It is no video in a format that vfm reads.") from None
 
 
 def raise_memory_error(log: Log) -> None:
@@ -84,9 +84,9 @@ def choose_stream(container: "InputContainer") -> "tuple[VideoStream, Fraction]"
     """Return the stream to decode and its time base; all other streams are not even read."""
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
-        raise DecoderRejected("no_video", "The file has no video stream.")
+        raise VideoRejected(RejectReason.NO_VIDEO, "The file has no video stream.")
     if stream.codec_context is None:
-        raise DecoderRejected("unsupported", "Its video codec is not one that PyAV decodes.")
+        raise VideoRejected(RejectReason.UNSUPPORTED, "Its video codec is not one that PyAV decodes.")
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all

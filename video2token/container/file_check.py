@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 
 _HEAD_BYTES = 4096
 _PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"<asx", b"<smil", b"<?wpl", b"[reference]")
@@ -57,19 +57,22 @@ def look_at(path: str, *, size_bytes: int = -1) -> FileFacts:
         size_bytes: size that the plan counted with; -1 when it is not to be compared.
 
     Raises:
-        DecoderRejected: with reason missing, permission, not_regular, empty, changed, playlist, still_image,
+        VideoRejected: with reason missing, permission, not_regular, empty, changed, playlist, still_image,
             no_video, encrypted or not_video.
     """
     descriptor = _open(path)
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise DecoderRejected("not_regular", "It is no regular file but a device, a pipe or a folder.")
+            raise VideoRejected(
+                RejectReason.NOT_REGULAR, "It is no regular file but a device, a pipe or a folder."
+            )
         if status.st_size == 0:
-            raise DecoderRejected("empty", "The file is empty.")
+            raise VideoRejected(RejectReason.EMPTY, "The file is empty.")
         if size_bytes not in {-1, status.st_size}:
-            raise DecoderRejected(
-                "changed", f"It has {status.st_size} bytes now and had {size_bytes} when the plan was made."
+            raise VideoRejected(
+                RejectReason.CHANGED,
+                f"It has {status.st_size} bytes now and had {size_bytes} when the plan was made.",
             )
         head = os.pread(descriptor, _HEAD_BYTES, 0)
         _refuse_text(head)
@@ -84,23 +87,26 @@ def _open(path: str) -> int:
         # Without O_NONBLOCK a named pipe would block here until someone writes to it.
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise DecoderRejected("missing", "There is no such file.") from None
+        raise VideoRejected(RejectReason.MISSING, "There is no such file.") from None
     except PermissionError:
-        raise DecoderRejected("permission", "The file may not be read.") from None
+        raise VideoRejected(RejectReason.PERMISSION, "The file may not be read.") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise DecoderRejected("missing", "It is a link that leads to itself.") from None
-        reason = "not_regular" if error.errno in {errno.ENXIO, errno.ENODEV} else "unreadable"
-        raise DecoderRejected(reason, f"The file cannot be opened ({error.strerror}).") from None
+            raise VideoRejected(RejectReason.MISSING, "It is a link that leads to itself.") from None
+        is_device = error.errno in {errno.ENXIO, errno.ENODEV}
+        reason = RejectReason.NOT_REGULAR if is_device else RejectReason.UNREADABLE
+        raise VideoRejected(reason, f"The file cannot be opened ({error.strerror}).") from None
 
 
 def _refuse_text(head: bytes) -> None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(_LFS):
-        raise DecoderRejected("not_video", "It is a git LFS pointer: run `git lfs pull` for the video.")
+        raise VideoRejected(
+            RejectReason.NOT_VIDEO, "It is a git LFS pointer: run `git lfs pull` for the video."
+        )
     is_manifest = re.search(rb"<(mpd|smil|asx)[\s>]", text) is not None and text.startswith(b"<")
     if text.startswith(_PLAYLISTS) or is_manifest:
-        raise DecoderRejected("playlist", "It is a playlist that names other files, not a video.")
+        raise VideoRejected(RejectReason.PLAYLIST, "It is a playlist that names other files, not a video.")
 
 
 def _refuse_other_media(head: bytes) -> None:
@@ -110,9 +116,9 @@ def _refuse_other_media(head: bytes) -> None:
         or (is_riff and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS)
     ):
-        raise DecoderRejected("still_image", "It is a still image, not a video.")
+        raise VideoRejected(RejectReason.STILL_IMAGE, "It is a still image, not a video.")
     if head.startswith(_AUDIO) or (is_riff and head[8:12] == b"WAVE"):
-        raise DecoderRejected("no_video", "It is an audio file without a video stream.")
+        raise VideoRejected(RejectReason.NO_VIDEO, "It is an audio file without a video stream.")
 
 
 def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFacts:
@@ -173,7 +179,9 @@ def _refuse_encrypted(box: bytes, *, kind: bytes) -> None:
     """
     names = [box[at : at + 4] for at in range(8, len(box), 4)] if kind == b"ftyp" else _sample_entries(box)
     if any(name in _PROTECTED for name in names):
-        raise DecoderRejected("encrypted", "The video is encrypted (DRM), its pictures cannot be read.")
+        raise VideoRejected(
+            RejectReason.ENCRYPTED, "The video is encrypted (DRM), its pictures cannot be read."
+        )
 
 
 def _sample_entries(moov: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 
 _CHUNK_BYTES = 16 << 20
 
@@ -39,14 +39,14 @@ def member_copy(path: str, *, offset: int, size_bytes: int, mtime_ns: int) -> It
         mtime_ns: time of the tar's last change when the offset was found.
 
     Raises:
-        DecoderRejected: with reason not_regular, missing, permission, unreadable, changed or no_space.
+        VideoRejected: with reason not_regular, missing, permission, unreadable, changed or no_space.
     """
     if size_bytes < 0:
-        raise DecoderRejected("not_regular", "It is a link or a sparse file inside its tar.")
+        raise VideoRejected(RejectReason.NOT_REGULAR, "It is a link or a sparse file inside its tar.")
     source = _open(path)
     try:
         if os.fstat(source).st_mtime_ns != mtime_ns:
-            raise DecoderRejected("changed", "Its tar has changed since it was listed.")
+            raise VideoRejected(RejectReason.CHANGED, "Its tar has changed since it was listed.")
         with tempfile.TemporaryFile(prefix="vfm-") as copy:
             _copy(source, copy.fileno(), offset=offset, size_bytes=size_bytes)
             yield f"/proc/{os.getpid()}/fd/{copy.fileno()}"
@@ -58,11 +58,13 @@ def _open(path: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise DecoderRejected("missing", "There is no such tar.") from None
+        raise VideoRejected(RejectReason.MISSING, "There is no such tar.") from None
     except PermissionError:
-        raise DecoderRejected("permission", "Its tar may not be read.") from None
+        raise VideoRejected(RejectReason.PERMISSION, "Its tar may not be read.") from None
     except OSError as error:
-        raise DecoderRejected("unreadable", f"Its tar cannot be opened ({error.strerror}).") from None
+        raise VideoRejected(
+            RejectReason.UNREADABLE, f"Its tar cannot be opened ({error.strerror})."
+        ) from None
 
 
 def _copy(source: int, copy: int, *, offset: int, size_bytes: int) -> None:
@@ -71,10 +73,10 @@ def _copy(source: int, copy: int, *, offset: int, size_bytes: int) -> None:
         while offset < end:
             num_sent = os.sendfile(copy, source, offset, min(end - offset, _CHUNK_BYTES))
             if num_sent == 0:
-                raise DecoderRejected("changed", "Its tar has become shorter since it was listed.")
+                raise VideoRejected(RejectReason.CHANGED, "Its tar has become shorter since it was listed.")
             offset += num_sent
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             told = f"There is no room in {tempfile.gettempdir()} for {size_bytes} bytes (set TMPDIR)."
-            raise DecoderRejected("no_space", told) from None
-        raise DecoderRejected("unreadable", f"Its tar cannot be read ({error.strerror}).") from None
+            raise VideoRejected(RejectReason.NO_SPACE, told) from None
+        raise VideoRejected(RejectReason.UNREADABLE, f"Its tar cannot be read ({error.strerror}).") from None

@@ -12,7 +12,7 @@ from vfm.video2token.decoding.probe import Outline
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.jpegs import JpegSink
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.rule import Rule
 from vfm.video2token.sampling.selection import Choice, choose
 from vfm.video2token.sampling.timeline import FrameTimes
@@ -60,10 +60,10 @@ def decode_chosen(
     chosen anew: a frame that cannot be decoded was never shown.
 
     Raises:
-        DecoderRejected: with the reason.
+        VideoRejected: with the reason.
     """
     if not outline.has_one_clock:
-        raise DecoderRejected("unsupported", "Its clock starts anew on the way: use --decoder pyav.")
+        raise VideoRejected(RejectReason.UNSUPPORTED, "Its clock starts anew on the way: use --decoder pyav.")
     work = _Work(outline=outline, backend=backend, quality=options.quality)
     rule = Rule(
         options=options.sampling_options,
@@ -78,11 +78,13 @@ def decode_chosen(
     except _FramesMissingError:
         times = backend.times()
     if not times.pts:
-        raise DecoderRejected("decode_error", "Not one frame of the video could be decoded.")
+        raise VideoRejected(RejectReason.DECODE_ERROR, "Not one frame of the video could be decoded.")
     try:
         return work.run(times, choose(times, rule))
     except _FramesMissingError:
-        raise DecoderRejected("decode_error", "Its frames decode in one pass and not in another.") from None
+        raise VideoRejected(
+            RejectReason.DECODE_ERROR, "Its frames decode in one pass and not in another."
+        ) from None
 
 
 class _FramesMissingError(Exception):

@@ -65,7 +65,7 @@ class Decoder(Protocol):
             size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
 
         Raises:
-            DecoderRejected: with the reason.
+            VideoRejected: with the reason.
         """
 
     def version(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ from vfm.video2token.container.bitstream.zeros import ZeroCount
 from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, choose_stream, listening, open_video
 from vfm.video2token.container.file_check import look_at
 from vfm.video2token.picture.converter import Look
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
         size_bytes: size of the file that the plan counted with, -1 when it is not to be compared.
 
     Raises:
-        DecoderRejected: with the reason.
+        VideoRejected: with the reason.
     """
     facts = look_at(path, size_bytes=size_bytes)
     with listening() as log, open_video(path, facts=facts, log=log) as container:
@@ -182,10 +182,12 @@ def _damage(packets: _Packets, *, promised: int) -> tuple[str, ...]:
     return tuple(damage)
 
 
-def _nothing(stream: "VideoStream", *, num_packets: int) -> DecoderRejected:
+def _nothing(stream: "VideoStream", *, num_packets: int) -> VideoRejected:
     context = stream.codec_context
     if context.width * context.height > MAX_SOURCE_PIXELS:
-        return DecoderRejected("too_large", f"Its frames have {context.width} x {context.height} pixels.")
+        return VideoRejected(
+            RejectReason.TOO_LARGE, f"Its frames have {context.width} x {context.height} pixels."
+        )
     if not num_packets:
-        return DecoderRejected("no_video", "Its video stream is empty.")
-    return DecoderRejected("decode_error", "Not one frame of the video could be decoded.")
+        return VideoRejected(RejectReason.NO_VIDEO, "Its video stream is empty.")
+    return VideoRejected(RejectReason.DECODE_ERROR, "Not one frame of the video could be decoded.")

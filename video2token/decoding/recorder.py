@@ -13,7 +13,7 @@ from vfm.video2token.decoding.full import FullDecoding
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.jpegs import JpegSink
 from vfm.video2token.picture.options import PictureOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.clock import Clock
 from vfm.video2token.sampling.copy_times import copy_times
 from vfm.video2token.sampling.rule import Rule
@@ -96,7 +96,7 @@ class Harvest:
         """Take note of the times, after the last frame.
 
         Raises:
-            DecoderRejected: nothing was kept.
+            VideoRejected: nothing was kept.
         """
         if self._look is None:
             raise self._nothing(sampler)
@@ -173,16 +173,20 @@ class Harvest:
         # Some count from the first frame, some from zero.
         return _is_lie(told_s, [self._duration_s, self._end_s])
 
-    def _nothing(self, sampler: Sampler[Any]) -> DecoderRejected:
+    def _nothing(self, sampler: Sampler[Any]) -> VideoRejected:
         context = self._stream.codec_context
         if context.width * context.height > MAX_SOURCE_PIXELS:
-            return DecoderRejected("too_large", f"Its frames have {context.width} x {context.height} pixels.")
+            return VideoRejected(
+                RejectReason.TOO_LARGE, f"Its frames have {context.width} x {context.height} pixels."
+            )
         if not self._packets.num_counted:
-            return DecoderRejected("no_video", "Its video stream is empty.")
+            return VideoRejected(RejectReason.NO_VIDEO, "Its video stream is empty.")
         if sampler.has_frames:
             told = f"It has no frame from {self._rule.start_s or 0} s to {self._rule.end_s or 'its end'}"
-            return DecoderRejected("empty_segment", f"{told}: its video is {self._seen_s(sampler):g} s long.")
-        return DecoderRejected("decode_error", "Not one frame of the video could be decoded.")
+            return VideoRejected(
+                RejectReason.EMPTY_SEGMENT, f"{told}: its video is {self._seen_s(sampler):g} s long."
+            )
+        return VideoRejected(RejectReason.DECODE_ERROR, "Not one frame of the video could be decoded.")
 
     def _seen_s(self, sampler: Sampler[Any]) -> float:
         return round(float((sampler.end_pts - sampler.first_pts) * self._rule.time_base), 3)

@@ -158,12 +158,12 @@ def serve_one(task: dict[str, Any]) -> tuple[str, bytes]:
 
 def _try(name: str, path: str) -> str:
     from vfm.video2token.options import ExtractOptions
-    from vfm.video2token.rejection import DecoderRejected
+    from vfm.video2token.rejection import VideoRejected
 
     decoder = decoders.load(name)
     try:
         video = decoder.decode(path, ExtractOptions(fps=float(FPS), size_px=16, decoder=name))
-    except DecoderRejected as rejected:
+    except VideoRejected as rejected:
         return f"{rejected.reason}: {rejected.message}"
     if len(video.jpegs) != NUM_FRAMES or video.damage:
         return f"wrong: {len(video.jpegs)} of {NUM_FRAMES} frames. {' '.join(video.damage)}".strip()

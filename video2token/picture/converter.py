@@ -13,7 +13,7 @@ from vfm.video2token.picture.deinterlace import deinterlace
 from vfm.video2token.picture.geometry import MAX_ASPECT, Orientation, orientation_of, stored_size
 from vfm.video2token.picture.scaling import Scaler, scale
 from vfm.video2token.picture.tonemap import to_sdr
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -29,7 +29,7 @@ class Look:
     ``docs/explanation/picture.md`` has the rules and how exact they are.
 
     Raises:
-        DecoderRejected: when the frames would be too large, or their shape or colours cannot be made out.
+        VideoRejected: when the frames would be too large, or their shape or colours cannot be made out.
     """
 
     def __init__(self, frame: "VideoFrame", *, stream: "VideoStream", size_px: int) -> None:
@@ -46,8 +46,9 @@ class Look:
             size_px=size_px,
         )
         if self.width_px * self.height_px > MAX_STORED_PIXELS:
-            raise DecoderRejected(
-                "too_large", f"Its frames would be stored as {self.width_px} x {self.height_px} pixels."
+            raise VideoRejected(
+                RejectReason.TOO_LARGE,
+                f"Its frames would be stored as {self.width_px} x {self.height_px} pixels.",
             )
         self._codec = stream.codec_context.codec.canonical_name
         self._scaler = Scaler()
@@ -64,15 +65,15 @@ class Look:
         """Return uint8 [H,W,3] at the stored size, also where the stream changes its size on the way.
 
         Raises:
-            DecoderRejected: when the frame's colours cannot be converted.
+            VideoRejected: when the frame's colours cannot be converted.
         """
         try:
             return self._upright(frame)
         except MemoryError:
             raise
         except av.FFmpegError:
-            raise DecoderRejected(
-                "unsupported", f"Its pictures ({frame.format.name}) cannot be converted to RGB."
+            raise VideoRejected(
+                RejectReason.UNSUPPORTED, f"Its pictures ({frame.format.name}) cannot be converted to RGB."
             ) from None
 
     def _upright(self, frame: "VideoFrame") -> np.ndarray:
@@ -113,8 +114,8 @@ def _aspect(stream: "VideoStream") -> Fraction:
     """Return the shape of the pixels: what the container says, else the coded stream, else square."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if not 1 <= aspect * MAX_ASPECT <= MAX_ASPECT**2:
-        raise DecoderRejected(
-            "bad_aspect",
+        raise VideoRejected(
+            RejectReason.BAD_ASPECT,
             f"Its pixels are said to be {aspect.numerator}:{aspect.denominator} in shape; "
             f"1:{MAX_ASPECT} to {MAX_ASPECT}:1 is what can be shown.",
         )
@@ -136,8 +137,8 @@ def _coding(frame: "VideoFrame") -> Coding:
     pix_fmt, color, space = frame.format, _color(frame), int(frame.colorspace)
     matrix = 0 if pix_fmt.is_rgb else matrix_to_use(space, primaries=int(frame.color_primaries))
     if matrix is None:
-        raise DecoderRejected(
-            "unsupported",
+        raise VideoRejected(
+            RejectReason.UNSUPPORTED,
             f"Its colours are coded by matrix {space} of H.273 ({color['space']}), which vfm cannot convert: "
             "convert the video to BT.709.",
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.clock import Clock
 from vfm.video2token.sampling.copy_times import copy_times
 from vfm.video2token.sampling.options import SamplingOptions
@@ -40,7 +40,7 @@ def choose(times: FrameTimes, rule: Rule) -> Choice:
         rule: in units of the same time base.
 
     Raises:
-        DecoderRejected: with reason too_long, or empty_segment when nothing is shown in the segment.
+        VideoRejected: with reason too_long, or empty_segment when nothing is shown in the segment.
     """
     sampler, clock = rule.sampler(_lengths(times)), Clock(rule.time_base)
     for pts, duration in _lengths(times):
@@ -52,7 +52,9 @@ def choose(times: FrameTimes, rule: Rule) -> Choice:
     duration_s = float((clock.end_pts - clock.first_pts) * rule.time_base)
     if not ticks:
         told = f"It has no frame from {rule.start_s or 0} s to {rule.end_s or 'its end'}"
-        raise DecoderRejected("empty_segment", f"{told}: its video is {round(duration_s, 3):g} s long.")
+        raise VideoRejected(
+            RejectReason.EMPTY_SEGMENT, f"{told}: its video is {round(duration_s, 3):g} s long."
+        )
     pts_s = [_time_s(shown, rule=rule) for shown in ticks]
     return Choice(
         ticks=tuple(shown.frame for shown in ticks),
@@ -78,10 +80,10 @@ def _time_s(shown: Shown[int], *, rule: Rule) -> float:
     return round(float(shown.pts * rule.time_base if shown.tick_s is None else shown.tick_s), 6)
 
 
-def too_long(options: SamplingOptions) -> DecoderRejected:
+def too_long(options: SamplingOptions) -> VideoRejected:
     """Return the rejection of a video that gives more frames than are allowed."""
     rate = "" if options.fps is None else f" at {options.fps} fps"
-    return DecoderRejected(
-        "too_long",
+    return VideoRejected(
+        RejectReason.TOO_LONG,
         f"It gives more than {options.max_frames} frames{rate} (--max-frames allows no more).",
     )

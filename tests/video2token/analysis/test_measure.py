@@ -13,7 +13,7 @@ from vfm.video2token.analysis.options import DUPLICATE_BITS, STATIC_SCORE
 from vfm.video2token.analysis.signal import Glance
 from vfm.video2token.analysis.signals import hash as hash_signal
 from vfm.video2token.analysis.thumbnails import glances
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 
 Film = Callable[..., Path]
 PAN_RIGHT_CAMERA = 18  # shots by number: a photograph and a motion
@@ -74,7 +74,7 @@ def test_a_segment_is_the_same_frames_whether_sought_or_not(film: Film) -> None:
 
 def test_what_is_no_video_is_rejected_as_by_the_decoder(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
-    with pytest.raises(DecoderRejected) as caught:
+    with pytest.raises(VideoRejected) as caught:
         measure(str(tmp_path / "empty.mp4"), ["motion"])
     assert caught.value.reason == "empty"
     assert measure(str(tmp_path / "empty.mp4"), []) == {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vfm.video2token.container.file_check import FileFacts, look_at
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 
 MP4 = struct.pack(">I4s8s", 16, b"ftyp", b"isom\0\0\2\0")
 
@@ -23,7 +23,7 @@ def stsd(*entries: bytes) -> bytes:
 
 
 def reason_for(path: Path, *, size_bytes: int = -1) -> str:
-    with pytest.raises(DecoderRejected) as caught:
+    with pytest.raises(VideoRejected) as caught:
         look_at(str(path), size_bytes=size_bytes)
     assert caught.value.message.endswith(".")
     return caught.value.reason

@@ -20,7 +20,7 @@ from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.jobs.extract.video_task import extract_one, task_of
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.scaling import Scaler, scale
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 
 Film = Callable[..., Path]
 
@@ -39,7 +39,7 @@ def numbers(video: DecodedVideo) -> list[int]:
 
 
 def reason_for(path: Path, **options: object) -> str:
-    with pytest.raises(DecoderRejected) as caught:
+    with pytest.raises(VideoRejected) as caught:
         decode(path, **options)
     assert caught.value.message.endswith(".")
     return caught.value.reason
@@ -344,7 +344,7 @@ def test_segment_counts_from_the_first_frame(film: Film) -> None:
 def test_segment_behind_the_end_is_rejected(film: Film, rule: dict[str, object], selective: bool) -> None:
     options = ExtractOptions(size_px=48, selective=selective, **rule)  # type: ignore[arg-type]
     with pytest.raises(
-        DecoderRejected, match=r"no frame from 7\.0 s to its end: its video is 2 s long"
+        VideoRejected, match=r"no frame from 7\.0 s to its end: its video is 2 s long"
     ) as caught:
         pyav.decode(str(film()), options, start_s=7.0)
     assert caught.value.reason == "empty_segment"

@@ -19,7 +19,7 @@ from vfm.video2token.container import packets as packets_module
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 
 WIDTH, HEIGHT, NUM_FRAMES = 96, 64, 75
 QUERIES: list[dict[str, Any]] = [
@@ -261,7 +261,7 @@ def test_damage_that_touches_a_stored_frame_is_never_called_clean(
         damaged.write_bytes(changed)
         try:
             video, whole = decode(damaged, fps=2.0), decode(damaged, fps=2.0, selective=False)
-        except DecoderRejected:
+        except VideoRejected:
             continue
         assert (video.jpegs, video.pts_s) == (whole.jpegs, whole.pts_s)
         assert bool(video.damage) == bool(whole.damage)

@@ -19,7 +19,7 @@ from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.converter import Look
 from vfm.video2token.picture.tonemap import to_sdr
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 
 Film = Callable[..., Path]
 
@@ -117,7 +117,7 @@ def test_a_matrix_derived_from_primaries_is_that_of_their_standard() -> None:
 def test_matrices_that_cannot_be_converted_are_refused(space: int) -> None:
     frame = frame_of(colorspace=space)
     with pytest.raises(
-        DecoderRejected, match=rf"matrix {space} of H.273 .* convert the video to BT.709\.$"
+        VideoRejected, match=rf"matrix {space} of H.273 .* convert the video to BT.709\.$"
     ) as caught:
         Look(frame, stream=stream_of(), size_px=48).upright_rgb(frame)
     assert caught.value.reason == "unsupported"
@@ -125,7 +125,7 @@ def test_matrices_that_cannot_be_converted_are_refused(space: int) -> None:
 
 def test_what_swscale_cannot_convert_is_refused() -> None:
     frame = frame_of(color_range=3)  # no range at all
-    with pytest.raises(DecoderRejected, match=r"Its pictures \(yuv420p\) cannot be converted") as caught:
+    with pytest.raises(VideoRejected, match=r"Its pictures \(yuv420p\) cannot be converted") as caught:
         Look(frame, stream=stream_of(), size_px=48).upright_rgb(frame)
     assert caught.value.reason == "unsupported"
 
@@ -185,7 +185,7 @@ def test_absurd_pixels_are_refused(aspect: str, is_allowed: bool) -> None:
     if is_allowed:
         assert min(Look(frame_of(), stream=stream, size_px=48).upright_rgb(frame_of()).shape[:2]) == 48
         return
-    with pytest.raises(DecoderRejected, match="1:16 to 16:1") as caught:
+    with pytest.raises(VideoRejected, match="1:16 to 16:1") as caught:
         Look(frame_of(), stream=stream, size_px=48)
     assert caught.value.reason == "bad_aspect"
 

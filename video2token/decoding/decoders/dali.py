@@ -16,7 +16,7 @@ from vfm.video2token.decoding.by_time import decode_chosen
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.probe import Outline, outline_of
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def decode(
     handed the whole file in memory.
 
     Raises:
-        DecoderRejected: with the reason.
+        VideoRejected: with the reason.
         MachineError: DALI is not here.
     """
     dali = _library()
@@ -49,8 +49,8 @@ def decode(
     allowed = GPU_CODECS if has_gpu() else CPU_CODECS
     if outline.codec not in allowed:
         where = "" if has_gpu() else " without a GPU"
-        raise DecoderRejected(
-            "unsupported", f"DALI does not decode {outline.codec}{where}: use --decoder pyav."
+        raise VideoRejected(
+            RejectReason.UNSUPPORTED, f"DALI does not decode {outline.codec}{where}: use --decoder pyav."
         )
     return decode_chosen(outline, _Library(dali, path, outline), options, start_s=start_s, end_s=end_s)
 
@@ -95,7 +95,9 @@ class _Library:
 
     def times(self) -> FrameTimes:
         """Refuse what the packets do not tell the times of: DALI has none of its own."""
-        raise DecoderRejected("unsupported", "DALI does not find all of its frames: use --decoder pyav.")
+        raise VideoRejected(
+            RejectReason.UNSUPPORTED, "DALI does not find all of its frames: use --decoder pyav."
+        )
 
     def frames(self, times: FrameTimes, wanted: Sequence[int]) -> "Iterator[tuple[int, VideoFrame]]":
         """Yield the wanted frames, in chunks that fit into memory."""
@@ -114,7 +116,7 @@ class _Library:
         except (RuntimeError, ValueError) as error:
             lines = (line.strip() for line in str(error).splitlines() if "failed" in line)
             told = next(lines, "no reason given")
-            raise DecoderRejected("decode_error", f"DALI cannot decode it ({told}).") from None
+            raise VideoRejected(RejectReason.DECODE_ERROR, f"DALI cannot decode it ({told}).") from None
 
     def _pipeline(self, chunks: list[Sequence[int]]) -> Any:
         """Return a pipeline whose runs give one chunk after the other, by places in the order of showing."""

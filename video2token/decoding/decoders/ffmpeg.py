@@ -22,7 +22,7 @@ from vfm.video2token.decoding.ffmpeg_command import Run, find_ffmpeg, locate_ffm
 from vfm.video2token.decoding.probe import Outline, outline_of
 from vfm.video2token.execution.exit_status import how_it_ended
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def decode(
     PyAV reads the packets first; their times decide which frames the command is asked for.
 
     Raises:
-        DecoderRejected: with the reason.
+        VideoRejected: with the reason.
         MachineError: there is no command that works.
         MemoryError: the command got no memory.
     """
@@ -143,14 +143,15 @@ class _Command:
         raise_memory_error([(0, "ffmpeg", run.said)])
         self.num_errors = max(self.num_errors, run.num_lines)
         if any(told in run.said for told in _NO_DECODER):
-            raise DecoderRejected(
-                "unsupported", f"{self._tool} has no decoder for {self._outline.codec}: use --decoder pyav."
+            raise VideoRejected(
+                RejectReason.UNSUPPORTED,
+                f"{self._tool} has no decoder for {self._outline.codec}: use --decoder pyav.",
             )
         how = how_it_ended(run.returncode or 0)
         if how.startswith("ended by"):
-            raise DecoderRejected("crash", f"Its ffmpeg process was {how}.")
+            raise VideoRejected(RejectReason.CRASH, f"Its ffmpeg process was {how}.")
         if run.returncode and not num_frames:
-            raise DecoderRejected("decode_error", f"ffmpeg gave no frame of it ({how}).")
+            raise VideoRejected(RejectReason.DECODE_ERROR, f"ffmpeg gave no frame of it ({how}).")
 
 
 def command_line(

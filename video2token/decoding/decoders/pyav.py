@@ -25,7 +25,7 @@ from vfm.video2token.decoding.segment import is_late, read_segment
 from vfm.video2token.decoding.selective import wanted_frames
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.alpha import announces_alpha
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.rule import Rule, exact
 from vfm.video2token.sampling.sampler import Shown, TooManyFramesError
 from vfm.video2token.sampling.selection import too_long
@@ -50,7 +50,7 @@ def decode(
     FFmpeg does; ``docs/explanation/picture.md`` has all the rules of the picture.
 
     Raises:
-        DecoderRejected: with the reason.
+        VideoRejected: with the reason.
     """
     facts = look_at(path, size_bytes=size_bytes)
     with listening() as log, ExitStack() as stack:
@@ -61,7 +61,9 @@ def decode(
             raise too_long(options.sampling_options) from None
         except MemoryError:
             limit = options.memory_bytes >> 20
-            raise DecoderRejected("memory", f"Decoding it takes more than {limit} MiB of memory.") from None
+            raise VideoRejected(
+                RejectReason.MEMORY, f"Decoding it takes more than {limit} MiB of memory."
+            ) from None
 
 
 def version() -> dict[str, str]:

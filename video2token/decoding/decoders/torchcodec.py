@@ -15,7 +15,7 @@ from vfm.video2token.decoding.by_time import decode_chosen, rgb_frame
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.probe import Outline, outline_of
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def decode(
     torchcodec knows no list of allowed formats, so PyAV, which does, opens the file first.
 
     Raises:
-        DecoderRejected: with the reason.
+        VideoRejected: with the reason.
         MachineError: torchcodec is not here, or finds no FFmpeg.
     """
     opener = _opener()
     outline = outline_of(path, size_px=options.size_px, size_bytes=size_bytes)
     if outline.look.orientation.mirrored:
-        raise DecoderRejected("unsupported", "It is to be shown mirrored: use --decoder pyav.")
+        raise VideoRejected(RejectReason.UNSUPPORTED, "It is to be shown mirrored: use --decoder pyav.")
     return decode_chosen(outline, _Library(opener, path, outline), options, start_s=start_s, end_s=end_s)
 
 
@@ -105,15 +105,16 @@ class _Library:
 
     def times(self) -> FrameTimes:
         """Refuse what the packets do not tell the times of: torchcodec would have to guess them."""
-        raise DecoderRejected(
-            "unsupported", "torchcodec does not find all frames by their times: use --decoder pyav."
+        raise VideoRejected(
+            RejectReason.UNSUPPORTED,
+            "torchcodec does not find all frames by their times: use --decoder pyav.",
         )
 
     def frames(self, times: FrameTimes, wanted: Sequence[int]) -> "Iterator[tuple[int, VideoFrame]]":
         """Yield the wanted frames, in chunks that fit into memory; stop where one has another time."""
         if times.is_counted:
-            raise DecoderRejected(
-                "unsupported",
+            raise VideoRejected(
+                RejectReason.UNSUPPORTED,
                 "Its container has no presentation times to find frames by: use --decoder pyav.",
             )
         look, unit_s = self._outline.look, float(self._outline.time_base)
@@ -135,7 +136,7 @@ class _Library:
                     yield index, rgb_frame(pixels.numpy(), look=look)
         except (RuntimeError, ValueError, IndexError) as error:
             told = _SOURCE_LINE.sub("", str(error).strip().partition("\n")[0])
-            raise DecoderRejected("decode_error", f"torchcodec cannot decode it ({told}).") from None
+            raise VideoRejected(RejectReason.DECODE_ERROR, f"torchcodec cannot decode it ({told}).") from None
 
 
 def amid(times: FrameTimes, index: int) -> float:

@@ -25,7 +25,7 @@ from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.jobs.extract.retry import KeptShard
 from vfm.video2token.jobs.extract.video_task import task_of
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DROPPED, Retry, is_retried
+from vfm.video2token.rejection import REQUESTED, RejectReason, Retry, is_retried
 
 _HANDLER = "vfm.video2token.jobs.extract.video_task:extract_one"
 _MANY_IN_A_ROW = 20
@@ -215,13 +215,13 @@ class ExtractJob:
         if reply.failure is None and "meta" in reply.head:
             return self._duplicate(source, reply)
         head = reply.head or {}
-        reason = reply.failure or head["reason"]
+        reason = RejectReason(reply.failure or head["reason"])
         return Rejection(
             key=source.key,
             source=source.identity,
             reason=reason,
             message=reply.message or head["message"],
-            tool="signals" if reason in DROPPED else self._options.decoder,
+            tool="signals" if reason in REQUESTED else self._options.decoder,
         )
 
     def _duplicate(self, source: Source, reply: Reply) -> Rejection | None:
@@ -234,14 +234,14 @@ class ExtractJob:
         return Rejection(
             key=source.key,
             source=source.identity,
-            reason="duplicate",
+            reason=RejectReason.DUPLICATE,
             message=f"It looks like {twin} (--drop-duplicates {self._signals.drop_duplicates}).",
             tool="signals",
         )
 
     def _count_in_a_row(self, rejection: Rejection) -> str:
         """Return a warning when so many in a row are rejected that something else must be wrong."""
-        if rejection.reason in DROPPED:
+        if rejection.reason in REQUESTED:
             return ""
         self._num_in_a_row += 1
         times, rest = divmod(self._num_in_a_row, _MANY_IN_A_ROW)

@@ -14,7 +14,7 @@ from vfm.video2token.container.tar_member import source_file
 from vfm.video2token.decoding import decoders
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.copy_times import times_in_copy
 
 if TYPE_CHECKING:
@@ -73,16 +73,19 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
             decoded.pts_s, fps=float(options.sampling_options.exact_fps)
         )
         video, offsets, sizes = mux(decoded.jpegs, times_s=times_s, last_s=decoded.last_s)
-    except DecoderRejected as rejected:
+    except VideoRejected as rejected:
         return {"reason": rejected.reason, "message": rejected.message}, b""
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
         told = f"There is no room for its frames in {tempfile.gettempdir()} (set TMPDIR)."
-        return {"reason": "no_space", "message": told}, b""
+        return {"reason": RejectReason.NO_SPACE, "message": told}, b""
     except MemoryError:
         limit = options.memory_bytes >> 20
-        return {"reason": "memory", "message": f"Its frames take more than {limit} MiB of memory."}, b""
+        return {
+            "reason": RejectReason.MEMORY,
+            "message": f"Its frames take more than {limit} MiB of memory.",
+        }, b""
     known = {**task["known"], "signals": signals}
     meta = _describe(decoded, known=known, options=options).to_json().decode()
     return {"meta": meta, "offsets": offsets, "sizes": sizes}, video

@@ -11,7 +11,7 @@ from vfm.video2token.container.bitstream.zeros import ZeroCount, is_torn, is_tor
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import ffmpeg, pyav
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 
 Film = Callable[..., Path]
 PAGE_BYTES = 4096
@@ -125,7 +125,7 @@ def end_of(path: Path, *, selective: bool) -> str:
     options = ExtractOptions(fps=5.0, size_px=32, selective=selective)
     try:
         video = pyav.decode(str(path), options)
-    except DecoderRejected as rejected:
+    except VideoRejected as rejected:
         return rejected.reason
     return "partial" if video.damage else "ok"
 

@@ -28,7 +28,7 @@ from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.execution.exit_status import how_it_ended
 from vfm.video2token.jobs.extract.video_task import task_of
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 
 pytestmark = pytest.mark.needs("imageio_ffmpeg")
 
@@ -123,7 +123,7 @@ def test_a_command_that_crashes_costs_its_video_alone(
 
 def test_a_crash_on_the_way_is_no_whole_video(film: Film, stub: Callable[..., Path]) -> None:
     stub('$REAL "$@" | head -c 9000; exit 139')
-    with pytest.raises(DecoderRejected) as caught:
+    with pytest.raises(VideoRejected) as caught:
         ffmpeg.decode(str(film()), OPTIONS)
     assert caught.value.reason == "crash"
 
@@ -137,7 +137,7 @@ def test_a_megabyte_of_complaints_blocks_nothing_and_is_counted(
     assert video.num_decode_errors == 1 << 20
     assert video.damage == ("Faults that the decoder reported: 1048576.",)
     stub('head -c 1048576 /dev/zero | tr "\\0" "x" >&2; exit 1')
-    with pytest.raises(DecoderRejected, match=r"ffmpeg gave no frame of it \(status 1\)"):
+    with pytest.raises(VideoRejected, match=r"ffmpeg gave no frame of it \(status 1\)"):
         ffmpeg.decode(str(film()), OPTIONS)
 
 
@@ -149,13 +149,13 @@ def test_want_of_memory_is_no_damage(film: Film, stub: Callable[..., Path]) -> N
 
 def test_output_that_is_no_picture_is_a_fault_of_the_video(film: Film, stub: Callable[..., Path]) -> None:
     stub("head -c 100000 /dev/zero")
-    with pytest.raises(DecoderRejected, match="Not one frame"):
+    with pytest.raises(VideoRejected, match="Not one frame"):
         ffmpeg.decode(str(film()), OPTIONS)
 
 
 def test_a_codec_without_a_decoder_is_named_with_the_way_out(film: Film, stub: Callable[..., Path]) -> None:
     stub('echo "Decoding requested, but no decoder found for: h264" >&2; exit 1')
-    with pytest.raises(DecoderRejected, match=r"has no decoder for h264: use --decoder pyav\.") as caught:
+    with pytest.raises(VideoRejected, match=r"has no decoder for h264: use --decoder pyav\.") as caught:
         ffmpeg.decode(str(film()), OPTIONS)
     assert caught.value.reason == "unsupported"
 
@@ -280,7 +280,7 @@ def test_names_are_never_read_as_anything_else(film: Film, name: str) -> None:
 def test_a_playlist_is_stopped_by_the_look_and_by_the_command(film: Film, text: str) -> None:
     path = film("secret.mp4").with_name("list.mp4")
     path.write_text(text)
-    with pytest.raises(DecoderRejected) as caught:
+    with pytest.raises(VideoRejected) as caught:
         ffmpeg.decode(str(path), OPTIONS)
     assert caught.value.reason == "playlist"
     time_base = outline_of(str(path.with_name("secret.mp4")), size_px=48).time_base
@@ -367,7 +367,7 @@ def test_a_segment_has_a_grid_of_its_own(film: Film) -> None:
     video = ffmpeg.decode(str(film()), OPTIONS, start_s=0.5, end_s=1.5)
     assert numbers(video) == [12, 25]
     assert video.pts_s == pytest.approx((0.48, 1.0))
-    with pytest.raises(DecoderRejected) as caught:
+    with pytest.raises(VideoRejected) as caught:
         ffmpeg.decode(str(film()), OPTIONS, start_s=9.0)
     assert caught.value.reason == "empty_segment"
 

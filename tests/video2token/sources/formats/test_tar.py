@@ -20,7 +20,7 @@ from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.jobs.extract import video_task
 from vfm.video2token.jobs.extract.extract import extract_sources
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.rejection import DecoderRejected
+from vfm.video2token.rejection import VideoRejected
 from vfm.video2token.sources.listing import ListOptions, list_sources
 
 Film = Callable[..., Path]
@@ -282,7 +282,7 @@ def test_copy_has_the_bytes_and_no_name(tmp_path: Path, monkeypatch: pytest.Monk
 def test_copy_that_cannot_be_made_is_a_rejection(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     (source,) = read(pack(tmp_path / "a.tar", {"a.mp4": b"abc"}))
     given = {name: getattr(source, name) for name in ("path", "offset", "size_bytes", "mtime_ns")} | change
-    with pytest.raises(DecoderRejected) as caught, member_copy(**given):
+    with pytest.raises(VideoRejected) as caught, member_copy(**given):
         pass
     assert caught.value.reason == reason
 
