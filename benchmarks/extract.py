@@ -174,13 +174,13 @@ def take_turns(runs: dict[str, Callable[[], int]], *, rounds: int) -> dict[str, 
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-class _Nothing(recorder.Harvest):
+class _Nothing(recorder.FrameRecorder):
     """Takes frames and does nothing with them."""
 
-    def keep(self, ticks: list[recorder.Shown[av.VideoFrame]]) -> None:
+    def store(self, ticks: list[recorder.TickFrame[av.VideoFrame]]) -> None:
         """Keep the first frame only."""
-        if self._look is None:
-            super().keep(ticks)
+        if self._converter is None:
+            super().store(ticks)
 
 
 def apart(paths: list[Path], *, options: ExtractOptions, rounds: int, folder: Path) -> None:
@@ -188,7 +188,7 @@ def apart(paths: list[Path], *, options: ExtractOptions, rounds: int, folder: Pa
     counter = iter(range(10**6))
 
     def bare() -> int:
-        with mock.patch.object(pyav, "Harvest", _Nothing):
+        with mock.patch.object(pyav, "FrameRecorder", _Nothing):
             return sum(len(pyav.decode(str(path.resolve()), options).jpegs) for path in paths)
 
     runs = {

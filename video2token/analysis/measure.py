@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from vfm.video2token.container.tar_member import source_file
+from vfm.video2token.container.tar_member import opened_source
 from vfm.video2token.rejection import RejectReason, VideoRejected
 
 
@@ -32,16 +32,16 @@ def measure(
     """
     if not signals:
         return {}
-    from vfm.video2token.analysis.thumbnails import glances
+    from vfm.video2token.analysis.thumbnails import thumbnails
 
     modules = {name: _module(name) for name in signals}
     measured = {name: module.build() for name, module in modules.items()}
     wants_vectors = any(module.WANTS_VECTORS for module in modules.values())
-    for glance in glances(
+    for thumbnail in thumbnails(
         path, start_s=start_s, end_s=end_s, size_bytes=size_bytes, wants_vectors=wants_vectors
     ):
         for signal in measured.values():
-            signal.add(glance)
+            signal.add(thumbnail)
     return {name: signal.result() for name, signal in measured.items()}
 
 
@@ -63,11 +63,11 @@ def measure_one(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Answer the pool: the signals of one video, none when it is rejected (which decoding will find too).
 
     Args:
-        task: the arguments of ``measure``, and of ``source_file`` for the path.
+        task: the arguments of ``measure``, and of ``opened_source`` for the path.
     """
     place = {name: task.pop(name) for name in ("offset", "mtime_ns")}
     try:
-        with source_file(task["path"], size_bytes=task["size_bytes"], **place) as path:
+        with opened_source(task["path"], size_bytes=task["size_bytes"], **place) as path:
             return {"signals": measure(**{**task, "path": path})}, b""
     except (VideoRejected, MemoryError):
         return {"signals": {}}, b""

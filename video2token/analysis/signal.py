@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 UInt8 = npt.NDArray[np.uint8]
 
-GLANCE_WIDTH_PX = 64
-GLANCE_HEIGHT_PX = 36
+THUMBNAIL_WIDTH_PX = 64
+THUMBNAIL_HEIGHT_PX = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class Thumbnail:
     """One decoded frame, as small as the signals need it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Signal(Protocol):
     Its state is bounded: a video of a day takes no more memory than one of a minute, a list of cuts apart.
     """
 
-    def add(self, glance: Glance) -> None:
+    def add(self, thumbnail: Thumbnail) -> None:
         """Take the next frame; frames come in the order they are shown."""
 
     def result(self) -> Any:

@@ -11,9 +11,15 @@ from av.codec.context import Flags2
 from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vfm.video2token.analysis.signal import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance
-from vfm.video2token.container.demuxer import Log, choose_stream, listening, open_video, raise_memory_error
-from vfm.video2token.container.file_check import look_at
+from vfm.video2token.analysis.signal import THUMBNAIL_HEIGHT_PX, THUMBNAIL_WIDTH_PX, Thumbnail
+from vfm.video2token.container.demuxer import (
+    LibavLog,
+    capture_log,
+    choose_stream,
+    open_video,
+    raise_memory_error,
+)
+from vfm.video2token.container.file_check import check_file
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -33,14 +39,14 @@ _MIN_SEEK_S = 5.0  # decoding less than this is as fast as seeking
 _SEEK_MARGIN_S = 1.0  # containers seek by the time of decoding, which is a little before that of showing
 
 
-def glances(
+def thumbnails(
     path: str,
     *,
     start_s: float | None = None,
     end_s: float | None = None,
     size_bytes: int = -1,
     wants_vectors: bool = False,
-) -> Iterator[Glance]:
+) -> Iterator[Thumbnail]:
     """Yield the frames of a video, or of a segment of it, in the order they are shown.
 
     Frames that cannot be decoded are left out: it is the decoder that judges damage.
@@ -56,8 +62,8 @@ def glances(
         VideoRejected: the file cannot be opened, or holds no video.
         MemoryError: decoding takes more memory than there is.
     """
-    facts = look_at(path, size_bytes=size_bytes)
-    with listening() as log, open_video(path, facts=facts, log=log) as container:
+    facts = check_file(path, size_bytes=size_bytes)
+    with capture_log() as log, open_video(path, facts=facts, log=log) as container:
         stream, time_base = choose_stream(container)
         context = stream.codec_context
         # In-loop deblocking is invisible at this size and a fifth of the work. Set before the codec opens.
@@ -73,7 +79,7 @@ def glances(
 
 def _small(
     frames: "Iterator[tuple[VideoFrame, float]]", *, start_s: float | None, end_s: float | None
-) -> Iterator[Glance]:
+) -> Iterator[Thumbnail]:
     scaler = VideoReformatter()
     for frame, time_s in frames:
         if start_s is not None and time_s < start_s:
@@ -81,10 +87,10 @@ def _small(
         if end_s is not None and time_s >= end_s:
             return
         small = scaler.reformat(
-            frame, GLANCE_WIDTH_PX, GLANCE_HEIGHT_PX, "yuv444p", interpolation=_SCALING, threads=1
+            frame, THUMBNAIL_WIDTH_PX, THUMBNAIL_HEIGHT_PX, "yuv444p", interpolation=_SCALING, threads=1
         )
         vectors = frame.side_data.get("MOTION_VECTORS")
-        yield Glance(
+        yield Thumbnail(
             time_s=time_s,
             yuv=small.to_ndarray().astype(np.uint8, copy=False),
             kind=_KINDS.get(PictureType(frame.pict_type), ""),
@@ -95,7 +101,7 @@ def _small(
 
 
 def _timed(
-    container: "InputContainer", *, stream: "VideoStream", time_base: Fraction, log: Log, start_s: float
+    container: "InputContainer", *, stream: "VideoStream", time_base: Fraction, log: LibavLog, start_s: float
 ) -> "Iterator[tuple[VideoFrame, float]]":
     """Yield frames with their seconds from the first; a time that does not grow goes on from the last.
 
@@ -123,7 +129,7 @@ def _timed(
 
 
 def _decoded_from(
-    target: int, container: "InputContainer", *, stream: "VideoStream", log: Log
+    target: int, container: "InputContainer", *, stream: "VideoStream", log: LibavLog
 ) -> "Iterator[VideoFrame]":
     """Yield the frames from a keyframe before ``target``, from the first when seeking misses it."""
     container.seek(target, stream=stream)
@@ -137,7 +143,7 @@ def _decoded_from(
     yield from _decoded(container, stream=stream, log=log)
 
 
-def _decoded(container: "InputContainer", *, stream: "VideoStream", log: Log) -> "Iterator[VideoFrame]":
+def _decoded(container: "InputContainer", *, stream: "VideoStream", log: LibavLog) -> "Iterator[VideoFrame]":
     num_failures = 0
     while num_failures < _MAX_READ_FAILURES:
         try:
@@ -151,7 +157,7 @@ def _decoded(container: "InputContainer", *, stream: "VideoStream", log: Log) ->
     yield from _decode(None, stream=stream, log=log)
 
 
-def _decode(packet: Any, *, stream: "VideoStream", log: Log) -> "list[VideoFrame]":
+def _decode(packet: Any, *, stream: "VideoStream", log: LibavLog) -> "list[VideoFrame]":
     frames: list[VideoFrame] = []
     try:
         frames = stream.codec_context.decode(packet)

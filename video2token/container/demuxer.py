@@ -28,11 +28,11 @@ _NO_MEMORY = re.compile(
 )
 _NO_PICTURE = re.compile(r"invalid|exceeds|Picture size", re.IGNORECASE)  # a size no memory would do for
 
-Log = list[tuple[int, str, str]]
+LibavLog = list[tuple[int, str, str]]
 
 
 @contextmanager
-def listening() -> Iterator[Log]:
+def capture_log() -> Iterator[LibavLog]:
     """Collect what libav reports as errors: it conceals most damage and says so only in its log."""
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
@@ -45,7 +45,7 @@ def listening() -> Iterator[Log]:
         av.logging.set_skip_repeated(skips)
 
 
-def open_video(path: str, *, facts: FileFacts, log: Log) -> "InputContainer":
+def open_video(path: str, *, facts: FileFacts, log: LibavLog) -> "InputContainer":
     """Open a video of a whitelisted format, and nothing that it may name.
 
     Raises:
@@ -70,7 +70,7 @@ def open_video(path: str, *, facts: FileFacts, log: Log) -> "InputContainer":
         raise VideoRejected(RejectReason.NOT_VIDEO, "It is no video in a format that vfm reads.") from None
 
 
-def raise_memory_error(log: Log) -> None:
+def raise_memory_error(log: LibavLog) -> None:
     """Raise MemoryError when libav said that it got no memory, which it passes on as damaged data.
 
     Otherwise the frames of a sample would depend on how much memory the machine gave.

@@ -34,13 +34,13 @@ class FileFacts:
     Attributes:
         is_known: whether they begin like a container this module knows.
         is_cut: whether the last box of an MP4 ends after the file does.
-        told_s: duration that the head of an MP4 gives, seconds; None where it gives none.
+        header_duration_s: duration that the head of an MP4 gives, seconds; None where it gives none.
         has_trailing_data: whether an MP4 goes on after its end: a second file, or bytes that are no box.
     """
 
     is_known: bool
     is_cut: bool
-    told_s: float | None = None
+    header_duration_s: float | None = None
     has_trailing_data: bool = False
 
     @property
@@ -49,7 +49,7 @@ class FileFacts:
         return ("trailing_data",) if self.has_trailing_data else ()
 
 
-def look_at(path: str, *, size_bytes: int = -1) -> FileFacts:
+def check_file(path: str, *, size_bytes: int = -1) -> FileFacts:
     """Return what the first bytes say of a file that is worth opening.
 
     Args:
@@ -130,14 +130,14 @@ def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFact
     for position, length, kind in _boxes(descriptor, size_bytes=size_bytes):
         # A second index, or what is no box at all, after the first index: something was appended to the file.
         if b"moov" in seen and (kind in {b"ftyp", b"moov"} or not length):
-            return FileFacts(is_known=True, is_cut=False, told_s=told_s, has_trailing_data=True)
+            return FileFacts(is_known=True, is_cut=False, header_duration_s=told_s, has_trailing_data=True)
         if kind in {b"ftyp", b"moov"} and length <= _MAX_MOOV_BYTES:
             content = os.pread(descriptor, length, position)
             _refuse_encrypted(content, kind=kind)
             told_s = _told_duration_s(content) if kind == b"moov" else told_s
         seen.add(kind)
         end = position + length
-    return FileFacts(is_known=True, is_cut=end > size_bytes, told_s=told_s)
+    return FileFacts(is_known=True, is_cut=end > size_bytes, header_duration_s=told_s)
 
 
 def _boxes(descriptor: int, *, size_bytes: int) -> Iterator[tuple[int, int, bytes]]:

@@ -10,9 +10,9 @@ import av
 import numpy as np
 
 from vfm.video2token.container.bitstream.codecs import reader_for
-from vfm.video2token.container.bitstream.facts import PacketFacts, UnfitError
+from vfm.video2token.container.bitstream.facts import NotSelectableError, PacketFacts
 from vfm.video2token.container.bitstream.zeros import ZeroCount
-from vfm.video2token.container.demuxer import Log
+from vfm.video2token.container.demuxer import LibavLog
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -35,8 +35,8 @@ class Packets:
         facts: what the bitstream says of each; empty where all must be decoded.
         is_keyframe: the container's flag, as bool, one byte each.
         is_dropped: decoded and not shown, because an edit list or the container says so.
-        unfit: why all of them must be decoded, empty where nothing speaks against decoding some.
-        held: the packets themselves, None where they are too large together.
+        obstacle: why all of them must be decoded, empty where nothing speaks against decoding some.
+        cached: the packets themselves, None where they are too large together.
         num_errors: packets read with errors.
         corrupt_at: places of packets that the container marks as corrupt.
         zeros: how many have zeros where their codec has none.
@@ -49,8 +49,8 @@ class Packets:
     facts: "bytearray" = field(default_factory=bytearray)
     is_keyframe: bytearray = field(default_factory=bytearray)
     is_dropped: bytearray = field(default_factory=bytearray)
-    unfit: str = ""
-    held: "list[Packet[VideoStream]] | None" = field(default_factory=list)
+    obstacle: str = ""
+    cached: "list[Packet[VideoStream]] | None" = field(default_factory=list)
     num_errors: int = 0
     corrupt_at: list[int] = field(default_factory=list)
     zeros: ZeroCount = field(default_factory=ZeroCount)
@@ -78,7 +78,7 @@ def read_packets(
     container: "InputContainer",
     stream: "VideoStream",
     *,
-    log: Log,
+    log: LibavLog,
     select: bool,
     end_s: float | None = None,
 ) -> Packets:
@@ -119,7 +119,7 @@ class PacketReader:
         self.packets = Packets(zeros=ZeroCount(codec, extradata))
         self._read = reader_for(codec, extradata) if select else None
         if self._read is None:
-            self.packets.unfit = f"{codec} is always decoded whole" if select else "it was asked for"
+            self.packets.obstacle = f"{codec} is always decoded whole" if select else "it was asked for"
         self._known: set[bytes] = set()
         self._held_bytes = 0
 
@@ -128,18 +128,20 @@ class PacketReader:
         packets = self.packets
         _note(packets, packet)
         packets.zeros.take(packet)
-        if self._read is not None and not packets.unfit:
+        if self._read is not None and not packets.obstacle:
             try:
                 facts = self._read(bytes(packet))
                 _check(packet, facts, known=self._known, is_first=len(packets) == 1)
                 packets.facts.append(_bits(facts))
-            except (UnfitError, IndexError) as error:
-                packets.unfit = str(error) if isinstance(error, UnfitError) else "damage in its units"
-        if packets.held is not None:
-            packets.held.append(packet)
+            except (NotSelectableError, IndexError) as error:
+                packets.obstacle = (
+                    str(error) if isinstance(error, NotSelectableError) else "damage in its units"
+                )
+        if packets.cached is not None:
+            packets.cached.append(packet)
             self._held_bytes += packet.size + _PACKET_COST_BYTES
             if self._held_bytes > _MAX_HELD_BYTES:
-                packets.held = None
+                packets.cached = None
 
 
 class Behind:
@@ -163,7 +165,7 @@ class Behind:
 
 
 def demux(
-    container: "InputContainer", stream: "VideoStream", *, packets: Packets, log: Log
+    container: "InputContainer", stream: "VideoStream", *, packets: Packets, log: LibavLog
 ) -> "Iterator[Packet[VideoStream]]":
     """Yield the packets that are to be decoded; errors on the way are counted in ``packets``."""
     num_failures = 0
@@ -201,11 +203,11 @@ def _check(packet: "Packet[VideoStream]", facts: PacketFacts, *, known: set[byte
     if is_first:
         known.update(facts.parameters)
         if not facts.is_entry:
-            raise UnfitError("it begins with no keyframe")
+            raise NotSelectableError("it begins with no keyframe")
     elif not known.issuperset(facts.parameters):
-        raise UnfitError("the stream changes on its way")
+        raise NotSelectableError("the stream changes on its way")
     if not is_first and facts.is_entry and packet.has_sidedata("new_extradata"):
-        raise UnfitError("the stream changes on its way")
+        raise NotSelectableError("the stream changes on its way")
 
 
 def _bits(facts: PacketFacts) -> int:

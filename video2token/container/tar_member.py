@@ -11,22 +11,22 @@ from vfm.video2token.rejection import RejectReason, VideoRejected
 _CHUNK_BYTES = 16 << 20
 
 
-def source_file(
+def opened_source(
     path: str, *, offset: int | None, size_bytes: int, mtime_ns: int
 ) -> AbstractContextManager[str]:
     """Return the path to decode for a source: its own, or that of its copy out of a tar.
 
-    Args: as of `member_copy`; without ``offset`` the file is the video.
+    Args: as of `extracted`; without ``offset`` the file is the video.
 
-    Raises: as `member_copy`.
+    Raises: as `extracted`.
     """
     if offset is None:
         return nullcontext(path)
-    return member_copy(path, offset=offset, size_bytes=size_bytes, mtime_ns=mtime_ns)
+    return extracted(path, offset=offset, size_bytes=size_bytes, mtime_ns=mtime_ns)
 
 
 @contextmanager
-def member_copy(path: str, *, offset: int, size_bytes: int, mtime_ns: int) -> Iterator[str]:
+def extracted(path: str, *, offset: int, size_bytes: int, mtime_ns: int) -> Iterator[str]:
     """Yield a path that opens a copy of the bytes of a tar's member, for as long as the block runs.
 
     The copy is in the folder for temporary files (``TMPDIR``), without a name: however the process ends,

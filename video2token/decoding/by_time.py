@@ -8,20 +8,20 @@ import av
 import numpy as np
 
 from vfm.video2token.decoding.decoder import DecodedVideo
-from vfm.video2token.decoding.probe import Outline
+from vfm.video2token.decoding.probe import VideoInfo
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.picture.converter import Look
+from vfm.video2token.picture.converter import PictureConverter
 from vfm.video2token.picture.jpegs import JpegSink
 from vfm.video2token.rejection import RejectReason, VideoRejected
-from vfm.video2token.sampling.rule import Rule
-from vfm.video2token.sampling.selection import Choice, choose
+from vfm.video2token.sampling.rule import SamplingRule
+from vfm.video2token.sampling.selection import FrameSelection, select_frames
 from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-class Backend(Protocol):
+class TimeIndexedDecoder(Protocol):
     """What can decode frames of one video.
 
     Attributes:
@@ -46,9 +46,9 @@ class Backend(Protocol):
         ...
 
 
-def decode_chosen(
-    outline: Outline,
-    backend: Backend,
+def decode_by_time(
+    info: VideoInfo,
+    backend: TimeIndexedDecoder,
     options: ExtractOptions,
     *,
     start_s: float | None = None,
@@ -62,25 +62,25 @@ def decode_chosen(
     Raises:
         VideoRejected: with the reason.
     """
-    if not outline.has_one_clock:
+    if not info.has_one_clock:
         raise VideoRejected(RejectReason.UNSUPPORTED, "Its clock starts anew on the way: use --decoder pyav.")
-    work = _Work(outline=outline, backend=backend, quality=options.quality)
-    rule = Rule(
+    work = _Work(info=info, backend=backend, quality=options.quality)
+    rule = SamplingRule(
         options=options.sampling_options,
-        time_base=outline.time_base,
-        origin=outline.origin,
+        time_base=info.time_base,
+        origin=info.origin,
         start_s=start_s,
         end_s=end_s,
     )
-    times = outline.times or backend.times()
+    times = info.times or backend.times()
     try:
-        return work.run(times, choose(times, rule))
+        return work.run(times, select_frames(times, rule))
     except _FramesMissingError:
         times = backend.times()
     if not times.pts:
         raise VideoRejected(RejectReason.DECODE_ERROR, "Not one frame of the video could be decoded.")
     try:
-        return work.run(times, choose(times, rule))
+        return work.run(times, select_frames(times, rule))
     except _FramesMissingError:
         raise VideoRejected(
             RejectReason.DECODE_ERROR, "Its frames decode in one pass and not in another."
@@ -94,49 +94,49 @@ class _FramesMissingError(Exception):
 class _Work:
     """Stores the chosen frames of one video."""
 
-    def __init__(self, *, outline: Outline, backend: Backend, quality: int) -> None:
-        self._outline = outline
+    def __init__(self, *, info: VideoInfo, backend: TimeIndexedDecoder, quality: int) -> None:
+        self._info = info
         self._backend = backend
         self._quality = quality
 
-    def run(self, times: FrameTimes, choice: Choice) -> DecodedVideo:
+    def run(self, times: FrameTimes, selection: FrameSelection) -> DecodedVideo:
         """Return the chosen frames, or raise when one of them does not come."""
         sink = JpegSink(quality=self._quality)
-        num_ticks = Counter(choice.ticks)
+        num_ticks = Counter(selection.ticks)
         wanted = sorted(num_ticks)
         arrived = []
         for index, frame in self._backend.frames(times, wanted):
-            sink.add(self._outline.look.upright_rgb(frame))
+            sink.add(self._info.converter.to_rgb(frame))
             for _ in range(num_ticks[index] - 1):
                 sink.repeat()
             arrived.append(index)
         if arrived != wanted:
             raise _FramesMissingError
-        return self._result(choice, sink)
+        return self._result(selection, sink)
 
-    def _result(self, choice: Choice, sink: JpegSink) -> DecodedVideo:
-        outline, look = self._outline, self._outline.look
+    def _result(self, selection: FrameSelection, sink: JpegSink) -> DecodedVideo:
+        info, converter = self._info, self._info.converter
         return DecodedVideo(
             jpegs=sink.jpegs,
-            pts_s=choice.pts_s,
-            copy_times_s=choice.copy_times_s,
-            last_s=choice.step_s or 1 / (outline.source_fps or 25),
-            width_px=look.width_px,
-            height_px=look.height_px,
-            source_width_px=look.source_width_px,
-            source_height_px=look.source_height_px,
-            source_fps=outline.source_fps,
-            source_duration_s=round(choice.duration_s, 6),
-            codec=outline.codec,
-            pix_fmt=look.pix_fmt,
-            container=outline.container,
-            rotation_deg=look.orientation.rotation_deg,
-            sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
-            color=look.color,
+            pts_s=selection.pts_s,
+            copy_times_s=selection.copy_times_s,
+            last_s=selection.step_s or 1 / (info.source_fps or 25),
+            width_px=converter.width_px,
+            height_px=converter.height_px,
+            source_width_px=converter.source_width_px,
+            source_height_px=converter.source_height_px,
+            source_fps=info.source_fps,
+            source_duration_s=round(selection.duration_s, 6),
+            codec=info.codec,
+            pix_fmt=converter.pix_fmt,
+            container=info.container,
+            rotation_deg=converter.orientation.rotation_deg,
+            sample_aspect_ratio=f"{converter.aspect.numerator}:{converter.aspect.denominator}",
+            color=converter.color,
             num_decode_errors=self._backend.num_errors,
-            flags=tuple(sorted({*outline.file_flags, *look.flags})),
+            flags=tuple(sorted({*info.file_flags, *converter.flags})),
             decoding=self._backend.decoding,
-            damage=(*outline.damage, *self._told()),
+            damage=(*info.damage, *self._told()),
         )
 
     def _told(self) -> list[str]:
@@ -144,14 +144,14 @@ class _Work:
         return [f"Faults that the decoder reported: {num_errors}."] if num_errors else []
 
 
-def rgb_frame(pixels: np.ndarray, *, look: Look) -> "VideoFrame":
-    """Return RGB pixels as a frame in the orientation of the coded picture, as ``Look`` takes it.
+def rgb_frame(pixels: np.ndarray, *, converter: PictureConverter) -> "VideoFrame":
+    """Return RGB pixels as a frame in the orientation of the coded picture, as ``PictureConverter`` takes it.
 
     Args:
         pixels: uint8 [H,W,3]; upright, as libraries give them that heed the display matrix.
-        look: of the video; not mirrored.
+        converter: of the video; not mirrored.
     """
-    turned = look.orientation
+    turned = converter.orientation
     pixels = pixels[:: -1 if turned.flip_y else 1, :: -1 if turned.flip_x else 1]
     if turned.transpose:
         pixels = pixels.swapaxes(0, 1)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vfm.video2token.container.bitstream.facts import UnfitError
+from vfm.video2token.container.bitstream.facts import NotSelectableError
 from vfm.video2token.container.packets import (
     CLEAN,
     ENTRY,
@@ -24,16 +24,16 @@ from vfm.video2token.container.packets import (
 from vfm.video2token.sampling.timeline import Timeline
 
 
-class Selection(NamedTuple):
+class PacketSelection(NamedTuple):
     """What to decode of a stream; B[packets] in the order of decoding.
 
     Attributes:
-        feed: which packets go to the decoder.
-        flush: before which of them the decoder must forget what it has, after giving what it owes.
+        decode: which packets go to the decoder.
+        flush_before: before which of them the decoder must forget what it has, after giving what it owes.
     """
 
-    feed: np.ndarray
-    flush: np.ndarray
+    decode: np.ndarray
+    flush_before: np.ndarray
 
 
 def timeline(packets: Packets) -> Timeline:
@@ -42,19 +42,19 @@ def timeline(packets: Packets) -> Timeline:
     Raises:
         UnfitError: times are missing, or contradict the order of the packets.
     """
-    if packets.unfit:
-        raise UnfitError(packets.unfit)
+    if packets.obstacle:
+        raise NotSelectableError(packets.obstacle)
     num_damaged = packets.num_errors + len(packets.corrupt_at) + packets.zeros.num_zeroed
     if num_damaged or packets.num_before_keyframe:
-        raise UnfitError("the container is damaged")
+        raise NotSelectableError("the container is damaged")
     pts = np.frombuffer(packets.pts, np.int64)
     is_shown = shown(packets)
     if (pts[packets.has(SHOWN)] == NO_TIME).any() or not is_shown.any():
-        raise UnfitError("packets without times")
+        raise NotSelectableError("packets without times")
     order = np.argsort(pts[is_shown], kind="stable")
     times = pts[is_shown][order]
     if (np.diff(times) <= 0).any():
-        raise UnfitError("several packets with one time")
+        raise NotSelectableError("several packets with one time")
     return Timeline(times, np.frombuffer(packets.duration, np.int64)[is_shown][order])
 
 
@@ -67,7 +67,7 @@ def shown(packets: Packets) -> np.ndarray:
     return is_shown
 
 
-def select(packets: Packets, *, wanted_pts: np.ndarray, watch_end: bool = True) -> Selection:
+def packets_needed(packets: Packets, *, wanted_pts: np.ndarray, watch_end: bool = True) -> PacketSelection:
     """Return the packets to decode for the pictures shown at ``wanted_pts``.
 
     Args:
@@ -89,7 +89,7 @@ def select(packets: Packets, *, wanted_pts: np.ndarray, watch_end: bool = True) 
         is_reference = np.ones_like(is_reference)
     starts = np.flatnonzero(packets.has(ENTRY))
     ends = np.append(starts[1:], len(packets))
-    feed, flush = np.zeros(len(packets), bool), np.zeros(len(packets), bool)
+    decode, flush_before = np.zeros(len(packets), bool), np.zeros(len(packets), bool)
     needs_all = False  # the group behind has leading pictures that are wanted
     is_leading = _leading(packets, pts=pts, starts=starts, ends=ends)
     for start, end in zip(starts[::-1], ends[::-1], strict=True):
@@ -99,10 +99,10 @@ def select(packets: Packets, *, wanted_pts: np.ndarray, watch_end: bool = True) 
             continue
         group = slice(start, start + num)
         has_leading = bool((is_wanted & is_leading)[group].any())
-        feed[group] = is_wanted[group] | (is_reference[group] & (has_leading | ~is_leading[group]))
+        decode[group] = is_wanted[group] | (is_reference[group] & (has_leading | ~is_leading[group]))
         needs_all = has_leading
-        flush[start] = not has_leading and start > 0 and not packets.facts[start] & CLEAN
-    return Selection(feed, flush)
+        flush_before[start] = not has_leading and start > 0 and not packets.facts[start] & CLEAN
+    return PacketSelection(decode, flush_before)
 
 
 def _leading(packets: Packets, *, pts: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _leading(packets: Packets, *, pts: np.ndarray, starts: np.ndarray, ends: np.
     # Behind an entry only its leading pictures may be earlier than pictures of the groups before.
     is_lasting = packets.has(REFERENCE) & ~packets.has(LEADING)
     if (is_shown & (pts < before) & ~is_early).any() or (is_early & is_lasting).any():
-        raise UnfitError("groups of pictures that overlap in time")
+        raise NotSelectableError("groups of pictures that overlap in time")
     is_leading: np.ndarray = is_early | packets.has(LEADING)
     return is_leading
 

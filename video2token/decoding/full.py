@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from vfm.video2token.container.demuxer import Log, raise_memory_error
+from vfm.video2token.container.demuxer import LibavLog, raise_memory_error
 from vfm.video2token.picture.alpha import decoder_of
 
 if TYPE_CHECKING:
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 _MAX_DISORDER = 8  # frames; a time further back is no disorder but a clock that starts anew
 
 
-class FullDecoding:
+class FullDecoder:
     """One pass over all packets of one video.
 
     Attributes:
         num_errors: packets decoded with errors.
         num_restarts: times that the clock started anew in the middle of a recording.
-        num_joints: times that it started anew with a keyframe, as where two recordings were joined.
+        num_concatenations: times that it started anew with a keyframe, as where two recordings were joined.
     """
 
-    def __init__(self, stream: "VideoStream", *, log: Log) -> None:
+    def __init__(self, stream: "VideoStream", *, log: LibavLog) -> None:
         self.num_errors = 0
         self.num_restarts = 0
-        self.num_joints = 0
+        self.num_concatenations = 0
         self._stream = stream
         self._decoder = decoder_of(stream)
         self._log = log
@@ -46,7 +46,7 @@ class FullDecoding:
             pts = expected if frame.pts is None else frame.pts + shift
             if latest is not None and pts < latest - _MAX_DISORDER * step:
                 shift += latest + step - pts
-                self.num_joints += frame.key_frame
+                self.num_concatenations += frame.key_frame
                 self.num_restarts += not frame.key_frame
                 pts = latest + step
             latest, expected = pts, pts + (frame.duration or step)

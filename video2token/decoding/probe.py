@@ -13,9 +13,9 @@ import av
 import numpy as np
 
 from vfm.video2token.container.bitstream.zeros import ZeroCount
-from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, choose_stream, listening, open_video
-from vfm.video2token.container.file_check import look_at
-from vfm.video2token.picture.converter import Look
+from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, capture_log, choose_stream, open_video
+from vfm.video2token.container.file_check import check_file
+from vfm.video2token.picture.converter import PictureConverter
 from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
 
@@ -60,11 +60,11 @@ class _Packets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class VideoInfo:
     """What PyAV tells of a video after one pass over its packets and one decoded frame.
 
     Attributes:
-        look: how its frames are to be seen.
+        converter: how its frames are to be seen.
         first: its first frame, whose colour codes hold for all.
         times: of its frames; None where the packets do not say when each is shown.
         has_one_clock: whether its times only ever run on.
@@ -75,7 +75,7 @@ class Outline:
         file_flags: what the bytes of the file say before it is opened, such as ``trailing_data``.
     """
 
-    look: Look
+    converter: PictureConverter
     first: "VideoFrame"
     times: FrameTimes | None
     has_one_clock: bool
@@ -89,8 +89,8 @@ class Outline:
     file_flags: tuple[str, ...]
 
 
-def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
-    """Return the outline of a video.
+def probe(path: str, *, size_px: int, size_bytes: int = -1) -> VideoInfo:
+    """Return what is known of a video.
 
     Args:
         path: absolute.
@@ -100,16 +100,16 @@ def outline_of(path: str, *, size_px: int, size_bytes: int = -1) -> Outline:
     Raises:
         VideoRejected: with the reason.
     """
-    facts = look_at(path, size_bytes=size_bytes)
-    with listening() as log, open_video(path, facts=facts, log=log) as container:
+    facts = check_file(path, size_bytes=size_bytes)
+    with capture_log() as log, open_video(path, facts=facts, log=log) as container:
         stream, time_base = choose_stream(container)
         first, packets = _read(container, stream)
         if first is None:
             raise _nothing(stream, num_packets=len(packets))
         first.make_writable()
         rate = stream.average_rate
-        return Outline(
-            look=Look(first, stream=stream, size_px=size_px),
+        return VideoInfo(
+            converter=PictureConverter(first, stream=stream, size_px=size_px),
             first=first,
             times=_times(packets, is_counted=container.format.name in _TIMELESS),
             has_one_clock=_has_one_clock(packets, stream=stream, time_base=time_base),

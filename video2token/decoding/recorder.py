@@ -9,15 +9,15 @@ from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, OpenedVideo
 from vfm.video2token.container.file_check import FileFacts
 from vfm.video2token.container.packets import NO_TIME, Packets
 from vfm.video2token.decoding.decoder import DecodedVideo
-from vfm.video2token.decoding.full import FullDecoding
-from vfm.video2token.picture.converter import Look
+from vfm.video2token.decoding.full import FullDecoder
+from vfm.video2token.picture.converter import PictureConverter
 from vfm.video2token.picture.jpegs import JpegSink
 from vfm.video2token.picture.options import PictureOptions
 from vfm.video2token.rejection import RejectReason, VideoRejected
-from vfm.video2token.sampling.clock import Clock
+from vfm.video2token.sampling.clock import ShownSpan
 from vfm.video2token.sampling.copy_times import copy_times
-from vfm.video2token.sampling.rule import Rule
-from vfm.video2token.sampling.sampler import Sampler, Shown
+from vfm.video2token.sampling.rule import SamplingRule
+from vfm.video2token.sampling.sampler import Sampler, TickFrame
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -26,14 +26,14 @@ _MAX_LIE = 0.1  # of the longer one; durations that differ by less are rounded, 
 _MAX_LIE_S = 1
 
 
-class Harvest:
+class FrameRecorder:
     """Takes the wanted frames one after the other and describes the video in the end."""
 
     def __init__(
         self,
         opened: OpenedVideo,
         *,
-        rule: Rule,
+        rule: SamplingRule,
         picture: PictureOptions,
         packets: Packets,
         decoding: str,
@@ -43,10 +43,10 @@ class Harvest:
         self._rule = rule
         self._packets = packets
         self._decoding = decoding
-        self._told_s = facts.told_s
+        self._told_s = facts.header_duration_s
         self._sink = JpegSink(quality=picture.quality)
         self._size_px = picture.size_px
-        self._look: Look | None = None
+        self._converter: PictureConverter | None = None
         self._pts_s: list[float] = []
         self._copy_times_s: tuple[float, ...] = ()
         self._duration_s = self._end_s = self._last_s = 0.0
@@ -55,31 +55,33 @@ class Harvest:
         self._size: tuple[int, int] | None = None
         self._flags = set(facts.flags)
 
-    def see(self, frame: "VideoFrame") -> None:
+    def observe(self, frame: "VideoFrame") -> None:
         """Take note of a decoded frame, wanted or not."""
         size = (frame.width, frame.height)
         if self._size not in {None, size}:
             self._flags.add("size_change")
         self._size = size
 
-    def keep(self, ticks: "list[Shown[VideoFrame]]") -> None:
+    def store(self, ticks: "list[TickFrame[VideoFrame]]") -> None:
         """Store the frames of these ticks; all of them show the same frame."""
         for index, shown in enumerate(ticks):
             if index == 0:
-                self._look = self._look or Look(shown.frame, stream=self._stream, size_px=self._size_px)
-                self._sink.add(self._look.upright_rgb(shown.frame))
+                self._converter = self._converter or PictureConverter(
+                    shown.frame, stream=self._stream, size_px=self._size_px
+                )
+                self._sink.add(self._converter.to_rgb(shown.frame))
             else:
                 self._sink.repeat()
             time_s = shown.pts * self._rule.time_base if shown.tick_s is None else shown.tick_s
             self._pts_s.append(round(float(time_s), 6))
 
-    def judge(self, decoding: FullDecoding, *, num_backward: int) -> None:
+    def judge(self, decoding: FullDecoder, *, num_backward: int) -> None:
         """Put each kind of damage into a sentence."""
         promised, num_packets = self._stream.frames, self._packets.num_counted
         # Where recordings were joined, the container takes the joint itself for lost data.
-        num_corrupt = len(self._packets.corrupt_at) - decoding.num_joints
+        num_corrupt = len(self._packets.corrupt_at) - decoding.num_concatenations
         self._num_errors = self._packets.num_errors + decoding.num_errors + max(0, num_corrupt)
-        if decoding.num_joints:
+        if decoding.num_concatenations:
             self._flags.add("joined")
         counts = {
             "Packets read or decoded with errors": self._num_errors,
@@ -98,15 +100,15 @@ class Harvest:
         Raises:
             VideoRejected: nothing was kept.
         """
-        if self._look is None:
+        if self._converter is None:
             raise self._nothing(sampler)
-        clock: Sampler[Any] = sampler
+        span: Sampler[Any] = sampler
         if sampler.is_done and NO_TIME not in self._packets.pts:
-            clock = _clock_of(self._packets, time_base=self._rule.time_base)
-        self._duration_s = float((clock.end_pts - clock.first_pts) * self._rule.time_base)
+            span = _shown_span(self._packets, time_base=self._rule.time_base)
+        self._duration_s = float((span.end_pts - span.first_pts) * self._rule.time_base)
         if not self._packets.is_whole:
             self._duration_s = self._told_duration_s() or self._duration_s
-        self._end_s = float(clock.end_pts * self._rule.time_base)
+        self._end_s = float(span.end_pts * self._rule.time_base)
         step_s = sampler.step_s
         self._last_s = self._typical_s() if step_s is None else float(step_s)
         self._copy_times_s = copy_times(self._pts_s, sampler)
@@ -115,26 +117,26 @@ class Harvest:
 
     def result(self) -> DecodedVideo:
         """Return everything, after ``finish``."""
-        look, context, rate = self._look, self._stream.codec_context, self._stream.average_rate
-        assert look is not None, "finish raises where nothing was kept"
+        converter, context, rate = self._converter, self._stream.codec_context, self._stream.average_rate
+        assert converter is not None, "finish raises where nothing was kept"
         return DecodedVideo(
             jpegs=self._sink.jpegs,
             pts_s=tuple(self._pts_s),
             last_s=self._last_s,
-            width_px=look.width_px,
-            height_px=look.height_px,
-            source_width_px=look.source_width_px,
-            source_height_px=look.source_height_px,
+            width_px=converter.width_px,
+            height_px=converter.height_px,
+            source_width_px=converter.source_width_px,
+            source_height_px=converter.source_height_px,
             source_fps=round(float(rate), 6) if rate else None,
             source_duration_s=round(self._duration_s, 6),
             codec=context.codec.canonical_name,
-            pix_fmt=look.pix_fmt,
+            pix_fmt=converter.pix_fmt,
             container=self._container.format.name,
-            rotation_deg=look.orientation.rotation_deg,
-            sample_aspect_ratio=f"{look.aspect.numerator}:{look.aspect.denominator}",
-            color=look.color,
+            rotation_deg=converter.orientation.rotation_deg,
+            sample_aspect_ratio=f"{converter.aspect.numerator}:{converter.aspect.denominator}",
+            color=converter.color,
             num_decode_errors=self._num_errors,
-            flags=tuple(sorted(self._flags | set(look.flags))),
+            flags=tuple(sorted(self._flags | set(converter.flags))),
             decoding=self._decoding,
             damage=tuple(self._damage),
             copy_times_s=self._copy_times_s,
@@ -196,11 +198,11 @@ def _is_lie(told_s: float, true_s: list[float]) -> bool:
     return all(abs(told_s - value) > max(_MAX_LIE_S, _MAX_LIE * min(told_s, value)) for value in true_s)
 
 
-def _clock_of(packets: Packets, *, time_base: Fraction) -> Clock:
-    """Return the clock of a video whose frames were not all decoded."""
+def _shown_span(packets: Packets, *, time_base: Fraction) -> ShownSpan:
+    """Return the span of a video whose frames were not all decoded."""
     is_shown = ~np.frombuffer(packets.is_dropped, bool)
     times = np.array([packets.pts, packets.duration])[:, is_shown]
-    clock = Clock(time_base)
+    span = ShownSpan(time_base)
     for pts, duration in times[:, np.argsort(times[0])].T.tolist():
-        clock.push(None, pts=pts, duration=duration)
-    return clock
+        span.push(None, pts=pts, duration=duration)
+    return span

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.container.bitstream.facts import UnfitError
-from vfm.video2token.container.demuxer import Log
+from vfm.video2token.container.bitstream.facts import NotSelectableError
+from vfm.video2token.container.demuxer import LibavLog
 from vfm.video2token.container.packets import ENTRY, NO_TIME, SHOWN, Behind, PacketReader, Packets, demux
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def is_late(container: "InputContainer", stream: "VideoStream", *, start_s: Frac
 
 
 def read_segment(
-    container: "InputContainer", stream: "VideoStream", *, log: Log, start_s: Fraction, end_s: float
+    container: "InputContainer", stream: "VideoStream", *, log: LibavLog, start_s: Fraction, end_s: float
 ) -> Packets:
     """Return the packets of the video's first group, and those that a segment needs.
 
@@ -60,31 +60,31 @@ def read_segment(
     wanted_pts = _first_pts(packets) + start_s / time_base
     place = stream.index_entries.search_timestamp(int(wanted_pts - _MARGIN_S / time_base))
     if place < len(packets):
-        raise UnfitError("there is no entry between the begin and the segment")
+        raise NotSelectableError("there is no entry between the begin and the segment")
     entry = stream.index_entries[place]
     try:
         container.seek(entry.timestamp, stream=stream)
     except av.FFmpegError:
-        raise UnfitError("its index cannot be followed") from None
+        raise NotSelectableError("its index cannot be followed") from None
     place = len(packets)
     for packet in demux(container, stream, packets=packets, log=log):
         reader.take(packet)
         if len(packets) == place + 1:
-            is_entry = not packets.unfit and bool(packets.facts[place] & ENTRY)
+            is_entry = not packets.obstacle and bool(packets.facts[place] & ENTRY)
             # libavformat may choose the entry before, whose pictures are all shown earlier.
             if not is_entry or packet.pts is None or not packets.pts[place - 1] < packet.pts <= wanted_pts:
-                raise UnfitError("its index cannot be followed")
+                raise NotSelectableError("its index cannot be followed")
         if is_behind(packet):
             packets.is_whole = False
             break
-    if packets.is_whole or packets.held is None:  # the end decides the last frame's time
-        raise UnfitError("the segment reaches the video's end, or is large")
+    if packets.is_whole or packets.cached is None:  # the end decides the last frame's time
+        raise NotSelectableError("the segment reaches the video's end, or is large")
     return packets
 
 
 def _first_pts(packets: Packets) -> int:
     """Return the presentation time of the first frame."""
-    is_plain = not (packets.unfit or packets.num_errors or packets.corrupt_at or any(packets.is_dropped))
+    is_plain = not (packets.obstacle or packets.num_errors or packets.corrupt_at or any(packets.is_dropped))
     if not is_plain or NO_TIME in packets.pts or not packets.has(SHOWN).all():
-        raise UnfitError("its begin is not plain")
+        raise NotSelectableError("its begin is not plain")
     return int(np.frombuffer(packets.pts, np.int64).min())

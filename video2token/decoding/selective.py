@@ -1,8 +1,8 @@
 """Decodes only what the wanted frames depend on, and gives up at the first sign that this is not exact.
 
 What comes out of the decoder is compared with what went in: a picture for every packet that promises one, in
-the order of their times, without an error. Whatever differs ends in ``UnfitError``, and the video is then
-decoded whole.
+the order of their times, without an error. Whatever differs ends in ``NotSelectableError``, and the video is
+then decoded whole.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.container.bitstream.facts import UnfitError
-from vfm.video2token.container.demuxer import Log, raise_memory_error
+from vfm.video2token.container.bitstream.facts import NotSelectableError
+from vfm.video2token.container.demuxer import LibavLog, raise_memory_error
 from vfm.video2token.container.packets import Packets
-from vfm.video2token.decoding.dependencies import Selection, shown
+from vfm.video2token.decoding.dependencies import PacketSelection, shown
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -29,9 +29,9 @@ def wanted_frames(  # noqa: PLR0913 (what it reads, what it asks of it, and who 
     *,
     context: "VideoCodecContext",
     packets: Packets,
-    selection: Selection,
+    selection: PacketSelection,
     wanted_pts: np.ndarray,
-    log: Log,
+    log: LibavLog,
 ) -> "Iterator[VideoFrame]":
     """Yield the frames at ``wanted_pts``, ascending.
 
@@ -46,7 +46,7 @@ def wanted_frames(  # noqa: PLR0913 (what it reads, what it asks of it, and who 
     Raises:
         UnfitError: the decoder gave something else than the packets promised.
     """
-    is_due = selection.feed & shown(packets)
+    is_due = selection.decode & shown(packets)
     check = _Check(np.sort(np.frombuffer(packets.pts, np.int64)[is_due]))
     wanted = set(wanted_pts.tolist())
     log.clear()
@@ -71,31 +71,31 @@ class _Check:
 
     def accept(self, frame: "VideoFrame") -> None:
         if frame.is_corrupt:
-            raise UnfitError("decoding errors")
+            raise NotSelectableError("decoding errors")
         if self._num_seen == len(self._due_pts) or frame.pts != self._due_pts[self._num_seen]:
-            raise UnfitError("pictures in another order than the packets' times")
+            raise NotSelectableError("pictures in another order than the packets' times")
         size = (frame.width, frame.height)
         if self._size not in {None, size}:
-            raise UnfitError("the stream changes on its way")
+            raise NotSelectableError("the stream changes on its way")
         self._num_seen += 1
         self._size = size
 
     def finish(self) -> None:
         if self._num_seen < len(self._due_pts):
-            raise UnfitError("packets without a picture")
+            raise NotSelectableError("packets without a picture")
 
 
 def _feed(
-    stream: "Iterable[Packet[VideoStream]]", *, packets: Packets, selection: Selection
+    stream: "Iterable[Packet[VideoStream]]", *, packets: Packets, selection: PacketSelection
 ) -> "Iterator[Packet[VideoStream] | None]":
     """Yield what the decoder is to be given; None asks for what it owes, and ends what it knows."""
-    steps = selection.feed + 2 * selection.flush
+    steps = selection.decode + 2 * selection.flush_before
     is_begun = False
     for packet, step, pts in zip(stream, steps.tolist(), packets.pts, strict=False):
         if not step:
             continue
         if packet.pts is not None and packet.pts != pts:
-            raise UnfitError("a second reading that differs from the first")
+            raise NotSelectableError("a second reading that differs from the first")
         if step & 2 and is_begun:
             yield None
         is_begun = True
@@ -104,7 +104,7 @@ def _feed(
 
 
 def _decode(
-    context: "VideoCodecContext", packet: "Packet[VideoStream] | None", *, log: Log
+    context: "VideoCodecContext", packet: "Packet[VideoStream] | None", *, log: LibavLog
 ) -> "list[VideoFrame]":
     try:
         frames = context.decode(packet)
@@ -114,10 +114,10 @@ def _decode(
         raise
     except (av.FFmpegError, ValueError):
         raise_memory_error(log)
-        raise UnfitError("decoding errors") from None
+        raise NotSelectableError("decoding errors") from None
     if log:
         raise_memory_error(log)
-        raise UnfitError("decoding errors")
+        raise NotSelectableError("decoding errors")
     return frames
 
 

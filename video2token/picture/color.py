@@ -61,7 +61,7 @@ def matrix_to_use(space: int, *, primaries: int) -> int | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coding:
+class PixelCoding:
     """How the numbers of a decoded picture stand for colours.
 
     Attributes:

@@ -8,7 +8,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
 from vfm.video2token.picture.alpha import announces_alpha, flatten, has_alpha
-from vfm.video2token.picture.color import Coding, describe_color, matrix_to_use, spread
+from vfm.video2token.picture.color import PixelCoding, describe_color, matrix_to_use, spread
 from vfm.video2token.picture.deinterlace import deinterlace
 from vfm.video2token.picture.geometry import MAX_ASPECT, Orientation, orientation_of, stored_size
 from vfm.video2token.picture.scaling import Scaler, scale
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_STORED_PIXELS = 1 << 24  # nothing larger is allocated for a stored picture
 
 
-class Look:
+class PictureConverter:
     """How the frames of one video are to be seen.
 
     Size and orientation are fixed by the first frame; everything else each frame says for itself.
@@ -61,7 +61,7 @@ class Look:
         """What was special about the frames so far, sorted: alpha, hdr, interlaced, mirrored, size_change."""
         return tuple(sorted(self._flags))
 
-    def upright_rgb(self, frame: "VideoFrame") -> np.ndarray:
+    def to_rgb(self, frame: "VideoFrame") -> np.ndarray:
         """Return uint8 [H,W,3] at the stored size, also where the stream changes its size on the way.
 
         Raises:
@@ -90,7 +90,7 @@ class Look:
             self._flags.add("hdr")
         return self.orientation.upright(self._scaled(frame, coding))
 
-    def _scaled(self, frame: "VideoFrame", coding: Coding) -> np.ndarray:
+    def _scaled(self, frame: "VideoFrame", coding: PixelCoding) -> np.ndarray:
         size = (self.width_px, self.height_px)
         if self.orientation.transpose:
             size = size[::-1]
@@ -132,7 +132,7 @@ def _color(frame: "VideoFrame") -> dict[str, str]:
     )
 
 
-def _coding(frame: "VideoFrame") -> Coding:
+def _coding(frame: "VideoFrame") -> PixelCoding:
     """Return how a frame's numbers are meant, and leave it marked with a matrix that swscale knows."""
     pix_fmt, color, space = frame.format, _color(frame), int(frame.colorspace)
     matrix = 0 if pix_fmt.is_rgb else matrix_to_use(space, primaries=int(frame.color_primaries))
@@ -144,7 +144,7 @@ def _coding(frame: "VideoFrame") -> Coding:
         )
     if matrix != frame.colorspace:
         frame.colorspace = matrix
-    return Coding(
+    return PixelCoding(
         pix_fmt=pix_fmt.name,
         bits=max(component.bits for component in pix_fmt.components),
         is_rgb=pix_fmt.is_rgb,

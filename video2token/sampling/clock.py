@@ -2,17 +2,17 @@
 
 from fractions import Fraction
 
-from vfm.video2token.sampling.sampler import Sampler, Shown
+from vfm.video2token.sampling.sampler import Sampler, TickFrame
 
 
-class Clock(Sampler[None]):
+class ShownSpan(Sampler[None]):
     """Takes no frame; tells where a video begins and ends."""
 
     def __init__(self, time_base: Fraction) -> None:
         super().__init__(time_base=time_base, max_frames=0)
 
-    def _until(self, before: Shown[None], shown: Shown[None]) -> list[Shown[None]]:
+    def _until(self, before: TickFrame[None], shown: TickFrame[None]) -> list[TickFrame[None]]:
         return []
 
-    def _rest(self, shown: Shown[None]) -> list[Shown[None]]:
+    def _rest(self, shown: TickFrame[None]) -> list[TickFrame[None]]:
         return []

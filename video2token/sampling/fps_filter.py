@@ -10,7 +10,7 @@ then its first frame is taken, which the filter does not.
 from fractions import Fraction
 from math import floor
 
-from vfm.video2token.sampling.sampler import Frame, Sampler, Shown
+from vfm.video2token.sampling.sampler import Frame, Sampler, TickFrame
 
 
 class FpsFilterSampler(Sampler[Frame]):
@@ -36,21 +36,21 @@ class FpsFilterSampler(Sampler[Frame]):
         self.step_s = 1 / fps
         self._origin = origin
         self._next_tick: int | None = None
-        self._first: Shown[Frame] | None = None
+        self._first: TickFrame[Frame] | None = None
         self._last_gap = 0
 
-    def _until(self, before: Shown[Frame], shown: Shown[Frame]) -> list[Shown[Frame]]:
+    def _until(self, before: TickFrame[Frame], shown: TickFrame[Frame]) -> list[TickFrame[Frame]]:
         self._last_gap = shown.pts - before.pts
         return self._fill(before, until_pts=shown.pts)
 
-    def _rest(self, shown: Shown[Frame]) -> list[Shown[Frame]]:
+    def _rest(self, shown: TickFrame[Frame]) -> list[TickFrame[Frame]]:
         ticks = self._fill(shown, until_pts=shown.pts + (self._own_duration or self._last_gap))
         if self._num_given or ticks or self._first is None:
             return ticks
         self._refuse_more_than_allowed(1)
         return [self._first]
 
-    def _fill(self, shown: Shown[Frame], *, until_pts: int) -> list[Shown[Frame]]:
+    def _fill(self, shown: TickFrame[Frame], *, until_pts: int) -> list[TickFrame[Frame]]:
         """Return the shown frame once for every tick before the one that ``until_pts`` is rounded to."""
         if shown.pts < self.first_pts + self._start or self._is_over(shown.pts):
             return []

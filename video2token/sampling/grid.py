@@ -3,7 +3,7 @@
 from fractions import Fraction
 from math import lcm
 
-from vfm.video2token.sampling.sampler import Frame, Sampler, Shown
+from vfm.video2token.sampling.sampler import Frame, Sampler, TickFrame
 
 # Containers round times: 2/3 s is stored as 0.667 in Matroska. A frame may therefore come late by half a
 # unit of its time base and still be the frame of its tick; in coarse time bases by 1 ms at most.
@@ -39,11 +39,11 @@ class GridSampler(Sampler[Frame]):
         self._num_ticks = num_ticks
         self.step_s = 1 / fps
 
-    def _until(self, before: Shown[Frame], shown: Shown[Frame]) -> list[Shown[Frame]]:
+    def _until(self, before: TickFrame[Frame], shown: TickFrame[Frame]) -> list[TickFrame[Frame]]:
         # The frame before fills the ticks that even the rounding of containers cannot give to this one.
         return self._fill(before, until=shown.pts * self._parts - self._late)
 
-    def _rest(self, shown: Shown[Frame]) -> list[Shown[Frame]]:
+    def _rest(self, shown: TickFrame[Frame]) -> list[TickFrame[Frame]]:
         if self._num_ticks is not None:
             return [shown] * (self._num_ticks - self._num_given)
         # Where the last frame ends is off by two roundings: of when it begins, and of how long it lasts.
@@ -57,7 +57,7 @@ class GridSampler(Sampler[Frame]):
     def _longest_alone(self) -> int:
         return self._tick // self._parts
 
-    def _fill(self, shown: Shown[Frame], *, until: int) -> list[Shown[Frame]]:
+    def _fill(self, shown: TickFrame[Frame], *, until: int) -> list[TickFrame[Frame]]:
         """Return the shown frame once for every tick left before ``until`` (in parts of a unit)."""
         first = self.first_pts * self._parts
         if self._end_parts is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from vfm.video2token.sampling.clock import Clock
+from vfm.video2token.sampling.clock import ShownSpan
 from vfm.video2token.sampling.fps_filter import FpsFilterSampler
 from vfm.video2token.sampling.grid import GridSampler
 from vfm.video2token.sampling.native import NativeSampler
@@ -14,7 +14,7 @@ from vfm.video2token.sampling.sampler import Sampler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class SamplingRule:
     """What is wanted of one video.
 
     Attributes:
@@ -59,10 +59,10 @@ class Rule:
     def _uniform(self, times: Iterable[tuple[int, int]], *, given: dict[str, Any]) -> Sampler[Any]:
         count = self.options.num_frames
         assert count is not None, "checked with the options"
-        clock = Clock(self.time_base)
+        span = ShownSpan(self.time_base)
         for pts, duration in times:
-            clock.push(None, pts=pts, duration=duration)
-        end_s = (clock.end_pts - clock.first_pts) * self.time_base
+            span.push(None, pts=pts, duration=duration)
+        end_s = (span.end_pts - span.first_pts) * self.time_base
         if given["end_s"] is not None:
             end_s = min(end_s, given["end_s"])
         span_s = max(end_s - given["start_s"], self.time_base)

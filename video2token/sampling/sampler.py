@@ -27,7 +27,7 @@ class TooManyFramesError(Exception):
     """The video has more ticks than allowed."""
 
 
-class Shown(NamedTuple, Generic[Frame]):
+class TickFrame(NamedTuple, Generic[Frame]):
     """A frame at a tick; the same frame object comes again where a tick shows it again.
 
     Attributes:
@@ -74,11 +74,11 @@ class Sampler(ABC, Generic[Frame]):
         self._end = None if end_s is None else end_s / time_base
         self._num_given = 0
         self._first_pts: int | None = None
-        self._shown: Shown[Frame] | None = None
+        self._shown: TickFrame[Frame] | None = None
         self._own_duration = 0
         self._longest_gap = 0
 
-    def push(self, frame: Frame, *, pts: int, duration: int) -> list[Shown[Frame]]:
+    def push(self, frame: Frame, *, pts: int, duration: int) -> list[TickFrame[Frame]]:
         """Take the next frame and return the frames that are now certain.
 
         Args:
@@ -93,12 +93,12 @@ class Sampler(ABC, Generic[Frame]):
             return []
         else:
             self._longest_gap = max(self._longest_gap, pts - self._shown.pts)
-        before, self._shown, self._own_duration = self._shown, Shown(pts, frame), duration
+        before, self._shown, self._own_duration = self._shown, TickFrame(pts, frame), duration
         if self._end is not None:
             self.is_done |= self._is_over(pts)
         return [] if before is None else self._count(self._until(before, self._shown))
 
-    def finish(self) -> list[Shown[Frame]]:
+    def finish(self) -> list[TickFrame[Frame]]:
         """Return the frames left at the video's end."""
         return [] if self._shown is None else self._count(self._rest(self._shown))
 
@@ -130,18 +130,18 @@ class Sampler(ABC, Generic[Frame]):
         return (self.first_pts + self._start) * self._time_base
 
     @abstractmethod
-    def _until(self, before: Shown[Frame], shown: Shown[Frame]) -> list[Shown[Frame]]:
+    def _until(self, before: TickFrame[Frame], shown: TickFrame[Frame]) -> list[TickFrame[Frame]]:
         """Return what is certain once ``shown`` follows ``before``."""
 
     @abstractmethod
-    def _rest(self, shown: Shown[Frame]) -> list[Shown[Frame]]:
+    def _rest(self, shown: TickFrame[Frame]) -> list[TickFrame[Frame]]:
         """Return what is left once it is known that ``shown`` is the last."""
 
     def _longest_alone(self) -> int:
         """How long the only frame of a video may be shown, in units of the time base."""
         return self._own_duration
 
-    def _count(self, given: list[Shown[Frame]]) -> list[Shown[Frame]]:
+    def _count(self, given: list[TickFrame[Frame]]) -> list[TickFrame[Frame]]:
         self._num_given += len(given)
         return given
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from vfm.video2token.rejection import RejectReason, VideoRejected
-from vfm.video2token.sampling.clock import Clock
+from vfm.video2token.sampling.clock import ShownSpan
 from vfm.video2token.sampling.copy_times import copy_times
 from vfm.video2token.sampling.options import SamplingOptions
-from vfm.video2token.sampling.rule import Rule
-from vfm.video2token.sampling.sampler import Sampler, Shown, TooManyFramesError
+from vfm.video2token.sampling.rule import SamplingRule
+from vfm.video2token.sampling.sampler import Sampler, TickFrame, TooManyFramesError
 from vfm.video2token.sampling.timeline import FrameTimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class FrameSelection:
     """The frames of a sample.
 
     Attributes:
@@ -32,7 +32,7 @@ class Choice:
     duration_s: float
 
 
-def choose(times: FrameTimes, rule: Rule) -> Choice:
+def select_frames(times: FrameTimes, rule: SamplingRule) -> FrameSelection:
     """Return the frames that a rule takes of a video.
 
     Args:
@@ -42,21 +42,21 @@ def choose(times: FrameTimes, rule: Rule) -> Choice:
     Raises:
         VideoRejected: with reason too_long, or empty_segment when nothing is shown in the segment.
     """
-    sampler, clock = rule.sampler(_lengths(times)), Clock(rule.time_base)
+    sampler, span = rule.sampler(_lengths(times)), ShownSpan(rule.time_base)
     for pts, duration in _lengths(times):
-        clock.push(None, pts=pts, duration=duration)
+        span.push(None, pts=pts, duration=duration)
     try:
         ticks = _run(times, sampler=sampler)
     except TooManyFramesError:
         raise too_long(rule.options) from None
-    duration_s = float((clock.end_pts - clock.first_pts) * rule.time_base)
+    duration_s = float((span.end_pts - span.first_pts) * rule.time_base)
     if not ticks:
         told = f"It has no frame from {rule.start_s or 0} s to {rule.end_s or 'its end'}"
         raise VideoRejected(
             RejectReason.EMPTY_SEGMENT, f"{told}: its video is {round(duration_s, 3):g} s long."
         )
     pts_s = [_time_s(shown, rule=rule) for shown in ticks]
-    return Choice(
+    return FrameSelection(
         ticks=tuple(shown.frame for shown in ticks),
         pts_s=tuple(pts_s),
         copy_times_s=copy_times(pts_s, sampler),
@@ -69,14 +69,14 @@ def _lengths(times: FrameTimes) -> Iterator[tuple[int, int]]:
     return zip(times.pts, times.durations, strict=True)
 
 
-def _run(times: FrameTimes, *, sampler: Sampler[Any]) -> list[Shown[int]]:
-    ticks: list[Shown[int]] = []
+def _run(times: FrameTimes, *, sampler: Sampler[Any]) -> list[TickFrame[int]]:
+    ticks: list[TickFrame[int]] = []
     for index, (pts, duration) in enumerate(_lengths(times)):
         ticks += sampler.push(index, pts=pts, duration=duration)
     return ticks + sampler.finish()
 
 
-def _time_s(shown: Shown[int], *, rule: Rule) -> float:
+def _time_s(shown: TickFrame[int], *, rule: SamplingRule) -> float:
     return round(float(shown.pts * rule.time_base if shown.tick_s is None else shown.tick_s), 6)
 
 

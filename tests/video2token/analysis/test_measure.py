@@ -10,9 +10,9 @@ from vfm.cli.demo.camera import PAN_PER_S
 from vfm.video2token.analysis import signals
 from vfm.video2token.analysis.measure import measure
 from vfm.video2token.analysis.options import DUPLICATE_BITS, STATIC_SCORE
-from vfm.video2token.analysis.signal import Glance
+from vfm.video2token.analysis.signal import Thumbnail
 from vfm.video2token.analysis.signals import hash as hash_signal
-from vfm.video2token.analysis.thumbnails import glances
+from vfm.video2token.analysis.thumbnails import thumbnails
 from vfm.video2token.rejection import VideoRejected
 
 Film = Callable[..., Path]
@@ -35,11 +35,11 @@ def hash_of_film(path: Path) -> str:
     return found
 
 
-def hash_of_glances(lumas: Iterable[np.ndarray], *, times_s: Iterable[float]) -> str:
+def hash_of_thumbnails(lumas: Iterable[np.ndarray], *, times_s: Iterable[float]) -> str:
     signal = hash_signal.build()
     for luma, time_s in zip(lumas, times_s, strict=True):
         yuv = np.stack([luma, luma, luma])
-        signal.add(Glance(time_s=time_s, yuv=yuv, kind="", vectors=None, width_px=64, height_px=36))
+        signal.add(Thumbnail(time_s=time_s, yuv=yuv, kind="", vectors=None, width_px=64, height_px=36))
     found: str = signal.result()
     return found
 
@@ -48,27 +48,27 @@ def test_the_signals_are_the_files() -> None:
     assert signals.names() == ["hash", "motion", "shots"]
 
 
-def test_glances_are_the_frames_in_their_order(film: Film) -> None:
+def test_thumbnails_are_the_frames_in_their_order(film: Film) -> None:
     path = film(num_frames=50, fps=25)
-    seen = list(glances(str(path), wants_vectors=True))
-    assert [glance.time_s for glance in seen] == [round(number / 25, 6) for number in range(50)]
-    assert {glance.yuv.shape for glance in seen} == {(3, 36, 64)}
+    seen = list(thumbnails(str(path), wants_vectors=True))
+    assert [thumbnail.time_s for thumbnail in seen] == [round(number / 25, 6) for number in range(50)]
+    assert {thumbnail.yuv.shape for thumbnail in seen} == {(3, 36, 64)}
     assert seen[0].kind == "I"
     assert seen[0].vectors is None
-    assert {glance.kind for glance in seen} == {"I", "P", "B"}
+    assert {thumbnail.kind for thumbnail in seen} == {"I", "P", "B"}
     assert (seen[0].width_px, seen[0].height_px) == (64, 48)
     # Above, the number in bits, white is 1: the lowest bit is in the leftmost eighth.
-    bits = [glance.yuv[0, 9, 4] > 128 for glance in seen]
+    bits = [thumbnail.yuv[0, 9, 4] > 128 for thumbnail in seen]
     assert bits == [bool(number & 1) for number in range(50)]
 
 
 def test_a_segment_is_the_same_frames_whether_sought_or_not(film: Film) -> None:
     path = film(num_frames=250, fps=25)
-    whole = list(glances(str(path)))
+    whole = list(thumbnails(str(path)))
     for start_s, end_s in ((1.0, 2.0), (7.3, 8.0), (9.9, 20.0)):
-        expected = [glance for glance in whole if start_s <= glance.time_s < end_s]
-        segment = list(glances(str(path), start_s=start_s, end_s=end_s))
-        assert [glance.time_s for glance in segment] == [glance.time_s for glance in expected]
+        expected = [thumbnail for thumbnail in whole if start_s <= thumbnail.time_s < end_s]
+        segment = list(thumbnails(str(path), start_s=start_s, end_s=end_s))
+        assert [thumbnail.time_s for thumbnail in segment] == [thumbnail.time_s for thumbnail in expected]
         assert all(np.array_equal(one.yuv, other.yuv) for one, other in zip(segment, expected, strict=True))
 
 
@@ -214,10 +214,10 @@ def test_hash_does_not_depend_on_pace_begin_or_frame_rate() -> None:
     rng = np.random.default_rng(0)
     coarse = rng.uniform(0, 255, (16, 3, 4))
     lumas = np.kron(coarse, np.ones((24, 12, 16))).astype(np.uint8)  # 384 frames of 36 x 64
-    expected = hash_of_glances(lumas, times_s=np.arange(384) / 24)
-    day = hash_of_glances(lumas, times_s=np.arange(384) * 225.0)
-    later = hash_of_glances(lumas, times_s=7200 + np.arange(384) / 24)
-    sparse = hash_of_glances(lumas[::12], times_s=np.arange(0, 384, 12) / 24)
+    expected = hash_of_thumbnails(lumas, times_s=np.arange(384) / 24)
+    day = hash_of_thumbnails(lumas, times_s=np.arange(384) * 225.0)
+    later = hash_of_thumbnails(lumas, times_s=7200 + np.arange(384) / 24)
+    sparse = hash_of_thumbnails(lumas[::12], times_s=np.arange(0, 384, 12) / 24)
     assert [hash_signal.distance(expected, other) for other in (day, later)] == [0, 0]
     assert hash_signal.distance(expected, sparse) <= 1  # whose last frame is a little earlier
     assert hash_signal.build().result() is None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vfm.video2token.container.file_check import FileFacts, look_at
+from vfm.video2token.container.file_check import FileFacts, check_file
 from vfm.video2token.rejection import VideoRejected
 
 MP4 = struct.pack(">I4s8s", 16, b"ftyp", b"isom\0\0\2\0")
@@ -24,7 +24,7 @@ def stsd(*entries: bytes) -> bytes:
 
 def reason_for(path: Path, *, size_bytes: int = -1) -> str:
     with pytest.raises(VideoRejected) as caught:
-        look_at(str(path), size_bytes=size_bytes)
+        check_file(str(path), size_bytes=size_bytes)
     assert caught.value.message.endswith(".")
     return caught.value.reason
 
@@ -90,7 +90,7 @@ def test_what_is_no_video_is_named(tmp_path: Path, data: bytes, reason: str) -> 
 def test_what_may_be_a_video_is_described(tmp_path: Path, data: bytes, facts: FileFacts) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(data)
-    assert look_at(str(path)) == facts
+    assert check_file(str(path)) == facts
 
 
 def test_anything_but_a_regular_file_is_refused_without_waiting(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_file_that_changed_since_the_plan_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(MP4 * 2)
     assert reason_for(path, size_bytes=16) == "changed"
-    assert look_at(str(path), size_bytes=32).is_known
+    assert check_file(str(path), size_bytes=32).is_known
 
 
 def test_unreadable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

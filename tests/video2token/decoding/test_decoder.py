@@ -257,7 +257,7 @@ def test_playlist_is_stopped_twice(film: Film, monkeypatch: pytest.MonkeyPatch, 
     path.write_text(text)
     assert reason_for(path) == "playlist"
     # and if the first look were fooled, the list of formats stops it
-    monkeypatch.setattr(pyav, "look_at", lambda *_, **__: FileFacts(is_known=False, is_cut=False))
+    monkeypatch.setattr(pyav, "check_file", lambda *_, **__: FileFacts(is_known=False, is_cut=False))
     assert reason_for(path) == "not_video"
 
 

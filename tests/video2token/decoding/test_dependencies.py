@@ -5,7 +5,7 @@ from array import array
 import numpy as np
 import pytest
 
-from vfm.video2token.container.bitstream.facts import UnfitError
+from vfm.video2token.container.bitstream.facts import NotSelectableError
 from vfm.video2token.container.packets import (
     CLEAN,
     ENTRY,
@@ -16,7 +16,7 @@ from vfm.video2token.container.packets import (
     SHOWN,
     Packets,
 )
-from vfm.video2token.decoding.dependencies import select, shown, timeline
+from vfm.video2token.decoding.dependencies import packets_needed, shown, timeline
 
 # IDR, P, B nobody refers to, CRA, its leading picture, a frame that is not shown, a layered picture
 KINDS = {
@@ -43,7 +43,7 @@ def stream(kinds: str, pts: list[int]) -> Packets:
 def fed(kinds: str, pts: list[int], wanted: list[int], *, watch_end: bool = False) -> str:
     """Return the kinds of the packets, a dot for each that is left out, ``|`` where the decoder forgets."""
     packets = stream(kinds, pts)
-    feed, flush = select(packets, wanted_pts=np.array(wanted), watch_end=watch_end)
+    feed, flush = packets_needed(packets, wanted_pts=np.array(wanted), watch_end=watch_end)
     return "".join(
         ("|" if is_flush else "") + (kind if is_fed else ".")
         for kind, is_fed, is_flush in zip(kinds, feed, flush, strict=True)
@@ -114,7 +114,13 @@ def test_dropped_packets_are_decoded_and_not_shown() -> None:
     packets = stream("IPbPb", [0, 2, 1, 4, 3])
     packets.is_dropped[0] = 1
     assert timeline(packets).pts.tolist() == [1, 2, 3, 4]
-    assert select(packets, wanted_pts=np.array([1]), watch_end=False).feed.tolist() == [1, 1, 1, 0, 0]
+    assert packets_needed(packets, wanted_pts=np.array([1]), watch_end=False).decode.tolist() == [
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def test_dropped_packets_are_decoded_and_not_shown() -> None:
     ],
 )
 def test_times_that_tell_nothing_are_refused(kinds: str, pts: list[int], told: str) -> None:
-    with pytest.raises(UnfitError, match=told):
+    with pytest.raises(NotSelectableError, match=told):
         timeline(stream(kinds, pts))
 
 
@@ -137,8 +143,8 @@ def test_times_that_tell_nothing_are_refused(kinds: str, pts: list[int], told: s
     ],
 )
 def test_groups_that_overlap_in_time_are_refused(kinds: str, pts: list[int]) -> None:
-    with pytest.raises(UnfitError, match="overlap in time"):
-        select(stream(kinds, pts), wanted_pts=np.array([0]))
+    with pytest.raises(NotSelectableError, match="overlap in time"):
+        packets_needed(stream(kinds, pts), wanted_pts=np.array([0]))
 
 
 def test_pairs_go_through_all_pictures() -> None:

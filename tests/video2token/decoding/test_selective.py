@@ -185,14 +185,14 @@ def test_packets_that_no_wanted_frame_needs_are_not_decoded(
 ) -> None:
     path = write("a.mp4", codec="libx264", options={"x264-params": "keyint=25:scenecut=0:bframes=2"})
     fed: list[int] = []
-    original = pyav.select
+    original = pyav.packets_needed
 
     def spy(*args: Any, **kwargs: Any) -> Any:
         selection = original(*args, **kwargs)
-        fed.append(int(selection.feed.sum()))
+        fed.append(int(selection.decode.sum()))
         return selection
 
-    monkeypatch.setattr(pyav, "select", spy)
+    monkeypatch.setattr(pyav, "packets_needed", spy)
     segment = decode(path, fps=1.0, start_s=1.0, end_s=2.0)
     assert fed == [1]  # the keyframe at 1 s is all that the only tick needs
     assert segment.pts_s == (1.0,)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vfm.video2token.picture.color import Coding, describe_color, full_white, matrix_to_use, spread
+from vfm.video2token.picture.color import PixelCoding, describe_color, full_white, matrix_to_use, spread
 
 
 def test_codes_are_named_and_the_unstated_is_unknown() -> None:
@@ -24,8 +24,8 @@ def test_matrix_without_a_conversion_is_none(space: int) -> None:
     assert matrix_to_use(space, primaries=2) is None
 
 
-def coding(pix_fmt: str, bits: int, *, value_range: int = 0, transfer: str = "bt709") -> Coding:
-    return Coding(
+def coding(pix_fmt: str, bits: int, *, value_range: int = 0, transfer: str = "bt709") -> PixelCoding:
+    return PixelCoding(
         pix_fmt=pix_fmt,
         bits=bits,
         is_rgb=pix_fmt.startswith(("rgb", "gbr")),
@@ -51,7 +51,9 @@ def coding(pix_fmt: str, bits: int, *, value_range: int = 0, transfer: str = "bt
         (coding("gbrpf32le", 32), False, (0, 65535)),
     ],
 )
-def test_levels_follow_from_format_and_range(known: Coding, is_plain: bool, levels: tuple[int, int]) -> None:
+def test_levels_follow_from_format_and_range(
+    known: PixelCoding, is_plain: bool, levels: tuple[int, int]
+) -> None:
     assert (known.is_plain("h264"), known.deep_levels("h264")) == (is_plain, levels)
 
 

@@ -1,4 +1,4 @@
-"""What `Look` decides for a video and for each of its frames."""
+"""What `PictureConverter` decides for a video and for each of its frames."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,7 +17,7 @@ from vfm.shards.pixels import jpeg
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.picture.converter import Look
+from vfm.video2token.picture.converter import PictureConverter
 from vfm.video2token.picture.tonemap import to_sdr
 from vfm.video2token.rejection import VideoRejected
 
@@ -27,7 +27,7 @@ Film = Callable[..., Path]
 def stream_of(
     *, codec: str = "h264", aspect: Fraction | None = None, metadata: dict[str, str] | None = None
 ) -> VideoStream:
-    """Return as much of a stream as `Look` asks for."""
+    """Return as much of a stream as `PictureConverter` asks for."""
     context = SimpleNamespace(codec=SimpleNamespace(canonical_name=codec))
     known = SimpleNamespace(sample_aspect_ratio=aspect, codec_context=context, metadata=metadata or {})
     return cast("VideoStream", known)
@@ -68,11 +68,11 @@ def test_the_common_picture_is_one_pass_of_swscale_but_for_its_rounding(
         | Interpolation.FULL_CHR_H_INT
         | Interpolation.BITEXACT,
     )
-    look = Look(frame, stream=stream_of(), size_px=128)
-    errors = np.abs(look.upright_rgb(frame).astype(int) - once.to_ndarray())
+    converter = PictureConverter(frame, stream=stream_of(), size_px=128)
+    errors = np.abs(converter.to_rgb(frame).astype(int) - once.to_ndarray())
     assert errors.max() <= most
     assert errors.mean() <= mean
-    assert look.flags == ()
+    assert converter.flags == ()
 
 
 def test_each_frame_is_converted_by_its_own_properties() -> None:
@@ -83,34 +83,34 @@ def test_each_frame_is_converted_by_its_own_properties() -> None:
         frame_of("gray", color_range=1),
         frame_of("rgb24"),
     )
-    look = Look(first, stream=stream_of(), size_px=48)
-    look.upright_rgb(first)
+    converter = PictureConverter(first, stream=stream_of(), size_px=48)
+    converter.to_rgb(first)
     for frame in others:
-        alone = Look(frame, stream=stream_of(), size_px=48).upright_rgb(frame)
-        np.testing.assert_array_equal(look.upright_rgb(frame), alone)
+        alone = PictureConverter(frame, stream=stream_of(), size_px=48).to_rgb(frame)
+        np.testing.assert_array_equal(converter.to_rgb(frame), alone)
 
 
 def test_a_changed_size_is_stretched_to_the_first_and_flagged() -> None:
-    look = Look(frame_of(size=(64, 48)), stream=stream_of(), size_px=48)
-    assert look.upright_rgb(frame_of(size=(64, 48))).shape == (48, 64, 3)
-    assert look.flags == ()
-    stretched = look.upright_rgb(frame_of("rgb24", size=(96, 32))).astype(int)
-    assert look.flags == ("size_change",)
+    converter = PictureConverter(frame_of(size=(64, 48)), stream=stream_of(), size_px=48)
+    assert converter.to_rgb(frame_of(size=(64, 48))).shape == (48, 64, 3)
+    assert converter.flags == ()
+    stretched = converter.to_rgb(frame_of("rgb24", size=(96, 32))).astype(int)
+    assert converter.flags == ("size_change",)
     assert np.abs(stretched - draw(77)).mean() < 9
 
 
 @pytest.mark.parametrize("space", [3, 18, 200])
 def test_reserved_matrices_count_as_not_stated(space: int) -> None:
     frame, plain = frame_of(colorspace=space), frame_of()
-    look = Look(frame, stream=stream_of(), size_px=48)
-    np.testing.assert_array_equal(look.upright_rgb(frame), look.upright_rgb(plain))
+    converter = PictureConverter(frame, stream=stream_of(), size_px=48)
+    np.testing.assert_array_equal(converter.to_rgb(frame), converter.to_rgb(plain))
 
 
 def test_a_matrix_derived_from_primaries_is_that_of_their_standard() -> None:
     for primaries, space in ((1, 1), (9, 9)):
         derived, stated = frame_of(colorspace=12, color_primaries=primaries), frame_of(colorspace=space)
-        look = Look(derived, stream=stream_of(), size_px=48)
-        np.testing.assert_array_equal(look.upright_rgb(derived), look.upright_rgb(stated))
+        converter = PictureConverter(derived, stream=stream_of(), size_px=48)
+        np.testing.assert_array_equal(converter.to_rgb(derived), converter.to_rgb(stated))
 
 
 @pytest.mark.parametrize("space", [8, 10, 11, 12, 13, 14, 15, 16, 17])
@@ -119,14 +119,14 @@ def test_matrices_that_cannot_be_converted_are_refused(space: int) -> None:
     with pytest.raises(
         VideoRejected, match=rf"matrix {space} of H.273 .* convert the video to BT.709\.$"
     ) as caught:
-        Look(frame, stream=stream_of(), size_px=48).upright_rgb(frame)
+        PictureConverter(frame, stream=stream_of(), size_px=48).to_rgb(frame)
     assert caught.value.reason == "unsupported"
 
 
 def test_what_swscale_cannot_convert_is_refused() -> None:
     frame = frame_of(color_range=3)  # no range at all
     with pytest.raises(VideoRejected, match=r"Its pictures \(yuv420p\) cannot be converted") as caught:
-        Look(frame, stream=stream_of(), size_px=48).upright_rgb(frame)
+        PictureConverter(frame, stream=stream_of(), size_px=48).to_rgb(frame)
     assert caught.value.reason == "unsupported"
 
 
@@ -134,8 +134,8 @@ def test_what_swscale_cannot_convert_is_refused() -> None:
 def test_grey_of_unstated_range_is_limited_where_the_codec_says_so(codec: str, darkest: int) -> None:
     frame = av.VideoFrame(32, 32, "gray")
     frame.planes[0].update(bytes([16]) * frame.planes[0].buffer_size)
-    look = Look(frame, stream=stream_of(codec=codec), size_px=32)
-    assert np.unique(look.upright_rgb(frame)).tolist() == [darkest]
+    converter = PictureConverter(frame, stream=stream_of(codec=codec), size_px=32)
+    assert np.unique(converter.to_rgb(frame)).tolist() == [darkest]
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "smpte2084"), (18, "arib-std-b67")])
@@ -149,32 +149,32 @@ def test_hdr_is_tone_mapped_and_flagged(transfer: int, name: str, value_range: i
         plane.update(np.full(plane.buffer_size // 2, 512, "<u2").tobytes())
     frame.colorspace, frame.color_primaries = 9, 9
     frame.color_trc, frame.color_range = transfer, value_range
-    look = Look(frame, stream=stream_of(codec="hevc"), size_px=64)
-    stored = look.upright_rgb(frame)[32, 8::16].astype(int)
+    converter = PictureConverter(frame, stream=stream_of(codec="hevc"), size_px=64)
+    stored = converter.to_rgb(frame)[32, 8::16].astype(int)
     codes = (65535 * (numbers.astype(float) - low) / (high - low)).round().astype(np.uint16)
     expected = to_sdr(codes[None, :, None].repeat(3, axis=2), transfer=name, primaries="bt2020")[0]
-    assert look.flags == ("hdr",)
+    assert converter.flags == ("hdr",)
     assert np.abs(stored - expected).max() <= 1
     assert (stored[0].max(), stored[-1].min()) == (0, 255)
 
 
 def test_transparent_hdr_is_flattened_and_then_tone_mapped() -> None:
     opaque, plain = (frame_of(name, color_trc=16, colorspace=9) for name in ("yuva444p10le", "yuv444p10le"))
-    look = Look(opaque, stream=stream_of(), size_px=48)
-    with_alpha, without = look.upright_rgb(opaque).astype(int), look.upright_rgb(plain).astype(int)
-    assert look.flags == ("hdr",)
+    converter = PictureConverter(opaque, stream=stream_of(), size_px=48)
+    with_alpha, without = converter.to_rgb(opaque).astype(int), converter.to_rgb(plain).astype(int)
+    assert converter.flags == ("hdr",)
     # flattened at its own size and scaled after: two roundings of 16 bits
     assert np.abs(with_alpha - without).max() <= 1
     opaque.planes[3].update(bytes(opaque.planes[3].buffer_size))
-    assert look.upright_rgb(opaque).max() == 0
-    assert look.flags == ("alpha", "hdr")
+    assert converter.to_rgb(opaque).max() == 0
+    assert converter.flags == ("alpha", "hdr")
 
 
 def test_all_flags_are_sorted_and_come_with_the_frames() -> None:
-    look = Look(frame_of(), stream=stream_of(metadata={"ALPHA_MODE": "1"}), size_px=48)
-    assert look.flags == ("alpha",)
-    look.upright_rgb(frame_of("yuv420p10le", size=(32, 32), color_trc=16))
-    assert look.flags == ("alpha", "hdr", "size_change")
+    converter = PictureConverter(frame_of(), stream=stream_of(metadata={"ALPHA_MODE": "1"}), size_px=48)
+    assert converter.flags == ("alpha",)
+    converter.to_rgb(frame_of("yuv420p10le", size=(32, 32), color_trc=16))
+    assert converter.flags == ("alpha", "hdr", "size_change")
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ def test_all_flags_are_sorted_and_come_with_the_frames() -> None:
 def test_absurd_pixels_are_refused(aspect: str, is_allowed: bool) -> None:
     stream = stream_of(aspect=Fraction(aspect))
     if is_allowed:
-        assert min(Look(frame_of(), stream=stream, size_px=48).upright_rgb(frame_of()).shape[:2]) == 48
+        assert min(PictureConverter(frame_of(), stream=stream, size_px=48).to_rgb(frame_of()).shape[:2]) == 48
         return
     with pytest.raises(VideoRejected, match="1:16 to 16:1") as caught:
-        Look(frame_of(), stream=stream, size_px=48)
+        PictureConverter(frame_of(), stream=stream, size_px=48)
     assert caught.value.reason == "bad_aspect"
 
 

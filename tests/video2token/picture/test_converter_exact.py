@@ -1,4 +1,4 @@
-"""How exact stored colours are: coded losslessly, seen through `Look`, against the standards' equations."""
+"""How exact colours are: coded losslessly, through `PictureConverter`, against the standards' equations."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from vfm.video2token.picture.converter import Look
+from vfm.video2token.picture.converter import PictureConverter
 
 ROWS, COLUMNS, PATCH = 8, 12, 16
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
@@ -86,7 +86,7 @@ def error_of(path: Path, case: Case, *, patch_px: int) -> np.ndarray:
         stream = container.streams.video[0]
         frame = next(container.decode(stream))
         assert frame.width == COLUMNS * PATCH
-        stored = Look(frame, stream=stream, size_px=ROWS * patch_px).upright_rgb(frame)
+        stored = PictureConverter(frame, stream=stream, size_px=ROWS * patch_px).to_rgb(frame)
     return stored[patch_px // 2 :: patch_px, patch_px // 2 :: patch_px].astype(float) - wanted(case, numbers)
 
 
@@ -184,7 +184,7 @@ def test_chroma_is_taken_from_where_h264_has_it(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4")) as container:
         stream = container.streams.video[0]
         decoded = next(container.decode(stream))
-        stored = Look(decoded, stream=stream, size_px=num_luma).upright_rgb(decoded).astype(float)
+        stored = PictureConverter(decoded, stream=stream, size_px=num_luma).to_rgb(decoded).astype(float)
     cr, cb = 128 + (stored[..., 0] - 128) / 1.402, 128 + (stored[..., 2] - 128) / 1.772  # BT.601, full
     inner = np.arange(32, 96)
     assert np.mean(inner - (cr[64, inner] - 64)) == pytest.approx(0.0, abs=0.05)

@@ -8,7 +8,7 @@ import pytest
 
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sampling.copy_times import copy_times
-from vfm.video2token.sampling.rule import Rule
+from vfm.video2token.sampling.rule import SamplingRule
 from vfm.video2token.sampling.sampler import TooManyFramesError
 
 HUNDREDTHS = Fraction(1, 100)
@@ -23,7 +23,7 @@ def take(
     **options: Any,
 ) -> tuple[list[int], tuple[float, ...]]:
     """Return the times of the frames taken, in 1/100 s, and when they appear in the copy, in seconds."""
-    rule = Rule(
+    rule = SamplingRule(
         options=ExtractOptions(**options).sampling_options, time_base=HUNDREDTHS, start_s=start_s, end_s=end_s
     )
     sampler = rule.sampler([(value, duration) for value in pts])

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfm.video2token.analysis.signal import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance, Signal
+from vfm.video2token.analysis.signal import THUMBNAIL_HEIGHT_PX, THUMBNAIL_WIDTH_PX, Signal, Thumbnail
 
 WANTS_VECTORS = False
 NUM_BITS = 64
@@ -52,14 +52,14 @@ class _Hash:
         self._bin_s = _FIRST_BIN_S
         self._first_s: float | None = None
 
-    def add(self, glance: Glance) -> None:
+    def add(self, thumbnail: Thumbnail) -> None:
         if self._first_s is None:
-            self._first_s = glance.time_s
-        since_s = glance.time_s - self._first_s
+            self._first_s = thumbnail.time_s
+        since_s = thumbnail.time_s - self._first_s
         while since_s >= _MAX_BINS * self._bin_s:
             self._double()
         index = int(since_s / self._bin_s)
-        self._sums[index] += _pooled(glance.yuv[0])
+        self._sums[index] += _pooled(thumbnail.yuv[0])
         self._counts[index] += 1
 
     def result(self) -> Any:
@@ -103,7 +103,7 @@ def hash_of(cube: Floats) -> str:
 
 
 def _pooled(luma: npt.NDArray[np.uint8]) -> Floats:
-    blocks = luma.reshape(_ROWS, GLANCE_HEIGHT_PX // _ROWS, _COLUMNS, GLANCE_WIDTH_PX // _COLUMNS)
+    blocks = luma.reshape(_ROWS, THUMBNAIL_HEIGHT_PX // _ROWS, _COLUMNS, THUMBNAIL_WIDTH_PX // _COLUMNS)
     means: Floats = blocks.mean(axis=(1, 3))
     return means
 

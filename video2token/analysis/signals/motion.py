@@ -8,7 +8,7 @@ refers to a still older frame counts as if it did not, so that films with many r
 Elsewhere from the luma's change, by the brightness constancy equation of Horn and Schunck, "Determining
 optical flow", 1981: where the picture moves by v, its luma changes by v times its gradient. The sum of the
 changes over the sum of the gradients, times pi/2 because gradients point every way, is the mean displacement,
-up to about two pixels of a glance between two looks.
+up to about two pixels of a thumbnail between two looks.
 
 A moving camera counts as motion, noise hardly does. On real videos the two methods agree within a factor of
 three.
@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from vfm.video2token.analysis.signal import GLANCE_HEIGHT_PX, GLANCE_WIDTH_PX, Glance, Signal, UInt8
+from vfm.video2token.analysis.signal import THUMBNAIL_HEIGHT_PX, THUMBNAIL_WIDTH_PX, Signal, Thumbnail, UInt8
 
 WANTS_VECTORS = True
 _LOOK_EVERY_S = 0.095  # ten times a second, whatever rounding does to the times
 _NOISE_LEVELS = 1  # a change of luma that rounding alone makes
-_MAX_STEP = 2 / math.hypot(GLANCE_WIDTH_PX, GLANCE_HEIGHT_PX)  # beyond, the change says no more how far
+_MAX_STEP = 2 / math.hypot(THUMBNAIL_WIDTH_PX, THUMBNAIL_HEIGHT_PX)  # beyond, the change says no more how far
 
 
 def build() -> Signal:
@@ -44,26 +44,28 @@ class _Motion:
         self._by_vectors, self._vectors_s = 0.0, 0.0
         self._by_luma, self._luma_s = 0.0, 0.0
 
-    def add(self, glance: Glance) -> None:
-        self._add_vectors(glance)
-        time_s, luma = glance.time_s, glance.yuv[0]
+    def add(self, thumbnail: Thumbnail) -> None:
+        self._add_vectors(thumbnail)
+        time_s, luma = thumbnail.time_s, thumbnail.yuv[0]
         if self._looked is None:
             self._looked = time_s, luma
         elif time_s - self._looked[0] >= _LOOK_EVERY_S:
             before_s, before = self._looked
-            self._by_luma += luma_step(before, luma, width_px=glance.width_px, height_px=glance.height_px)
+            self._by_luma += luma_step(
+                before, luma, width_px=thumbnail.width_px, height_px=thumbnail.height_px
+            )
             self._luma_s += time_s - before_s
             self._looked = time_s, luma
 
-    def _add_vectors(self, glance: Glance) -> None:
-        if glance.kind not in {"I", "P"}:
+    def _add_vectors(self, thumbnail: Thumbnail) -> None:
+        if thumbnail.kind not in {"I", "P"}:
             return
-        before_s, self._anchor_s = self._anchor_s, glance.time_s
-        if glance.kind == "P" and before_s is not None and glance.vectors is not None:
+        before_s, self._anchor_s = self._anchor_s, thumbnail.time_s
+        if thumbnail.kind == "P" and before_s is not None and thumbnail.vectors is not None:
             self._by_vectors += vector_step(
-                glance.vectors, width_px=glance.width_px, height_px=glance.height_px
+                thumbnail.vectors, width_px=thumbnail.width_px, height_px=thumbnail.height_px
             )
-            self._vectors_s += glance.time_s - before_s
+            self._vectors_s += thumbnail.time_s - before_s
 
     def result(self) -> Any:
         has_vectors = self._vectors_s > 0
@@ -87,11 +89,11 @@ def luma_step(before: UInt8, after: UInt8, *, width_px: int, height_px: int) -> 
     earlier, later = before.astype(np.float64), after.astype(np.float64)
     change = np.maximum(np.abs(later - earlier) - _NOISE_LEVELS, 0)
     along_y, along_x = np.gradient((earlier + later) / 2)
-    # Per share of the diagonal: a pixel of a glance is as wide and high as its part of the frame.
+    # Per share of the diagonal: a pixel of a thumbnail is as wide and high as its part of the frame.
     diagonal_px = math.hypot(width_px, height_px)
     slope = np.hypot(
-        along_x * GLANCE_WIDTH_PX * diagonal_px / width_px,
-        along_y * GLANCE_HEIGHT_PX * diagonal_px / height_px,
+        along_x * THUMBNAIL_WIDTH_PX * diagonal_px / width_px,
+        along_y * THUMBNAIL_HEIGHT_PX * diagonal_px / height_px,
     )
     total = float(slope.sum())
     return min(math.pi / 2 * float(change.sum()) / total, _MAX_STEP) if total else 0.0

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfm.video2token.analysis.signal import Glance, Signal, UInt8
+from vfm.video2token.analysis.signal import Signal, Thumbnail, UInt8
 
 WANTS_VECTORS = False
 _MIN_CHANGE = 0.08  # cuts in films measured 0.14 and more, slides that change as a whole 0.09
@@ -57,8 +57,8 @@ class _Shots:
         self._num_judged = 0  # of those in the list
         self._cuts_s: list[float] = []
 
-    def add(self, glance: Glance) -> None:
-        self._looks.append(_look(glance, before=self._looks[-1] if self._looks else None))
+    def add(self, thumbnail: Thumbnail) -> None:
+        self._looks.append(_look(thumbnail, before=self._looks[-1] if self._looks else None))
         if len(self._looks) - self._num_judged > _REACH:
             self._judge_next()
 
@@ -101,9 +101,12 @@ def change_between(one: _Look, other: _Look) -> float:
     return math.sqrt(pixels * histograms)
 
 
-def _look(glance: Glance, *, before: _Look | None) -> _Look:
+def _look(thumbnail: Thumbnail, *, before: _Look | None) -> _Look:
     look = _Look(
-        time_s=glance.time_s, yuv=glance.yuv.astype(np.int16), histogram=_histogram(glance.yuv), change=0.0
+        time_s=thumbnail.time_s,
+        yuv=thumbnail.yuv.astype(np.int16),
+        histogram=_histogram(thumbnail.yuv),
+        change=0.0,
     )
     return look if before is None else replace(look, change=change_between(before, look))
 

@@ -7,7 +7,7 @@ all of them count as references.
 import re
 from collections.abc import Callable
 
-from vfm.video2token.container.bitstream.facts import PacketFacts, Reader, UnfitError
+from vfm.video2token.container.bitstream.facts import NotSelectableError, PacketFacts, Reader
 from vfm.video2token.container.bitstream.nal import h264_reader, hevc_reader
 
 _MPEG_CODE = re.compile(rb"\x00\x00\x01([\x00\xb3\xb7\xb8])", re.DOTALL)
@@ -46,7 +46,7 @@ def _vp9(data: bytes) -> PacketFacts:
     headers = [_vp9_header(data[start:end]) for start, end in _vp9_frames(data)]
     first_is_key, _, size = headers[0]
     if any(is_key for is_key, _, _ in headers[1:]):
-        raise UnfitError("a keyframe inside a superframe")
+        raise NotSelectableError("a keyframe inside a superframe")
     return PacketFacts(
         is_entry=first_is_key,
         is_shown=any(is_shown for _, is_shown, _ in headers),
@@ -66,7 +66,7 @@ def _vp9_frames(data: bytes) -> list[tuple[int, int]]:
         frames.append((start, end))
         start = end
     if start > len(data) - index_size or any(start == end for start, end in frames):
-        raise UnfitError("damage in a superframe")
+        raise NotSelectableError("damage in a superframe")
     return frames
 
 
@@ -74,7 +74,7 @@ def _vp9_header(frame: bytes) -> tuple[bool, bool, bytes]:
     """Return whether a frame is a keyframe, whether it is shown, and a keyframe's size and colour."""
     bits = _Bits(frame)
     if bits.take(2) != 2:
-        raise UnfitError("damage in a frame's header")
+        raise NotSelectableError("damage in a frame's header")
     profile = bits.take(1) | bits.take(1) << 1
     if profile == 3:
         bits.take(1)
@@ -85,7 +85,7 @@ def _vp9_header(frame: bytes) -> tuple[bool, bool, bytes]:
         return False, is_shown, b""
     bits.take(1)
     if bits.take(24) != 0x498342:
-        raise UnfitError("damage in a frame's header")
+        raise NotSelectableError("damage in a frame's header")
     depth = bits.take(1) if profile >= 2 else 0
     space = bits.take(3)
     chroma = bits.take(1) if space != 7 else 0
@@ -101,20 +101,20 @@ def _av1(data: bytes) -> PacketFacts:
     while at < len(data):
         kind, has_extension, has_size = data[at] >> 3 & 15, data[at] >> 2 & 1, data[at] >> 1 & 1
         if has_extension and data[at + 1] & 0x18:
-            raise UnfitError("spatial layers")
+            raise NotSelectableError("spatial layers")
         at += 1 + has_extension
         size, at = _leb128(data, at) if has_size else (len(data) - at, at)
         if at + size > len(data):
-            raise UnfitError("damage in its units")
+            raise NotSelectableError("damage in its units")
         if kind == 1:
             sequence = data[at : at + size]
         elif kind in {3, 6} and frame is None:
             frame = data[at]
         at += size
     if sequence and sequence[0] >> 3 & 3:
-        raise UnfitError("a still picture")
+        raise NotSelectableError("a still picture")
     if frame is None:
-        raise UnfitError("packets without a picture")
+        raise NotSelectableError("packets without a picture")
     # show_existing_frame 0, frame_type 0 (key), show_frame 1
     is_entry = bool(sequence) and frame >> 4 == 1
     return PacketFacts(is_entry=is_entry, parameters=(sequence,) if sequence else ())
@@ -127,7 +127,7 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
         at += 1
         if not data[at - 1] & 128:
             return value, at
-    raise UnfitError("damage in its units")
+    raise NotSelectableError("damage in its units")
 
 
 def _mpeg12(data: bytes) -> PacketFacts:
@@ -141,11 +141,11 @@ def _mpeg12(data: bytes) -> PacketFacts:
         if code == 0xB3:
             begin = at
         elif code == 0xB7:
-            raise UnfitError("an end of sequence inside")
+            raise NotSelectableError("an end of sequence inside")
         elif code == 0:
             kinds.add(data[at + 5] >> 3 & 7)
     if not kinds:
-        raise UnfitError("packets without a picture")
+        raise NotSelectableError("packets without a picture")
     return PacketFacts(
         is_entry=bool(parameters) and 1 in kinds,
         is_reference=kinds != {3},
@@ -164,7 +164,7 @@ def _mpeg4(data: bytes) -> PacketFacts:
             end = data.find(b"\0\0\1", at + 4)
             parameters.append(data[at : end if end > 0 else len(data)])
     if len(kinds) != 1:
-        raise UnfitError("several or no pictures in a packet")
+        raise NotSelectableError("several or no pictures in a packet")
     return PacketFacts(is_entry=kinds == [0], is_reference=kinds != [2], parameters=tuple(parameters))
 
 
@@ -172,7 +172,7 @@ def _mjpeg(data: bytes) -> PacketFacts:
     """ITU-T T.81 B.2: a JPEG that brings its own tables needs no other."""
     head = data[: 1 << 14]
     if not head.startswith(b"\xff\xd8") or b"\xff\xdb" not in head or b"\xff\xc4" not in head:
-        raise UnfitError("JPEGs without tables of their own")
+        raise NotSelectableError("JPEGs without tables of their own")
     return PacketFacts(is_entry=True, is_reference=False)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 
-class UnfitError(Exception):
+class NotSelectableError(Exception):
     """The stream holds something that selective decoding is not known to be exact for; the text says what."""
 
 

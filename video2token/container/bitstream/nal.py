@@ -6,7 +6,7 @@ the packet, whether later pictures are predicted from it, and whether it changes
 
 from collections.abc import Iterator
 
-from vfm.video2token.container.bitstream.facts import PacketFacts, Reader, UnfitError
+from vfm.video2token.container.bitstream.facts import NotSelectableError, PacketFacts, Reader
 
 # ITU-T H.264 D.1, H.265 D.2: grain, which libavcodec adds and later pictures inherit.
 _SEI_FILM_GRAIN = 19
@@ -24,7 +24,7 @@ def h264_reader(extradata: bytes) -> Reader:
             if kind in {1, 5}:
                 is_reference |= bool(data[start] & 0x60)
             elif kind in {2, 3, 4}:
-                raise UnfitError("data partitions")
+                raise NotSelectableError("data partitions")
             elif kind in {7, 8, 13}:
                 parameters.append(data[start:end].rstrip(b"\0"))
             elif kind == 6 and end > start + 1:
@@ -56,11 +56,11 @@ def hevc_reader(extradata: bytes) -> Reader:
             elif kind in {32, 33, 34}:
                 parameters.append(data[start:end].rstrip(b"\0"))
             elif kind in {36, 37}:
-                raise UnfitError("an end of sequence inside")
+                raise NotSelectableError("an end of sequence inside")
             elif kind == 39 and end > start + 2:
                 _refuse_grain(data[start + 2 : end])
         if not pictures.isdisjoint({16, 17, 18}):
-            raise UnfitError("broken links")
+            raise NotSelectableError("broken links")
         is_shown = bool(pictures)
         return PacketFacts(
             is_entry=not pictures.isdisjoint({19, 20, 21}),
@@ -98,7 +98,7 @@ def nal_units(data: bytes, *, length_size: int) -> Iterator[tuple[int, int]]:
     units = _by_length(data, length_size) if length_size else _by_start_code(data)
     for start, end in units:
         if end <= start or end > len(data) or data[start] & 0x80:
-            raise UnfitError("damage in its units")
+            raise NotSelectableError("damage in its units")
         yield start, end
 
 
@@ -113,7 +113,7 @@ def _by_length(data: bytes, length_size: int) -> Iterator[tuple[int, int]]:
 def _by_start_code(data: bytes) -> Iterator[tuple[int, int]]:
     start = data.find(b"\0\0\1") + 3
     if start < 3:
-        raise UnfitError("damage in its units")
+        raise NotSelectableError("damage in its units")
     while start < len(data):
         following = data.find(b"\0\0\1", start)
         end = len(data) if following < 0 else following
@@ -123,4 +123,4 @@ def _by_start_code(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _refuse_grain(payload: bytes) -> None:
     if payload[0] == _SEI_FILM_GRAIN:
-        raise UnfitError("film grain")
+        raise NotSelectableError("film grain")

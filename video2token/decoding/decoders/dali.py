@@ -12,9 +12,9 @@ import av
 import numpy as np
 
 from vfm.shards.errors import MachineError
-from vfm.video2token.decoding.by_time import decode_chosen
+from vfm.video2token.decoding.by_time import decode_by_time
 from vfm.video2token.decoding.decoder import DecodedVideo
-from vfm.video2token.decoding.probe import Outline, outline_of
+from vfm.video2token.decoding.probe import VideoInfo, probe
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
@@ -45,14 +45,14 @@ def decode(
         MachineError: DALI is not here.
     """
     dali = _library()
-    outline = outline_of(path, size_px=options.size_px, size_bytes=size_bytes)
+    info = probe(path, size_px=options.size_px, size_bytes=size_bytes)
     allowed = GPU_CODECS if has_gpu() else CPU_CODECS
-    if outline.codec not in allowed:
+    if info.codec not in allowed:
         where = "" if has_gpu() else " without a GPU"
         raise VideoRejected(
-            RejectReason.UNSUPPORTED, f"DALI does not decode {outline.codec}{where}: use --decoder pyav."
+            RejectReason.UNSUPPORTED, f"DALI does not decode {info.codec}{where}: use --decoder pyav."
         )
-    return decode_chosen(outline, _Library(dali, path, outline), options, start_s=start_s, end_s=end_s)
+    return decode_by_time(info, _Library(dali, path, info), options, start_s=start_s, end_s=end_s)
 
 
 def version() -> dict[str, str]:
@@ -88,10 +88,10 @@ class _Library:
     decoding = "selective"
     num_errors = 0  # DALI tells of none
 
-    def __init__(self, dali: Any, path: str, outline: Outline) -> None:
+    def __init__(self, dali: Any, path: str, info: VideoInfo) -> None:
         self._dali = dali
         self._path = path
-        self._outline = outline
+        self._info = info
 
     def times(self) -> FrameTimes:
         """Refuse what the packets do not tell the times of: DALI has none of its own."""
@@ -101,8 +101,8 @@ class _Library:
 
     def frames(self, times: FrameTimes, wanted: Sequence[int]) -> "Iterator[tuple[int, VideoFrame]]":
         """Yield the wanted frames, in chunks that fit into memory."""
-        look = self._outline.look
-        size = _CHUNK_BYTES // (look.source_width_px * look.source_height_px * 3) or 1
+        converter = self._info.converter
+        size = _CHUNK_BYTES // (converter.source_width_px * converter.source_height_px * 3) or 1
         chunks = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
         try:
             pipeline = self._pipeline(chunks)

@@ -16,10 +16,10 @@ import ffmpeg
 import numpy as np
 
 from vfm.video2token.container.demuxer import FORMATS, MAX_SOURCE_PIXELS, raise_memory_error
-from vfm.video2token.decoding.by_time import decode_chosen
+from vfm.video2token.decoding.by_time import decode_by_time
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.ffmpeg_command import Run, find_ffmpeg, locate_ffmpeg, running
-from vfm.video2token.decoding.probe import Outline, outline_of
+from vfm.video2token.decoding.probe import VideoInfo, probe
 from vfm.video2token.execution.exit_status import how_it_ended
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import RejectReason, VideoRejected
@@ -50,9 +50,9 @@ def decode(
         MachineError: there is no command that works.
         MemoryError: the command got no memory.
     """
-    outline = outline_of(path, size_px=options.size_px, size_bytes=size_bytes)
-    backend = _Command(locate_ffmpeg(), path, outline)
-    return decode_chosen(outline, backend, options, start_s=start_s, end_s=end_s)
+    info = probe(path, size_px=options.size_px, size_bytes=size_bytes)
+    backend = _Command(locate_ffmpeg(), path, info)
+    return decode_by_time(info, backend, options, start_s=start_s, end_s=end_s)
 
 
 def version() -> dict[str, str]:
@@ -69,11 +69,11 @@ class _Command:
 
     decoding = "full"
 
-    def __init__(self, tool: str, path: str, outline: Outline) -> None:
+    def __init__(self, tool: str, path: str, info: VideoInfo) -> None:
         self.num_errors = 0
         self._tool = tool
         self._path = path
-        self._outline = outline
+        self._info = info
 
     def times(self) -> FrameTimes:
         """Return the times of all frames that the command decodes, in an own pass without their pictures."""
@@ -89,7 +89,7 @@ class _Command:
         """Yield the wanted frames as the command decodes them, in their own pixel format."""
         marks = range(len(times.pts)) if times.is_counted else times.pts
         chosen = selection(runs_of(marks, wanted), by="n" if times.is_counted else "pts")
-        filters = f"select='{chosen}',format=pix_fmts={self._outline.look.pix_fmt}"
+        filters = f"select='{chosen}',format=pix_fmts={self._info.converter.pix_fmt}"
         places = {marks[index]: index for index in wanted}
         in_order = iter(wanted)
         num_frames = 0
@@ -115,14 +115,14 @@ class _Command:
         return command_line(
             self._tool,
             self._path,
-            stream_index=self._outline.stream_index,
-            time_base=self._outline.time_base,
+            stream_index=self._info.stream_index,
+            time_base=self._info.time_base,
             filters=filters,
         )
 
     def _units(self, packet: Any, length: int) -> int:
         """Return a time of a raw picture in units of the video; NUT counts in whole parts of them."""
-        return int(round(length * packet.time_base / self._outline.time_base))
+        return int(round(length * packet.time_base / self._info.time_base))
 
     def _painted(self, frame: "VideoFrame") -> "VideoFrame":
         """Return the picture on the canvas of the first frame, which PyAV decoded.
@@ -130,7 +130,7 @@ class _Command:
         Colour codes, the place of chroma samples and the field order do not travel with raw pictures, and
         the scaler heeds them.
         """
-        canvas = self._outline.first
+        canvas = self._info.first
         if _layout(frame) != _layout(canvas):  # the stream changes on the way
             return frame
         for target, source in zip(canvas.planes, frame.planes, strict=True):
@@ -145,7 +145,7 @@ class _Command:
         if any(told in run.said for told in _NO_DECODER):
             raise VideoRejected(
                 RejectReason.UNSUPPORTED,
-                f"{self._tool} has no decoder for {self._outline.codec}: use --decoder pyav.",
+                f"{self._tool} has no decoder for {self._info.codec}: use --decoder pyav.",
             )
         how = how_it_ended(run.returncode or 0)
         if how.startswith("ended by"):

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from vfm.video2token.container.bitstream.facts import UnfitError
-from vfm.video2token.container.demuxer import Log, OpenedVideo, choose_stream, listening, open_video
-from vfm.video2token.container.file_check import FileFacts, look_at
+from vfm.video2token.container.bitstream.facts import NotSelectableError
+from vfm.video2token.container.demuxer import LibavLog, OpenedVideo, capture_log, choose_stream, open_video
+from vfm.video2token.container.file_check import FileFacts, check_file
 from vfm.video2token.container.packets import Packets, demux, read_packets
 from vfm.video2token.decoding.decoder import DecodedVideo
-from vfm.video2token.decoding.dependencies import select, timeline
-from vfm.video2token.decoding.full import FullDecoding
-from vfm.video2token.decoding.recorder import Harvest
+from vfm.video2token.decoding.dependencies import packets_needed, timeline
+from vfm.video2token.decoding.full import FullDecoder
+from vfm.video2token.decoding.recorder import FrameRecorder
 from vfm.video2token.decoding.segment import is_late, read_segment
 from vfm.video2token.decoding.selective import wanted_frames
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.picture.alpha import announces_alpha
 from vfm.video2token.rejection import RejectReason, VideoRejected
-from vfm.video2token.sampling.rule import Rule, exact
-from vfm.video2token.sampling.sampler import Shown, TooManyFramesError
+from vfm.video2token.sampling.rule import SamplingRule, exact
+from vfm.video2token.sampling.sampler import TickFrame, TooManyFramesError
 from vfm.video2token.sampling.selection import too_long
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ def decode(
     Raises:
         VideoRejected: with the reason.
     """
-    facts = look_at(path, size_bytes=size_bytes)
-    with listening() as log, ExitStack() as stack:
+    facts = check_file(path, size_bytes=size_bytes)
+    with capture_log() as log, ExitStack() as stack:
         try:
             video = _Video(path, options=options, facts=facts, log=log, stack=stack)
-            return video.harvest(start_s=start_s, end_s=end_s).result()
+            return video.decode(start_s=start_s, end_s=end_s).result()
         except TooManyFramesError:
             raise too_long(options.sampling_options) from None
         except MemoryError:
@@ -75,7 +75,7 @@ class _Video:
     """One video, which is opened again whenever a fresh decoder is needed."""
 
     def __init__(
-        self, path: str, *, options: ExtractOptions, facts: FileFacts, log: Log, stack: ExitStack
+        self, path: str, *, options: ExtractOptions, facts: FileFacts, log: LibavLog, stack: ExitStack
     ) -> None:
         self._path = path
         self._options = options
@@ -83,12 +83,12 @@ class _Video:
         self._log = log
         self._stack = stack
 
-    def harvest(self, *, start_s: float | None, end_s: float | None) -> Harvest:
+    def decode(self, *, start_s: float | None, end_s: float | None) -> FrameRecorder:
         """Return the wanted frames: decoded selectively if that is exact, else from all packets."""
         opened, options = self._open(), self._options
         is_fit = options.selective and options.sampling != "ffmpeg-fps-filter"
         if is_fit and start_s and end_s and is_late(*opened, start_s=exact(start_s)):
-            with suppress(UnfitError):
+            with suppress(NotSelectableError):
                 return self._late_segment(opened, start_s=start_s, end_s=end_s)
             opened = self._open()
         packets = read_packets(
@@ -100,17 +100,17 @@ class _Video:
             # What threads cannot do, by errors or by their memory, one alone decides: always the same.
             try:
                 return self._selective(opened, packets=packets, rule=rule, num_threads=num_threads)
-            except UnfitError as error:
+            except NotSelectableError as error:
                 why = f"full: {error}" if options.selective else "full"
             except MemoryError:
                 if num_threads == 1:
                     raise
-            if packets.unfit and packets.held is not None:
+            if packets.obstacle and packets.cached is not None:
                 break  # nothing was decoded yet
             opened = self._open()
         return self._full(opened, packets=packets, rule=rule, decoding=why)
 
-    def _late_segment(self, opened: OpenedVideo, *, start_s: float, end_s: float) -> Harvest:
+    def _late_segment(self, opened: OpenedVideo, *, start_s: float, end_s: float) -> FrameRecorder:
         """Return the wanted frames of a segment, without a look at what lies between the begin and it."""
         rule = self._rule(opened, start_s=start_s, end_s=end_s)
         packets = read_segment(
@@ -118,28 +118,30 @@ class _Video:
         )
         return self._selective(opened, packets=packets, rule=rule, num_threads=1)
 
-    def _selective(self, opened: OpenedVideo, *, packets: Packets, rule: Rule, num_threads: int) -> Harvest:
+    def _selective(
+        self, opened: OpenedVideo, *, packets: Packets, rule: SamplingRule, num_threads: int
+    ) -> FrameRecorder:
         if announces_alpha(opened.stream):
-            packets.unfit = packets.unfit or "its alpha lies beside the pictures"
+            packets.obstacle = packets.obstacle or "its alpha lies beside the pictures"
         if packets.is_whole and opened.stream.frames > packets.num_counted:
-            packets.unfit = packets.unfit or "the container promises more packets than it has"
+            packets.obstacle = packets.obstacle or "the container promises more packets than it has"
         line = timeline(packets)
         sampler = rule.sampler(line.pairs())
-        ticks: list[Shown[int]] = []
+        ticks: list[TickFrame[int]] = []
         for pts, duration in line.pairs():
             ticks += sampler.push(pts, pts=pts, duration=duration)
         ticks += sampler.finish()
         wanted_pts = np.unique(np.array([shown.pts for shown in ticks], np.int64))
-        selection = select(
+        selection = packets_needed(
             packets, wanted_pts=wanted_pts, watch_end=packets.is_whole and not _tells_cuts(opened)
         )
-        decoding = "full: every packet is needed" if selection.feed.all() else "selective"
-        if packets.held is None:
+        decoding = "full: every packet is needed" if selection.decode.all() else "selective"
+        if packets.cached is None:
             opened = self._open()
         if num_threads > 1:
             opened.stream.codec_context.thread_type = "FRAME"
             opened.stream.codec_context.thread_count = num_threads
-        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding=decoding)
+        recorder = self._recorder_of(opened, packets=packets, rule=rule, decoding=decoding)
         frames = wanted_frames(
             self._stream_of(opened, packets=packets),
             context=opened.stream.codec_context,
@@ -151,32 +153,36 @@ class _Video:
         shown_at = {pts: list(group) for pts, group in groupby(ticks, key=lambda shown: shown.pts)}
         for frame in frames:
             assert frame.pts is not None, "checked by wanted_frames"
-            harvest.keep([Shown(shown.pts, frame, shown.tick_s) for shown in shown_at[frame.pts]])
-        harvest.finish(sampler)
-        return harvest
+            recorder.store([TickFrame(shown.pts, frame, shown.tick_s) for shown in shown_at[frame.pts]])
+        recorder.finish(sampler)
+        return recorder
 
-    def _full(self, opened: OpenedVideo, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
+    def _full(
+        self, opened: OpenedVideo, *, packets: Packets, rule: SamplingRule, decoding: str
+    ) -> FrameRecorder:
         times = []
         if rule.needs_end:
-            first_look = FullDecoding(opened.stream, log=self._log)
+            first_look = FullDecoder(opened.stream, log=self._log)
             frames = first_look.timed_frames(self._stream_of(opened, packets=packets))
             times = [(pts, frame.duration or 0) for frame, pts in frames]
             opened = self._open()
         sampler = rule.sampler(times)
-        harvest = self._harvest_of(opened, packets=packets, rule=rule, decoding=decoding)
-        decoding_all = FullDecoding(opened.stream, log=self._log)
+        recorder = self._recorder_of(opened, packets=packets, rule=rule, decoding=decoding)
+        decoding_all = FullDecoder(opened.stream, log=self._log)
         for frame, pts in decoding_all.timed_frames(self._stream_of(opened, packets=packets)):
-            harvest.see(frame)
-            harvest.keep(sampler.push(frame, pts=pts, duration=frame.duration or 0))
+            recorder.observe(frame)
+            recorder.store(sampler.push(frame, pts=pts, duration=frame.duration or 0))
             if sampler.is_done:
                 break
-        harvest.keep(sampler.finish())
-        harvest.judge(decoding_all, num_backward=sampler.num_backward)
-        harvest.finish(sampler)
-        return harvest
+        recorder.store(sampler.finish())
+        recorder.judge(decoding_all, num_backward=sampler.num_backward)
+        recorder.finish(sampler)
+        return recorder
 
-    def _harvest_of(self, opened: OpenedVideo, *, packets: Packets, rule: Rule, decoding: str) -> Harvest:
-        return Harvest(
+    def _recorder_of(
+        self, opened: OpenedVideo, *, packets: Packets, rule: SamplingRule, decoding: str
+    ) -> FrameRecorder:
+        return FrameRecorder(
             opened,
             rule=rule,
             picture=self._options.picture_options,
@@ -185,8 +191,8 @@ class _Video:
             facts=self._facts,
         )
 
-    def _rule(self, opened: OpenedVideo, *, start_s: float | None, end_s: float | None) -> Rule:
-        return Rule(
+    def _rule(self, opened: OpenedVideo, *, start_s: float | None, end_s: float | None) -> SamplingRule:
+        return SamplingRule(
             options=self._options.sampling_options,
             time_base=opened.stream.time_base or choose_stream(opened.container)[1],
             origin=_origin(opened),
@@ -200,8 +206,8 @@ class _Video:
 
     def _stream_of(self, opened: OpenedVideo, *, packets: Packets) -> "Iterable[Packet[VideoStream]]":
         """Return the packets kept, or read them again; errors on the way were counted before."""
-        if packets.held is not None:
-            return packets.held
+        if packets.cached is not None:
+            return packets.cached
         return demux(opened.container, opened.stream, packets=Packets(), log=self._log)
 
 

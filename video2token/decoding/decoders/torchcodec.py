@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from vfm.shards.errors import MachineError
-from vfm.video2token.decoding.by_time import decode_chosen, rgb_frame
+from vfm.video2token.decoding.by_time import decode_by_time, rgb_frame
 from vfm.video2token.decoding.decoder import DecodedVideo
-from vfm.video2token.decoding.probe import Outline, outline_of
+from vfm.video2token.decoding.probe import VideoInfo, probe
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
@@ -43,10 +43,10 @@ def decode(
         MachineError: torchcodec is not here, or finds no FFmpeg.
     """
     opener = _opener()
-    outline = outline_of(path, size_px=options.size_px, size_bytes=size_bytes)
-    if outline.look.orientation.mirrored:
+    info = probe(path, size_px=options.size_px, size_bytes=size_bytes)
+    if info.converter.orientation.mirrored:
         raise VideoRejected(RejectReason.UNSUPPORTED, "It is to be shown mirrored: use --decoder pyav.")
-    return decode_chosen(outline, _Library(opener, path, outline), options, start_s=start_s, end_s=end_s)
+    return decode_by_time(info, _Library(opener, path, info), options, start_s=start_s, end_s=end_s)
 
 
 def version() -> dict[str, str]:
@@ -98,10 +98,10 @@ class _Library:
     decoding = "selective"
     num_errors = 0  # torchcodec tells of none
 
-    def __init__(self, opener: Any, path: str, outline: Outline) -> None:
+    def __init__(self, opener: Any, path: str, info: VideoInfo) -> None:
         self._opener = opener
         self._path = path
-        self._outline = outline
+        self._info = info
 
     def times(self) -> FrameTimes:
         """Refuse what the packets do not tell the times of: torchcodec would have to guess them."""
@@ -117,12 +117,12 @@ class _Library:
                 RejectReason.UNSUPPORTED,
                 "Its container has no presentation times to find frames by: use --decoder pyav.",
             )
-        look, unit_s = self._outline.look, float(self._outline.time_base)
-        size = _CHUNK_BYTES // (look.source_width_px * look.source_height_px * 3) or 1
+        converter, unit_s = self._info.converter, float(self._info.time_base)
+        size = _CHUNK_BYTES // (converter.source_width_px * converter.source_height_px * 3) or 1
         try:
             decoder = self._opener(
                 self._path,
-                stream_index=self._outline.stream_index,
+                stream_index=self._info.stream_index,
                 dimension_order="NHWC",
                 num_ffmpeg_threads=1,
                 seek_mode="exact",  # scans the packets, so that frames have their own times
@@ -133,7 +133,7 @@ class _Library:
                 for index, pixels, pts_s in zip(chunk, batch.data, batch.pts_seconds.tolist(), strict=True):
                     if abs(pts_s - times.pts[index] * unit_s) > unit_s / 2 + 1e-6:
                         return
-                    yield index, rgb_frame(pixels.numpy(), look=look)
+                    yield index, rgb_frame(pixels.numpy(), converter=converter)
         except (RuntimeError, ValueError, IndexError) as error:
             told = _SOURCE_LINE.sub("", str(error).strip().partition("\n")[0])
             raise VideoRejected(RejectReason.DECODE_ERROR, f"torchcodec cannot decode it ({told}).") from None

@@ -10,7 +10,7 @@ from vfm.shards.io.spool import Payload
 from vfm.video2token.analysis.measure import measure, refuse_static
 from vfm.video2token.analysis.options import SignalOptions
 from vfm.video2token.container.mjpeg import mux
-from vfm.video2token.container.tar_member import source_file
+from vfm.video2token.container.tar_member import opened_source
 from vfm.video2token.decoding import decoders
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.options import ExtractOptions
@@ -65,7 +65,7 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     options = ExtractOptions(**task["options"])
     decoder = decoders.load(options.decoder)
     try:
-        with source_file(task["path"], **{name: task[name] for name in _PLACE}) as path:
+        with opened_source(task["path"], **{name: task[name] for name in _PLACE}) as path:
             # Before the frames, because a video that is dropped for them need not be decoded in full.
             signals = _signals(task, path=path)
             decoded = decoder.decode(path, options, size_bytes=task["size_bytes"], **_segment(task["known"]))

@@ -3,7 +3,7 @@
 import pytest
 
 from vfm.video2token.container.bitstream.codecs import reader_for
-from vfm.video2token.container.bitstream.facts import UnfitError
+from vfm.video2token.container.bitstream.facts import NotSelectableError
 from vfm.video2token.container.bitstream.nal import h264_reader, hevc_reader, nal_units
 
 AVCC = bytes([1, 100, 0, 31, 0xFF, 0xE1, 0])
@@ -33,17 +33,17 @@ def test_h264_tells_entries_and_references(extradata: bytes, join: object) -> No
 
 @pytest.mark.parametrize("data", [framed(IDR)[:-1], framed(IDR) + b"\0\0\0\0", framed(b"\xe5\x88")])
 def test_units_that_do_not_fit_are_damage(data: bytes) -> None:
-    with pytest.raises(UnfitError, match="damage"):
+    with pytest.raises(NotSelectableError, match="damage"):
         list(nal_units(data, length_size=4))
 
 
 def test_units_without_a_start_code_are_damage() -> None:
-    with pytest.raises(UnfitError, match="damage"):
+    with pytest.raises(NotSelectableError, match="damage"):
         list(nal_units(b"\x65\x88\x80", length_size=0))
 
 
 def test_film_grain_is_refused() -> None:
-    with pytest.raises(UnfitError, match="film grain"):
+    with pytest.raises(NotSelectableError, match="film grain"):
         h264_reader(b"")(annex_b(b"\x06\x13\x01\x00", IDR))
 
 
@@ -69,7 +69,7 @@ def test_hevc_tells_kinds_of_pictures(
 
 @pytest.mark.parametrize("kind", [17, 36])
 def test_hevc_with_broken_links_is_refused(kind: int) -> None:
-    with pytest.raises(UnfitError):
+    with pytest.raises(NotSelectableError):
         hevc_reader(b"")(annex_b(bytes([kind << 1, 1, 0x80])))
 
 
@@ -81,7 +81,7 @@ def test_vp9_superframe_is_shown_when_one_of_its_frames_is() -> None:
     index = bytes([0xC1, 2, 2, 0xC1])
     assert read(hidden + visible + index).is_shown
     assert not read(hidden + hidden + index).is_shown
-    with pytest.raises(UnfitError, match="damage"):
+    with pytest.raises(NotSelectableError, match="damage"):
         read(hidden + bytes([0xC1, 9, 9, 0xC1]))
 
 

@@ -22,7 +22,7 @@ from vfm.video2token.decoding import ffmpeg_command
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import ffmpeg, pyav
 from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg, running
-from vfm.video2token.decoding.probe import outline_of
+from vfm.video2token.decoding.probe import probe
 from vfm.video2token.execution.executor import Reply
 from vfm.video2token.execution.executors.processes import Pool
 from vfm.video2token.execution.exit_status import how_it_ended
@@ -283,7 +283,7 @@ def test_a_playlist_is_stopped_by_the_look_and_by_the_command(film: Film, text: 
     with pytest.raises(VideoRejected) as caught:
         ffmpeg.decode(str(path), OPTIONS)
     assert caught.value.reason == "playlist"
-    time_base = outline_of(str(path.with_name("secret.mp4")), size_px=48).time_base
+    time_base = probe(str(path.with_name("secret.mp4")), size_px=48).time_base
     line = ffmpeg.command_line(
         find_ffmpeg().path, str(path), stream_index=0, time_base=time_base, filters={"filter:v": "null"}
     )
@@ -373,9 +373,9 @@ def test_a_segment_has_a_grid_of_its_own(film: Film) -> None:
 
 
 def test_the_arguments_are_the_safe_ones(film: Film) -> None:
-    outline = outline_of(str(film()), size_px=48)
+    info = probe(str(film()), size_px=48)
     line = ffmpeg.command_line(
-        "/x/ffmpeg", "/a b/c.mp4", stream_index=0, time_base=outline.time_base, filters={"filter:v": "null"}
+        "/x/ffmpeg", "/a b/c.mp4", stream_index=0, time_base=info.time_base, filters={"filter:v": "null"}
     )
     assert line[:5] == ["/x/ffmpeg", "-nostdin", "-hide_banner", "-v", "error"]
     assert line[line.index("-protocol_whitelist") + 1] == "file"

@@ -15,7 +15,7 @@ from support.media import number_in
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import Source
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.container.tar_member import member_copy
+from vfm.video2token.container.tar_member import extracted
 from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.jobs.extract import video_task
 from vfm.video2token.jobs.extract.extract import extract_sources
@@ -261,7 +261,7 @@ def test_copy_has_the_bytes_and_no_name(tmp_path: Path, monkeypatch: pytest.Monk
     data = np.random.default_rng(0).bytes(100_000)
     (source,) = read(pack(tmp_path / "a.tar", {"a.mp4": data}))
     assert source.offset is not None
-    copy = member_copy(
+    copy = extracted(
         source.path, offset=source.offset, size_bytes=source.size_bytes, mtime_ns=source.mtime_ns
     )
     with copy as path:
@@ -282,7 +282,7 @@ def test_copy_has_the_bytes_and_no_name(tmp_path: Path, monkeypatch: pytest.Monk
 def test_copy_that_cannot_be_made_is_a_rejection(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     (source,) = read(pack(tmp_path / "a.tar", {"a.mp4": b"abc"}))
     given = {name: getattr(source, name) for name in ("path", "offset", "size_bytes", "mtime_ns")} | change
-    with pytest.raises(VideoRejected) as caught, member_copy(**given):
+    with pytest.raises(VideoRejected) as caught, extracted(**given):
         pass
     assert caught.value.reason == reason
 
