@@ -6,7 +6,7 @@ DATA is a dataset with frames. Both get the same network, first weights, windows
 and are judged on the same held-out samples. One thread; seconds are processor time, so that other jobs on
 the machine do not count.
 
-vq           ``vfm.video2token.tokenizers.codebook.quantizer.EmaQuantiser``, the one that ships.
+vq           ``vfm.video2token.tokenizers.codebook.quantizer.EmaQuantizer``, the one that ships.
 fsq          Mentzer et al. 2023 (arXiv 2309.15505), levels 8, 5, 5, 5: every number of a short vector is
              squashed and rounded to a few levels; there is no table to learn.
 
@@ -35,10 +35,10 @@ from vfm.shards.pixels import jpeg
 from vfm.shards.pixels.views import centre
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.tokenizers.codebook.codebook import nearest
-from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, draw_frames
+from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, sample_frames
 from vfm.video2token.tokenizers.codebook.network import Autoencoder, to_frames, to_pixels
-from vfm.video2token.tokenizers.codebook.quality import judge
-from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantiser, Quantised, Quantiser
+from vfm.video2token.tokenizers.codebook.quality import measure_quality
+from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantizer, Quantized, Quantizer
 from vfm.video2token.tokenizers.codebook.training import Learner, LearnOptions, has_fast_bfloat16
 
 UInt8 = npt.NDArray[np.uint8]
@@ -61,13 +61,13 @@ class FiniteScalars:
         self._middles = levels // 2
         self._places = torch.tensor([1, *np.cumprod(LEVELS[:-1]).tolist()]).view(1, -1, 1, 1)
 
-    def __call__(self, features: Tensor) -> Quantised:
+    def __call__(self, features: Tensor) -> Quantized:
         """Return the levels, scaled to about -1..1."""
         bounded = torch.tanh(features + self._shifts) * self._half_widths - self._offsets
         rounded = bounded.round()
         codes = ((rounded + self._middles) * self._places).sum(1).long()
         passed = bounded + (rounded - bounded).detach()
-        return Quantised(vectors=passed / self._middles, codes=codes, loss=features.new_zeros(()))
+        return Quantized(vectors=passed / self._middles, codes=codes, loss=features.new_zeros(()))
 
 
 class Frozen:
@@ -76,12 +76,12 @@ class Frozen:
     def __init__(self, table: Tensor) -> None:
         self._table = table
 
-    def __call__(self, features: Tensor) -> Quantised:
+    def __call__(self, features: Tensor) -> Quantized:
         """Return the nearest vectors."""
         rows = features.permute(0, 2, 3, 1)
         codes = nearest(rows.reshape(-1, rows.shape[3]), self._table).view(rows.shape[:3])
         vectors = self._table[codes].permute(0, 3, 1, 2)
-        return Quantised(vectors=vectors, codes=codes, loss=features.new_zeros(()))
+        return Quantized(vectors=vectors, codes=codes, loss=features.new_zeros(()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Fitted:
     """A network with its quantiser, after fitting."""
 
     network: Autoencoder
-    quantise: Quantiser
+    quantize: Quantizer
     fit_s: float
 
     @torch.inference_mode()
@@ -97,9 +97,9 @@ class Fitted:
         """Return codes [N, h, w] and rebuilt frames."""
         codes, rebuilt = [], []
         for block in torch.from_numpy(frames).split(16):
-            quantised = self.quantise(self.network.encode(to_pixels(block)))
-            codes.append(quantised.codes)
-            rebuilt.append(to_frames(self.network.decode(quantised.vectors)))
+            quantized = self.quantize(self.network.encode(to_pixels(block)))
+            codes.append(quantized.codes)
+            rebuilt.append(to_frames(self.network.decode(quantized.vectors)))
         return torch.cat(codes).numpy(), torch.cat(rebuilt).numpy()
 
 
@@ -124,7 +124,7 @@ def main() -> None:
           f"bfloat16 {has_fast_bfloat16()}, {args.steps} steps, lr {args.lr:g}\n")  # fmt: skip
     print("| quantiser | seed | dB | used | perplexity | jpeg | noise | moved | ms a step | repeats |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    frames = draw_frames(dataset, view=centre(args.crop), seed=0)
+    frames = sample_frames(dataset, view=centre(args.crop), seed=0)
     for seed in args.seeds:
         for fit in (fit_vq, fit_fsq):
             print("| " + " | ".join(cells(fit, frames, options, seed=seed)) + " |", flush=True)
@@ -134,7 +134,7 @@ def cells(fit: Fit, frames: DrawnFrames, options: LearnOptions, *, seed: int) ->
     """Fit once and return a row of the table."""
     fitted = fit(frames, options, seed)
     codes, rebuilt = fitted.run(frames.held_out)
-    quality = judge(frames.held_out, rebuilt, codes)
+    quality = measure_quality(frames.held_out, rebuilt, codes)
     return [
         fit.__name__.removeprefix("fit_"),
         str(seed),
@@ -151,23 +151,23 @@ def fit_vq(frames: DrawnFrames, options: LearnOptions, seed: int) -> Fitted:
     """Fit with moving averages."""
     generator = torch.Generator().manual_seed(seed)
     network = make_network(VQ_DIM, generator)
-    quantise = EmaQuantiser(vocab_size=VOCAB_SIZE, code_dim=VQ_DIM, generator=generator)
-    fit_s = timed(lambda: Learner(network, quantise, frames.train, options, seed=seed).run(ignore))
-    return Fitted(network=network, quantise=Frozen(quantise.table), fit_s=fit_s)
+    quantize = EmaQuantizer(vocab_size=VOCAB_SIZE, code_dim=VQ_DIM, generator=generator)
+    fit_s = timed(lambda: Learner(network, quantize, frames.train, options, seed=seed).run(ignore))
+    return Fitted(network=network, quantize=Frozen(quantize.table), fit_s=fit_s)
 
 
 def fit_fsq(frames: DrawnFrames, options: LearnOptions, seed: int) -> Fitted:
     """Fit with finite scalars."""
     network = make_network(len(LEVELS), torch.Generator().manual_seed(seed))
-    quantise = FiniteScalars()
-    fit_s = timed(lambda: Learner(network, quantise, frames.train, options, seed=seed).run(ignore))
-    return Fitted(network=network, quantise=quantise, fit_s=fit_s)
+    quantize = FiniteScalars()
+    fit_s = timed(lambda: Learner(network, quantize, frames.train, options, seed=seed).run(ignore))
+    return Fitted(network=network, quantize=quantize, fit_s=fit_s)
 
 
 def make_network(code_dim: int, generator: torch.Generator) -> Autoencoder:
     """Return the network of a codebook, but for the length of its vectors."""
     network = Autoencoder(fine_channels=32, coarse_channels=128, code_dim=code_dim)
-    network.initialise(generator)
+    network.initialize(generator)
     return network
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vfm.shards.errors import UsageError
 
 Int64 = npt.NDArray[np.int64]
-Draw = tuple[int, int]  # (epoch, index of the sample in the dataset)
+SampleDraw = tuple[int, int]  # (epoch, index of the sample in the dataset)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ def epoch_order(num_samples: int, *, seed: int, epoch: int) -> Int64:
 
 def batches(
     num_samples: int, *, place: Place, batch_size: int, epoch_samples: int | None = None
-) -> Iterator[tuple[Place, list[Draw]]]:
+) -> Iterator[tuple[Place, list[SampleDraw]]]:
     """Yield batches of one endless stream: the orders of all epochs, one after the other.
 
     Batches run across the border of epochs, so that every batch is full, nothing is lost or repeated, and
@@ -95,7 +95,7 @@ def batches(
         place = place.advance(batch_size, num_samples=length)
 
 
-def _stream(num_samples: int, *, place: Place, epoch_samples: int) -> Iterator[Draw]:
+def _stream(num_samples: int, *, place: Place, epoch_samples: int) -> Iterator[SampleDraw]:
     epoch, start = place.epoch, place.samples_seen
     while True:
         for index in epoch_order(num_samples, seed=place.seed, epoch=epoch)[start:epoch_samples].tolist():
@@ -103,7 +103,7 @@ def _stream(num_samples: int, *, place: Place, epoch_samples: int) -> Iterator[D
         epoch, start = epoch + 1, 0
 
 
-def rank_share(batch: Sequence[Draw], *, rank: int, world_size: int) -> list[Draw]:
+def rank_share(batch: Sequence[SampleDraw], *, rank: int, world_size: int) -> list[SampleDraw]:
     """Return the part of a batch that belongs to one rank: contiguous, of equal size on all ranks.
 
     Raises:

@@ -21,7 +21,7 @@ class Progress(Protocol):
         """End, whether all pieces are done or not."""
 
 
-class Silence:
+class NoProgress:
     """The progress of a job nobody watches."""
 
     def start(self, total: int, what: str, *, done: int = 0) -> None:

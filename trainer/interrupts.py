@@ -15,19 +15,19 @@ STOPPING = (
 
 
 @dataclass(slots=True)
-class Caught:
+class Interrupt:
     """Which signal came; 0 for none."""
 
     number: int = 0
 
 
 @contextmanager
-def caught() -> Iterator[Caught]:
+def catch_interrupts() -> Iterator[Interrupt]:
     """Note the first signal that asks to stop; a second one does what it did before this block.
 
     Outside the main thread, where Python lets nobody catch signals, none is ever noted.
     """
-    note = Caught()
+    note = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield note
         return

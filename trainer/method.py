@@ -16,7 +16,7 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.recipes.recipe import Recipe
 
 
-class Sampler(Protocol):
+class SampleReader(Protocol):
     """Reads and prepares one sample inside a loader worker: NumPy only, small and picklable."""
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -30,7 +30,7 @@ class Sampler(Protocol):
 
 
 class ClipReader(Protocol):
-    """Reads one clip of a sample as a backbone wants it; small and picklable like a `Sampler`."""
+    """Reads one clip of a sample as a backbone wants it; small and picklable like a `SampleReader`."""
 
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return the arrays of one clip.
@@ -81,7 +81,7 @@ class Method(nn.Module, ABC):
         prepare: makes one sample, in a loader worker.
     """
 
-    prepare: Sampler
+    prepare: SampleReader
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

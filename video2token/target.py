@@ -79,7 +79,7 @@ class Target(ABC):
             UsageError: it has not; names a sample.
         """
 
-    def keep(self, folder: Path) -> None:  # noqa: B027 (most kinds need nothing)
+    def save_tokenizer(self, folder: Path) -> None:  # noqa: B027 (most kinds need nothing)
         """Put into the column's folder what is needed to understand it later; nothing by default."""
 
 

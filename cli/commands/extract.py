@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli.display import output
-from vfm.cli.display.dry_run import show_survey
+from vfm.cli.display.dry_run import show_dry_run
 from vfm.cli.display.next_step import say_next
 from vfm.cli.display.progress import make_progress
 from vfm.cli.options import decoding, shared
@@ -92,7 +92,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     wanted = decoding.extract_options(given)
     found, num_hidden = listing.find_sources(inputs, given)
     if given["dry_run"]:
-        show_survey(found, given, num_hidden=num_hidden)
+        show_dry_run(found, given, num_hidden=num_hidden)
         output.say("next: the same command without --dry-run")
         return 0
     result = extract_sources(

@@ -10,7 +10,7 @@ from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
-    from vfm.trainer.runs.finetune import Start
+    from vfm.trainer.runs.finetune import InitialWeights
     from vfm.trainer.runs.folder import RunOptions
 
 
@@ -52,12 +52,12 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
     return status
 
 
-def _start(given: dict[str, Any], how: "RunOptions") -> "Start":
+def _start(given: dict[str, Any], how: "RunOptions") -> "InitialWeights":
     from vfm.trainer.registry import load_recipe
-    from vfm.trainer.runs.finetune import Start, from_run
+    from vfm.trainer.runs.finetune import InitialWeights, from_run
 
     if given["init"] is None and given["recipe"] is None:
         raise click.UsageError("Give --init RUN, to start from its weights, or --recipe NAME.")
     if given["init"] is not None:
         return from_run(given["init"], options=how)
-    return Start(recipe=load_recipe(given["recipe"]))
+    return InitialWeights(recipe=load_recipe(given["recipe"]))

@@ -59,9 +59,9 @@ def command(data: Path, key: str | None, verify: bool, sheet: Path | None, as_js
 
 def _say_next(data: Path) -> None:
     """Say what a dataset is ready for: its extraction, the rest of its targets, or a training."""
-    from vfm.shards.reading.summary import summarise
+    from vfm.shards.reading.summary import summarize
 
-    summary = summarise(data)
+    summary = summarize(data)
     if summary.num_pending:
         output.say("next: the same `vfm extract` again, to finish it")
         return
@@ -74,9 +74,9 @@ def _say_next(data: Path) -> None:
 
 def _summary(data: Path) -> dict[str, Any]:
     from vfm.cli.display.describe import summary_lines
-    from vfm.shards.reading.summary import summarise
+    from vfm.shards.reading.summary import summarize
 
-    summary = summarise(data)
+    summary = summarize(data)
     return {**summary.to_dict(), "lines": list(summary_lines(summary))}
 
 
@@ -85,9 +85,9 @@ def _sample(data: Path, text: str) -> dict[str, Any]:
 
     from vfm.cli.display.describe import sample_lines
     from vfm.shards.reading.dataset import open_dataset
-    from vfm.shards.reading.summary import summarise
+    from vfm.shards.reading.summary import summarize
 
-    summary = summarise(data)
+    summary = summarize(data)
     columns = [column.name for column in summary.columns if column.num_shards_done == summary.num_shards]
     dataset = open_dataset(data, columns=columns)
     index = dataset.find(text)

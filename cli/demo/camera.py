@@ -77,7 +77,7 @@ class MovingPhotosOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
+class CameraMove:
     """One video before it is drawn: which photograph, where the camera stands halfway, and how it moves.
 
     Attributes:
@@ -101,7 +101,7 @@ class Shot:
     brightness: float
 
 
-def list_shots(options: MovingPhotosOptions) -> list[Shot]:
+def list_shots(options: MovingPhotosOptions) -> list[CameraMove]:
     """Return all shots; classes and photographs take turns, the rest is drawn from (seed, split, number)."""
     counts = {"pretrain": options.num_pretrain, "train": options.num_train, "val": options.num_val}
     return [
@@ -111,14 +111,14 @@ def list_shots(options: MovingPhotosOptions) -> list[Shot]:
     ]
 
 
-def _draw_shot(options: MovingPhotosOptions, split: str, number: int, rng: np.random.Generator) -> Shot:
+def _draw_shot(options: MovingPhotosOptions, split: str, number: int, rng: np.random.Generator) -> CameraMove:
     photos = HELD_OUT_PHOTOS if split == "val" else SEEN_PHOTOS
     motion = MOTIONS[number % len(MOTIONS)]
     log_zoom = rng.uniform(-LOG_ZOOM_SPREAD, LOG_ZOOM_SPREAD)
     speed = rng.uniform(1 - SPEED_JITTER, 1 + SPEED_JITTER)
     # A video that does not zoom stands where one that does would be at a random time.
     elsewhen = rng.uniform(-0.5, 0.5) * options.duration_s * LOG_ZOOM_PER_S * speed
-    return Shot(
+    return CameraMove(
         split=split,
         photo=photos[(number // len(MOTIONS)) % len(photos)],
         motion=motion,
@@ -130,7 +130,9 @@ def _draw_shot(options: MovingPhotosOptions, split: str, number: int, rng: np.ra
     )
 
 
-def camera_at(shot: Shot, since_middle_s: float, frame_periods: float) -> tuple[float, float, float, float]:
+def camera_at(
+    shot: CameraMove, since_middle_s: float, frame_periods: float
+) -> tuple[float, float, float, float]:
     """Return x and y in periods, the angle in radians, and canvas pixels per frame pixel."""
     moved = since_middle_s * shot.speed
     x, y = shot.place

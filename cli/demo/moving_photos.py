@@ -20,19 +20,19 @@ from vfm.cli.demo.camera import (
     LOG_ZOOM_PER_S,
     LOG_ZOOM_SPREAD,
     SPEED_JITTER,
+    CameraMove,
     MovingPhotosOptions,
-    Shot,
     camera_at,
     list_shots,
 )
 from vfm.shards.errors import MachineError
 from vfm.shards.io.atomic import clean_stale, write_bytes
-from vfm.shards.progress import Progress, Silence
+from vfm.shards.progress import NoProgress, Progress
 
 FRAMES_PER_PHOTO = 2.5  # the photograph is so many frames wide at zoom 1
 
 
-def draw(shot: Shot, canvas: Image.Image, options: MovingPhotosOptions) -> Iterator[np.ndarray]:
+def draw(shot: CameraMove, canvas: Image.Image, options: MovingPhotosOptions) -> Iterator[np.ndarray]:
     """Yield the frames of a shot.
 
     Args:
@@ -141,7 +141,7 @@ def make_moving_photos(
     Raises:
         MachineError: scikit-image lacks a photograph.
     """
-    told = progress or Silence()
+    told = progress or NoProgress()
     shots = list_shots(options)
     canvases = {photo: load_canvas(photo, options) for photo in {shot.photo for shot in shots}}
     paths = [_path_of(shot, number) for number, shot in enumerate(shots)]
@@ -149,7 +149,7 @@ def make_moving_photos(
         (out / folder).mkdir(parents=True, exist_ok=True)
         clean_stale(out / folder)
 
-    def make(shot: Shot, path: Path) -> None:
+    def make(shot: CameraMove, path: Path) -> None:
         if not (out / path).exists():
             frames = draw(shot, canvases[shot.photo], options)
             write_bytes(out / path, encode_h264(frames, fps=options.fps))
@@ -166,12 +166,12 @@ def make_moving_photos(
     return labels
 
 
-def _path_of(shot: Shot, number: int) -> Path:
+def _path_of(shot: CameraMove, number: int) -> Path:
     folder = "unlabelled" if shot.split == "pretrain" else shot.motion
     return Path("videos", folder, f"{number:05d}-{Path(shot.photo).stem}.mp4")
 
 
-def _list_of(shots: Sequence[Shot], paths: Sequence[Path]) -> bytes:
+def _list_of(shots: Sequence[CameraMove], paths: Sequence[Path]) -> bytes:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "label", "split"))

@@ -145,11 +145,11 @@ def stages(out: Path, options: DemoOptions) -> Iterator[Stage]:
 
 def closing_lines(out: Path, report: DemoReport) -> Iterator[str]:
     """Yield what a finished demo ends with: what was made, what it took, whether it helped, where to look."""
-    from vfm.shards.reading.summary import summarise
+    from vfm.shards.reading.summary import summarize
 
     columns = [
         (c.name, c.num_shards_done, c.num_samples, f"{c.size_bytes / 1e6:.1f} MB")
-        for c in summarise(out / "data").columns
+        for c in summarize(out / "data").columns
     ]
     yield output.table(("column", "shards", "samples", "bytes"), columns)
     yield ""

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _NUM_NAMED = 6  # how many labels or splits are shown
 
 
-def show_survey(sources: "list[Source]", given: dict[str, Any], *, num_hidden: int) -> None:
+def show_dry_run(sources: "list[Source]", given: dict[str, Any], *, num_hidden: int) -> None:
     """Print what a job would do with its sources."""
-    from vfm.video2token.jobs.plan.dry_run import survey
+    from vfm.video2token.jobs.plan.dry_run import count
 
-    found = asdict(survey(sources, samples_per_shard=given["samples_per_shard"]))
+    found = asdict(count(sources, samples_per_shard=given["samples_per_shard"]))
     found["num_hidden"] = num_hidden
     if given["as_json"]:
         output.show_json(found)

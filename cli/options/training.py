@@ -77,7 +77,7 @@ def settings_of(given: dict[str, Any]) -> list[str]:
 
 def run_options(given: dict[str, Any]) -> "RunOptions":
     """Return how to run."""
-    from vfm.shards.progress import Silence
+    from vfm.shards.progress import NoProgress
     from vfm.trainer.runs.folder import RunOptions
 
     return RunOptions(
@@ -86,5 +86,5 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
         fall_back=not given["no_fallback"],
         accept_data=given["accept_data"],
         say=output.say if is_chief() else silent,
-        progress=make_progress() if is_chief() else Silence(),
+        progress=make_progress() if is_chief() else NoProgress(),
     )

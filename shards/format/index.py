@@ -52,7 +52,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class WrittenSample:
     """One sample as the writer put it into the tar; all offsets count from the start of the tar."""
 
     key: str
@@ -120,7 +120,7 @@ class Index:
         )
 
 
-def write_index(path: Path, entries: Sequence[Entry]) -> str:
+def write_index(path: Path, entries: Sequence[WrittenSample]) -> str:
     """Write the index of a shard as Parquet, atomically, and return its SHA-256.
 
     One row per sample: ``key, num_frames, class_index, split``, for each field ``FIELD_offset``,
@@ -218,7 +218,7 @@ def empty_index(fields: tuple[str, ...]) -> Index:
     )
 
 
-def _table(entries: Sequence[Entry]) -> pa.Table:
+def _table(entries: Sequence[WrittenSample]) -> pa.Table:
     fields = tuple(entries[0].members)
     columns: dict[str, Any] = {
         "key": pa.array([entry.key for entry in entries], pa.string()),

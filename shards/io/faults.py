@@ -8,7 +8,7 @@ from vfm.shards.errors import MachineError
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def disk_faults(path: Path) -> Iterator[None]:
     """Turn an OSError inside the block into a MachineError that says what to do."""
     try:
         yield

@@ -15,7 +15,7 @@ Record = Mapping[str, float]
 LOG_NAME = "log.jsonl"
 
 
-class Target(Protocol):
+class LogSink(Protocol):
     """Somewhere records go.
 
     Attributes:
@@ -36,10 +36,10 @@ class Target(Protocol):
 class RunLog:
     """Writes each record to every target; one that fails is dropped with a warning, and training goes on."""
 
-    def __init__(self, targets: Mapping[str, Callable[[], Target]], *, say: Callable[[str], None]) -> None:
+    def __init__(self, targets: Mapping[str, Callable[[], LogSink]], *, say: Callable[[str], None]) -> None:
         """Open the targets, given by name."""
         self._say = say
-        self._open: dict[str, Target] = {}
+        self._open: dict[str, LogSink] = {}
         for name, make in targets.items():
             try:
                 self._open[name] = make()

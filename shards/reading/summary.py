@@ -83,7 +83,7 @@ class Summary:
         return canonical_json(self.to_dict())
 
 
-def summarise(data: Path) -> Summary:
+def summarize(data: Path) -> Summary:
     """Return the numbers of the dataset in folder ``data``, finished or not.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NotRequired, Self, TypedDict, Unpack
 
-from vfm.shards.format.index import FRAME_FIELD, Entry, IndexRow, Span, write_index
+from vfm.shards.format.index import FRAME_FIELD, IndexRow, Span, WrittenSample, write_index
 from vfm.shards.format.interop import shard_files, shard_paths
 from vfm.shards.format.layout import index_path, report_path, tar_path
 from vfm.shards.format.rejection import Rejection
@@ -47,7 +47,7 @@ class ShardWriter:
         self._file: BinaryIO | None = None
         self._digest = hashlib.sha256()
         self._size_bytes = 0
-        self._entries: list[Entry] = []
+        self._entries: list[WrittenSample] = []
         self._keys: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class ShardWriter:
         frames: tuple[Span, ...] = ()
         if row.frame_offsets:
             frames = _frame_spans(members[FRAME_FIELD], at=spans[FRAME_FIELD].offset, row=row)
-        self._entries.append(Entry(key=key, row=row, members=spans, frames=frames))
+        self._entries.append(WrittenSample(key=key, row=row, members=spans, frames=frames))
         self._keys.add(key)
 
     def commit(self, **fields: Unpack[ReportFields]) -> ShardReport:

@@ -9,7 +9,7 @@ import pytest
 
 from support.jobs import assert_sound, outcomes
 from vfm.shards.reading.dataset import open_dataset
-from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.executors.processes import ProcessExecutor
 from vfm.video2token.jobs.extract.extract import extract
 from vfm.video2token.options import ExtractOptions
 
@@ -48,7 +48,9 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list
     monkeypatch.syspath_prepend(str(tmp_path / "reference"))
 
     def num_errors(paths: list[Path]) -> list[int]:
-        with Pool("full_decode:num_errors", num_workers=2, timeout_s=60.0, memory_bytes=2 << 30) as pool:
+        with ProcessExecutor(
+            "full_decode:num_errors", num_workers=2, timeout_s=60.0, memory_bytes=2 << 30
+        ) as pool:
             # a decoder that crashes has found an error too
             return [1 if reply.failure else reply.head for reply in pool.run(map(str, paths))]
 

@@ -51,7 +51,7 @@ class InlinePool:
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode in this process, which saves starting others hundreds of times."""
-    monkeypatch.setattr(job, "Pool", InlinePool)
+    monkeypatch.setattr(job, "ProcessExecutor", InlinePool)
 
 
 class Recorder:

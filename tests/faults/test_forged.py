@@ -34,9 +34,9 @@ from vfm.shards.io.parquet import table_bytes
 from vfm.shards.io.sealed import read_sealed
 from vfm.shards.pixels import jpeg
 from vfm.shards.reading.dataset import open_dataset
-from vfm.shards.reading.summary import summarise
+from vfm.shards.reading.summary import summarize
 from vfm.shards.verification.verify import verify
-from vfm.video2token.tokenizers.saved import load_kept
+from vfm.video2token.tokenizers.saved import load_saved
 
 Forge = Callable[[Path], None]
 COLUMNS = ("frames", "vq.tiny", "hog", "text.words")
@@ -88,11 +88,11 @@ def pretrain(data: Path) -> None:
 
 READERS: tuple[Callable[[Path], Any], ...] = (
     lambda data: list(verify(data)),
-    lambda data: summarise(data).to_json(),
+    lambda data: summarize(data).to_json(),
     read_all,
     lambda data: read_plan(data / "plan.parquet"),
     read_shots,
-    lambda data: load_kept(data / CODES / "codebook").default_crop_px,
+    lambda data: load_saved(data / CODES / "codebook").default_crop_px,
 )
 COMMANDS: tuple[Callable[[Path], Any], ...] = (
     lambda data: run("inspect", data, "--verify", "--json"),

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.order import Draw, Place, batches, epoch_order, eval_share, rank_share, sample_rng
+from vfm.shards.order import Place, SampleDraw, batches, epoch_order, eval_share, rank_share, sample_rng
 
 START = Place(seed=3)
 
 
-def stream(num_samples: int, *, place: Place, batch_size: int, count: int) -> list[Draw]:
+def stream(num_samples: int, *, place: Place, batch_size: int, count: int) -> list[SampleDraw]:
     """Return ``count`` batches, joined."""
     drawn = islice(batches(num_samples, place=place, batch_size=batch_size), count)
     return [draw for _, batch in drawn for draw in batch]

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from vfm.cli.demo.camera import MovingPhotosOptions, Shot, list_shots
+from vfm.cli.demo.camera import CameraMove, MovingPhotosOptions, list_shots
 from vfm.cli.demo.moving_photos import draw, encode_h264, load_canvas
 
 FPS = 24
@@ -20,13 +20,13 @@ OPTIONS = MovingPhotosOptions(
 )
 
 
-def shots(numbers: Sequence[int], *, faster: float = 1.0) -> list[Shot]:
+def shots(numbers: Sequence[int], *, faster: float = 1.0) -> list[CameraMove]:
     """Return shots by number; eight in a row show one photograph in eight motions."""
     listed = list_shots(OPTIONS)
     return [replace(listed[number], speed=faster * listed[number].speed) for number in numbers]
 
 
-def write_shots(path: Path, planned: Sequence[Shot], *, flashes: Sequence[int] = ()) -> list[float]:
+def write_shots(path: Path, planned: Sequence[CameraMove], *, flashes: Sequence[int] = ()) -> list[float]:
     """Write the shots one after the other and return the times of the cuts between them, seconds.
 
     Args:
@@ -60,7 +60,7 @@ def write_again(
     return path
 
 
-def _frames(planned: Sequence[Shot]) -> Iterator[np.ndarray]:
+def _frames(planned: Sequence[CameraMove]) -> Iterator[np.ndarray]:
     for shot in planned:
         yield from draw(shot, _canvas(shot.photo), OPTIONS)
 

@@ -12,7 +12,7 @@ def to_float(clips: Tensor) -> Tensor:
     return clips.permute(0, 4, 1, 2, 3).float() / 255
 
 
-def normalise(clips: Tensor) -> Tensor:
+def normalize(clips: Tensor) -> Tensor:
     """Return clips [B, 3, T, H, W] in 0 to 1 with ImageNet's mean 0 and deviation 1, colour by colour."""
     mean, deviation = (
         torch.tensor(values, device=clips.device).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)

@@ -11,21 +11,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vfm.shards.errors import UsageError, VfmError
-from vfm.shards.order import Draw, Place, batches, rank_share, sample_rng
+from vfm.shards.order import Place, SampleDraw, batches, rank_share, sample_rng
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.workers import POLL_S, leave_signals_to_the_parent, next_batch, reading
 from vfm.trainer.distributed import World
-from vfm.trainer.method import Sampler
+from vfm.trainer.method import SampleReader
 from vfm.trainer.recipes.recipe import TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Portion:
-    """What one forward pass reads: a micro-batch.
+class MicroBatch:
+    """What one forward pass reads.
 
     Attributes:
         indices: which samples of the dataset, in order.
-        batch: the arrays of `Sampler`, stacked along a new first dimension, on the CPU.
+        batch: the arrays of `SampleReader`, stacked along a new first dimension, on the CPU.
     """
 
     indices: list[int]
@@ -33,43 +33,43 @@ class Portion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
+class StepInput:
     """What one rank reads for one update.
 
     Attributes:
         place: where the stream stands once the update is done.
         sizes: samples in each of this rank's micro-batches.
-        portions: the micro-batches; each is fetched when it is asked for.
+        micro_batches: the micro-batches; each is fetched when it is asked for.
     """
 
     place: Place
     sizes: list[int]
-    portions: Iterator[Portion]
+    micro_batches: Iterator[MicroBatch]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
+class BatchStream:
     """Reads samples in an order that follows from the seed; prepares each with a generator of its own."""
 
     dataset: Dataset
-    prepare: Sampler
+    prepare: SampleReader
     config: TrainConfig
     world: World
 
-    def updates(self, place: Place, *, num_updates: int) -> Iterator[Update]:
+    def updates(self, place: Place, *, num_updates: int) -> Iterator[StepInput]:
         """Yield what this rank reads for each of the next ``num_updates`` updates after ``place``.
 
         Raises:
             DamageError: stored bytes are not what was written.
             MachineError: a worker died or hangs.
         """
-        plan = _Plan(stream=self, place=place, num_updates=num_updates)
+        plan = _BatchPlan(stream=self, place=place, num_updates=num_updates)
         with reading(self._loader(plan)) as loaded:
-            for after, portions in plan.updates():
-                sizes = [len(portion) for portion in portions]
-                yield Update(place=after, sizes=sizes, portions=_fetch(loaded, portions))
+            for after, micro_batches in plan.updates():
+                sizes = [len(micro_batch) for micro_batch in micro_batches]
+                yield StepInput(place=after, sizes=sizes, micro_batches=_fetch(loaded, micro_batches))
 
-    def _loader(self, plan: "_Plan") -> DataLoader[Any]:
+    def _loader(self, plan: "_BatchPlan") -> DataLoader[Any]:
         workers = num_workers(self.config, device=self.world.device)
         # spawn: a fork of a process in which torch's threads run can deadlock.
         return DataLoader(
@@ -92,7 +92,7 @@ def num_workers(config: TrainConfig, *, device: torch.device) -> int:
     return 4 if device.type == "cuda" else 0
 
 
-def portion_sizes(config: TrainConfig, *, world_size: int) -> list[int]:
+def micro_batch_sizes(config: TrainConfig, *, world_size: int) -> list[int]:
     """Return how many samples each micro-batch of one rank's share of an update has.
 
     Raises:
@@ -127,10 +127,10 @@ class _Prepared:
     """The samples as a worker sees them: found by (epoch, index), prepared with their own generator."""
 
     dataset: Dataset
-    prepare: Sampler
+    prepare: SampleReader
     seed: int
 
-    def __getitem__(self, draw: Draw) -> dict[str, np.ndarray] | VfmError:
+    def __getitem__(self, draw: SampleDraw) -> dict[str, np.ndarray] | VfmError:
         epoch, index = draw
         rng = sample_rng(seed=self.seed, epoch=epoch, key=self.dataset.keys[index])
         try:
@@ -141,36 +141,36 @@ class _Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """Which samples make this rank's next micro-batches; the loader and `Stream` walk it side by side."""
+class _BatchPlan:
+    """Which samples make this rank's next micro-batches; walked by the loader and by `BatchStream`."""
 
-    stream: Stream
+    stream: BatchStream
     place: Place
     num_updates: int
 
-    def updates(self) -> Iterator[tuple[Place, list[list[Draw]]]]:
+    def updates(self) -> Iterator[tuple[Place, list[list[SampleDraw]]]]:
         stream = self.stream
         num_samples, batch_size = len(stream.dataset), stream.config.batch_size
         in_epoch = epoch_samples(stream.config, num_samples=num_samples)
         endless = batches(num_samples, place=self.place, batch_size=batch_size, epoch_samples=in_epoch)
         world = stream.world
-        sizes = portion_sizes(stream.config, world_size=world.size)
+        sizes = micro_batch_sizes(stream.config, world_size=world.size)
         for before, batch in islice(endless, self.num_updates):
             mine = iter(rank_share(batch, rank=world.rank, world_size=world.size))
-            portions = [list(islice(mine, size)) for size in sizes]
-            yield before.advance(batch_size, num_samples=in_epoch), portions
+            micro_batches = [list(islice(mine, size)) for size in sizes]
+            yield before.advance(batch_size, num_samples=in_epoch), micro_batches
 
-    def __iter__(self) -> Iterator[list[Draw]]:
-        for _, portions in self.updates():
-            yield from portions
+    def __iter__(self) -> Iterator[list[SampleDraw]]:
+        for _, micro_batches in self.updates():
+            yield from micro_batches
 
 
-def _fetch(loaded: Iterator[Any], portions: list[list[Draw]]) -> Iterator[Portion]:
-    for portion in portions:
+def _fetch(loaded: Iterator[Any], micro_batches: list[list[SampleDraw]]) -> Iterator[MicroBatch]:
+    for micro_batch in micro_batches:
         batch = next_batch(loaded)
         if isinstance(batch, VfmError):
             raise batch
-        yield Portion(indices=[index for _, index in portion], batch=batch)
+        yield MicroBatch(indices=[index for _, index in micro_batch], batch=batch)
 
 
 def epoch_samples(config: TrainConfig, *, num_samples: int) -> int:

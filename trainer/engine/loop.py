@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from vfm.shards.errors import VfmError
-from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog, Target
+from vfm.shards.io.run_log import LOG_NAME, JsonLines, LogSink, RunLog
 from vfm.shards.order import Place
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.data.stream import Stream, Update, epoch_samples, step_seed
+from vfm.trainer.data.stream import BatchStream, StepInput, epoch_samples, step_seed
 from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
 from vfm.trainer.engine.checkpoint import Checkpoint, fill, prune, save
 from vfm.trainer.engine.log import EVENTS_FOLDER, Events, Figures
@@ -32,7 +32,7 @@ from vfm.trainer.engine.optim import (
     updates_per_epoch,
 )
 from vfm.trainer.engine.precision import autocast
-from vfm.trainer.interrupts import Caught, caught
+from vfm.trainer.interrupts import Interrupt, catch_interrupts
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import Recipe
 
@@ -103,7 +103,7 @@ def train(job: Job, *, resume: Checkpoint | None) -> Outcome:
     loop.announce()
     job.progress.start(loop.num_steps, "updates", done=loop.step)
     try:
-        with caught() as stop, closing(_open_log(job, step=loop.step)) as log:
+        with catch_interrupts() as stop, closing(_open_log(job, step=loop.step)) as log:
             return loop.run(stop=stop, log=log)
     finally:
         job.progress.finish()
@@ -150,26 +150,26 @@ class _Loop:
         for told in doubts(job.recipe, dataset=job.dataset, schedule=schedule):
             job.say(told)
 
-    def run(self, *, stop: Caught, log: RunLog) -> Outcome:
+    def run(self, *, stop: Interrupt, log: RunLog) -> Outcome:
         """Do the updates that are left."""
         job, config = self.job, self.job.recipe.train
-        stream = Stream(dataset=job.dataset, prepare=job.method.prepare, config=config, world=job.world)
+        stream = BatchStream(dataset=job.dataset, prepare=job.method.prepare, config=config, world=job.world)
         start_s = time.perf_counter() - self.spent_s
         number = 0
         for update in stream.updates(self.place, num_updates=self.num_steps - self.step):
-            number = self.do(update, stop=stop)
+            number = self.train_step(update, stop=stop)
             self.spent_s = time.perf_counter() - start_s
             job.progress.advance(ok=1)
             is_last = self.step == self.num_steps
             if is_last or self.step % config.log_every == 0:
-                self.tell(log)
+                self.log_record(log)
             if is_last or number or self.step % config.checkpoint_every == 0:
                 self.save(must_succeed=is_last or number > 0)
             if number:
                 break
         return Outcome(step=self.step, num_steps=self.num_steps, signal=number, record=self.record)
 
-    def do(self, update: Update, *, stop: Caught) -> int:
+    def train_step(self, update: StepInput, *, stop: Interrupt) -> int:
         """Do one update and return the signal that any rank has caught, 0 for none."""
         job = self.job
         torch.manual_seed(step_seed(job.recipe.train.seed, step=self.step, rank=job.world.rank))
@@ -182,7 +182,7 @@ class _Loop:
         is_bad = not all(map(math.isfinite, [*loss_values, norm_value]))
         any_bad, number = largest([is_bad, stop.number], world=job.world)
         if any_bad:
-            raise self.diverged(loss_values, norm=norm_value, parts=parts)
+            raise self.divergence(loss_values, norm=norm_value, parts=parts)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step, self.place = self.step + 1, update.place
@@ -190,7 +190,7 @@ class _Loop:
         self.meter.count(num_samples=job.recipe.train.batch_size, wait_s=wait_s)
         return int(number)
 
-    def accumulate(self, update: Update) -> tuple[list[Tensor], list[list[int]], float]:
+    def accumulate(self, update: StepInput) -> tuple[list[Tensor], list[list[int]], float]:
         """Add up the gradients of all micro-batches, each weighed by its share of the samples.
 
         Returns:
@@ -202,9 +202,9 @@ class _Loop:
         wait_s = 0.0
         for i, size in enumerate(update.sizes):
             start_s = time.perf_counter()
-            portion = next(update.portions)
+            micro_batch = next(update.micro_batches)
             wait_s += time.perf_counter() - start_s
-            batch = {name: array.to(device, non_blocking=True) for name, array in portion.batch.items()}
+            batch = {name: array.to(device, non_blocking=True) for name, array in micro_batch.batch.items()}
             share = size / sum(update.sizes)
             is_last = i == len(update.sizes) - 1
             with nullcontext() if is_last else unsynced(self.wrapped):
@@ -213,10 +213,10 @@ class _Loop:
                 (found["loss"] * share).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
             self.meter.add(found, share=share)
             losses.append(found["loss"].detach())
-            parts.append(portion.indices)
+            parts.append(micro_batch.indices)
         return losses, parts, wait_s
 
-    def diverged(
+    def divergence(
         self, losses: Sequence[float], *, norm: float, parts: Sequence[Sequence[int]]
     ) -> DivergenceError:
         """Return the error that names the step and the samples, of all ranks, that it came from."""
@@ -234,7 +234,7 @@ class _Loop:
             f"`vfm inspect`, or lower optim.lr and train into another --out."
         )
 
-    def tell(self, log: RunLog) -> None:
+    def log_record(self, log: RunLog) -> None:
         """Log the means since the last line."""
         self.record = {
             "step": self.step,
@@ -276,7 +276,7 @@ class _Loop:
 def _open_log(job: Job, *, step: int) -> RunLog:
     if not job.world.is_chief:
         return RunLog({}, say=job.say)
-    targets: dict[str, Callable[[], Target]] = {
+    targets: dict[str, Callable[[], LogSink]] = {
         LOG_NAME: lambda: JsonLines(job.out / LOG_NAME, after_step=step),
         EVENTS_FOLDER: lambda: Events(job.out / EVENTS_FOLDER, after_step=step),
         "the screen": lambda: Figures(job.progress),

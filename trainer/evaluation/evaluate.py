@@ -18,7 +18,7 @@ from vfm.trainer.data.labels import majority_rate, sample_list_sha256, with_labe
 from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.opening import where
-from vfm.trainer.evaluation.score import Subject, score_neighbours, score_views
+from vfm.trainer.evaluation.score import EvaluatedRun, score_neighbours, score_views
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
@@ -124,7 +124,7 @@ def _evaluate(
     dataset = with_labels(every, say=options.say)
     check_columns(checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
-    subject = Subject(
+    evaluated = EvaluatedRun(
         recipe=recipe,
         state=checkpoint.model(),
         num_clips=how.num_clips,
@@ -138,10 +138,10 @@ def _evaluate(
         f"split {how.split} of {data}, {counted(how.num_clips, 'clip')} each."
     )
     if how.protocol == "multiview":
-        scores = score_views(subject, dataset)
+        scores = score_views(evaluated, dataset)
     else:
         bank = _bank(dataset, columns=recipe.data.columns, how=how, options=options)
-        scores = score_neighbours(subject, dataset, bank=bank)
+        scores = score_neighbours(evaluated, dataset, bank=bank)
     result = Evaluation(
         run=str(run),
         step=checkpoint.step,

@@ -15,7 +15,7 @@ from vfm.trainer.data.stream import stack
 from vfm.trainer.distributed import World, gather
 from vfm.trainer.engine.checkpoint import fill
 from vfm.trainer.evaluation.knn import knn_scores
-from vfm.trainer.method import Backbone, Sampler
+from vfm.trainer.method import Backbone, SampleReader
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.finetune import build_task
 from vfm.trainer.tasks.classify.classifier import merge_views
@@ -25,7 +25,7 @@ _BATCH_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class EvaluatedRun:
     """What is evaluated: weights, and how many clips of each sample they get to see.
 
     Attributes:
@@ -43,43 +43,43 @@ class Subject:
     progress: Progress
 
 
-def score_views(subject: Subject, dataset: Dataset) -> Tensor:
+def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
     """Return the mean over clips of the softmax of a finetuned run's head: float32 [N, classes].
 
     Every rank must call this, and gets the scores of all samples.
     """
-    task = build_task(subject.recipe, dataset)
-    fill(task, subject.state)
-    device = subject.world.device
+    task = build_task(evaluated.recipe, dataset)
+    fill(task, evaluated.state)
+    device = evaluated.world.device
     task.to(device).eval()
 
     def score(batch: dict[str, Tensor]) -> Tensor:
         return merge_views(task.view_logits(batch))
 
-    return _shared(dataset, task.spread(subject.num_clips), compute=score, subject=subject)
+    return _shared(dataset, task.spread(evaluated.num_clips), compute=score, evaluated=evaluated)
 
 
-def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Tensor:
+def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset) -> Tensor:
     """Return the votes of the nearest samples of a labelled bank: float32 [N, classes].
 
     Every rank must call this, and gets the votes of all samples.
     """
-    package = methods.load(subject.recipe.method)
-    backbone = package.build_backbone(subject.recipe, dataset)
-    backbone.load_pretrained(subject.state)
-    backbone.to(subject.world.device).eval()
-    data = subject.recipe.data
+    package = methods.load(evaluated.recipe.method)
+    backbone = package.build_backbone(evaluated.recipe, dataset)
+    backbone.load_pretrained(evaluated.state)
+    backbone.to(evaluated.world.device).eval()
+    data = evaluated.recipe.data
     clip = RandomClip(
-        reader=package.build_clip_reader(subject.recipe, dataset),
+        reader=package.build_clip_reader(evaluated.recipe, dataset),
         clip_len=data.clip_len,
         stride=data.known_stride,
     )
-    clips = SpreadClips(random_clip=clip, num_clips=subject.num_clips)
+    clips = SpreadClips(random_clip=clip, num_clips=evaluated.num_clips)
 
     def compute(batch: dict[str, Tensor]) -> Tensor:
         return _features(backbone, batch)
 
-    query, known = (_shared(part, clips, compute=compute, subject=subject) for part in (dataset, bank))
+    query, known = (_shared(part, clips, compute=compute, evaluated=evaluated) for part in (dataset, bank))
     return knn_scores(
         query,
         bank_ND=known,
@@ -89,21 +89,25 @@ def score_neighbours(subject: Subject, dataset: Dataset, *, bank: Dataset) -> Te
 
 
 def _shared(
-    dataset: Dataset, sampler: Sampler, *, compute: Callable[[dict[str, Tensor]], Tensor], subject: Subject
+    dataset: Dataset,
+    reader: SampleReader,
+    *,
+    compute: Callable[[dict[str, Tensor]], Tensor],
+    evaluated: EvaluatedRun,
 ) -> Tensor:
     """Return what is computed of all samples, [N, ...] on the CPU; each rank does its share of them.
 
     Raises:
         VfmError: that of the first rank that met one, on every rank.
     """
-    world, progress = subject.world, subject.progress
+    world, progress = evaluated.world, evaluated.progress
     mine = dataset.select(eval_share(len(dataset), rank=world.rank, world_size=world.size))
     rows: list[Tensor] = []
     fault: VfmError | None = None
     progress.start(len(mine), "samples")
     try:
         with torch.inference_mode():
-            for batch in _read(mine, sampler, device=world.device):
+            for batch in _read(mine, reader, device=world.device):
                 rows.append(compute(batch).cpu())
                 progress.advance(ok=len(rows[-1]))
     except VfmError as error:
@@ -117,12 +121,12 @@ def _shared(
     return torch.cat([row for rows, _ in everyone for row in rows])
 
 
-def _read(dataset: Dataset, sampler: Sampler, *, device: torch.device) -> Iterator[dict[str, Tensor]]:
+def _read(dataset: Dataset, reader: SampleReader, *, device: torch.device) -> Iterator[dict[str, Tensor]]:
     for start in range(0, len(dataset), _BATCH_SIZE):
         indices = range(start, min(start + _BATCH_SIZE, len(dataset)))
-        # Evaluation draws nothing, but a sampler is always given a generator.
+        # Evaluation draws nothing, but a reader is always given a generator.
         rngs = (sample_rng(seed=0, epoch=0, key=dataset.keys[i]) for i in indices)
-        batch = stack([sampler(dataset, i, rng) for i, rng in zip(indices, rngs, strict=True)])
+        batch = stack([reader(dataset, i, rng) for i, rng in zip(indices, rngs, strict=True)])
         yield {name: array.to(device) for name, array in batch.items()}
 
 

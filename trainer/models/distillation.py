@@ -53,7 +53,7 @@ class AlignHead(nn.Module):
         return to_unit(out) if self.length == "l2" else out
 
 
-class AlignedLevels(nn.Module):
+class DistilledLevels(nn.Module):
     """Encoder and one head for each level.
 
     Args:

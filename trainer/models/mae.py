@@ -36,7 +36,7 @@ class PixelDecoder(nn.Module):
         return out
 
 
-class MaskedPixels(nn.Module):
+class MaskedAutoencoder(nn.Module):
     """Encoder, decoder and the vector that stands for a hidden token.
 
     Args:
@@ -66,9 +66,9 @@ class MaskedPixels(nn.Module):
 
     def forward(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
         """Return what `paint` does."""
-        return self.paint(clips, is_hidden)
+        return self.reconstruct(clips, is_hidden)
 
-    def paint(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
+    def reconstruct(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
         """Return the pixels of the hidden tubelets, float [B, N_hidden, 3 · tubelet · patch²].
 
         Args:
@@ -83,14 +83,14 @@ class MaskedPixels(nn.Module):
         return out
 
 
-def pixel_targets(clips: Tensor, is_hidden: Tensor, *, config: VitConfig, normalised: bool = True) -> Tensor:
+def pixel_targets(clips: Tensor, is_hidden: Tensor, *, config: VitConfig, normalized: bool = True) -> Tensor:
     """Return what the decoder is to paint: float32 [B, N_hidden, 3 · tubelet · patch²], the colour fastest.
 
     Args:
         clips: float [B, 3, T, H, W] in 0 to 1.
         is_hidden: bool [B, N], as many hidden in every row.
         config: sizes of the encoder.
-        normalised: whether each tubelet and colour is brought to mean 0 and unbiased deviation 1
+        normalized: whether each tubelet and colour is brought to mean 0 and unbiased deviation 1
             (section 3.3; the epsilon 1e-6 stands outside the root, as in the published code).
     """
     batch = len(clips)
@@ -98,7 +98,7 @@ def pixel_targets(clips: Tensor, is_hidden: Tensor, *, config: VitConfig, normal
     side = config.patch_px
     cubes = clips.view(batch, 3, times, config.tubelet, rows, side, columns, side)
     cubes = cubes.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, config.num_tokens, -1, 3)
-    if normalised:
+    if normalized:
         deviation = cubes.var(dim=2, unbiased=True, keepdim=True).sqrt()
         cubes = (cubes - cubes.mean(dim=2, keepdim=True)) / (deviation + _TARGET_EPS)
     return take(cubes.flatten(2), split_mask(is_hidden)[1])

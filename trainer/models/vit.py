@@ -223,7 +223,7 @@ def split_mask(is_hidden: Tensor) -> tuple[Tensor, Tensor]:
     return order[:, :num_visible], order[:, num_visible:]
 
 
-def initialise_vit(
+def initialize_vit(
     module: nn.Module, *, generator: torch.Generator, linear: Literal["xavier", "truncated"] = "xavier"
 ) -> None:
     """Draw first weights: biases 0, norms 1, convolutions as torch does.

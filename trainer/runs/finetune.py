@@ -25,7 +25,7 @@ from vfm.trainer.tasks.classify.classifier import Classify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class InitialWeights:
     """What a downstream run starts from.
 
     Attributes:
@@ -44,10 +44,10 @@ class Start:
         return {"sha256": self.checkpoint.state["files"][MODEL]["sha256"], "step": self.checkpoint.step}
 
 
-def from_run(folder: Path, *, options: RunOptions) -> Start:
+def from_run(folder: Path, *, options: RunOptions) -> InitialWeights:
     """Start from the newest sound checkpoint of a run."""
     checkpoint = newest_checkpoint(folder, options=options)
-    return Start(recipe=timed(recipe_of(checkpoint), checkpoint=checkpoint), checkpoint=checkpoint)
+    return InitialWeights(recipe=timed(recipe_of(checkpoint), checkpoint=checkpoint), checkpoint=checkpoint)
 
 
 def finetune_recipe(
@@ -91,7 +91,7 @@ def finetune_recipe(
     return override(replace(chosen, model=start.model, data=data), settings)
 
 
-def finetune(recipe: Recipe, *, start: Start, data: Path, out: Path, options: RunOptions) -> Outcome:
+def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, options: RunOptions) -> Outcome:
     """Learn a task on the labelled samples of a dataset, or go on where an earlier call stopped.
 
     Args:

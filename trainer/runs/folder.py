@@ -16,7 +16,7 @@ from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.io.lock import held_names, hold
-from vfm.shards.progress import Progress, Silence
+from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.distributed import World, from_chief
 from vfm.trainer.engine.checkpoint import STATE, Checkpoint, newest, read
@@ -47,7 +47,7 @@ class RunOptions:
     fall_back: bool = True
     accept_data: bool = False
     say: Callable[[str], None]
-    progress: Progress = field(default_factory=Silence)
+    progress: Progress = field(default_factory=NoProgress)
 
 
 def versions() -> dict[str, str]:

@@ -14,10 +14,10 @@ from typing import Any
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.io.json import write_json
-from vfm.shards.progress import Silence
+from vfm.shards.progress import NoProgress
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer import methods
-from vfm.trainer.data.stream import portion_sizes
+from vfm.trainer.data.stream import micro_batch_sizes
 from vfm.trainer.distributed import join
 from vfm.trainer.engine.loop import Job, Outcome, train
 from vfm.trainer.engine.optim import num_updates
@@ -80,7 +80,7 @@ def run(  # noqa: PLR0913 (keyword-only)
     num_updates(recipe.train, num_samples=len(dataset))
     method = build()
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
-        portion_sizes(recipe.train, world_size=world.size)
+        micro_batch_sizes(recipe.train, world_size=world.size)
         recipe = resolve_precision(recipe, device=world.device)
         identity = {**_learned_from(recipe, dataset), "origin": origin, "fit": fit.to_dict()}
         say = options.say if world.is_chief else silent
@@ -99,7 +99,7 @@ def run(  # noqa: PLR0913 (keyword-only)
             out=out,
             identity=identity,
             say=say,
-            progress=options.progress if world.is_chief else Silence(),
+            progress=options.progress if world.is_chief else NoProgress(),
         )
         return train(job, resume=resume)
 

@@ -36,17 +36,17 @@ class SignalOptions:
             raise UsageError(f"drop_duplicates cannot be {self.drop_duplicates}: use 0 to 31 of 64 bits.")
 
     @property
-    def computed(self) -> tuple[str, ...]:
+    def names_needed(self) -> tuple[str, ...]:
         """The signals that are asked for or needed, sorted."""
         needed = {"motion": self.drop_static, "hash": self.drop_duplicates}
         return tuple(sorted({*self.names, *(name for name, value in needed.items() if value is not None)}))
 
     def to_task(self) -> dict[str, Any]:
         """Return what a decoding process must know, as plain values."""
-        return {"names": self.computed, "drop_static": self.drop_static}
+        return {"names": self.names_needed, "drop_static": self.drop_static}
 
     def to_column(self) -> dict[str, Any]:
         """Return what the stored bytes follow from, as it stands in the manifest: only what is asked for."""
         dropped = {"drop_static": self.drop_static, "drop_duplicates": self.drop_duplicates}
-        asked = {"signals": list(self.computed)} if self.computed else {}
+        asked = {"signals": list(self.names_needed)} if self.names_needed else {}
         return asked | {name: value for name, value in dropped.items() if value is not None}

@@ -14,7 +14,7 @@ from vfm.shards.parent import die_with
 from vfm.video2token.execution.messages import READY, REPLY, REQUEST
 
 
-def serve() -> None:
+def main() -> None:
     """Answer the pool over the socket that the command line names, until it closes its end.
 
     An error of the handler ends the process: the pool reports it, and the next task starts afresh.

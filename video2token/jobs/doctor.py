@@ -116,11 +116,11 @@ def try_clips(names: Sequence[str]) -> list[dict[str, Any]]:
 
     Clips are made and tried in a process that may hang or crash, and whose chatter nobody hears.
     """
-    from vfm.video2token.execution.executors.processes import Pool
+    from vfm.video2token.execution.executors.processes import ProcessExecutor
 
     with (
         tempfile.TemporaryDirectory(prefix="vfm-doctor-") as folder,
-        Pool(
+        ProcessExecutor(
             "vfm.video2token.jobs.doctor:serve_one",
             num_workers=1,
             timeout_s=_TIMEOUT_S,

@@ -15,13 +15,13 @@ from vfm.shards.format.layout import FRAMES, shard_name
 from vfm.shards.format.manifest import Column, Manifest, read_manifest
 from vfm.shards.format.report import read_report
 from vfm.shards.io.atomic import write_bytes
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.preview.images import UInt8, frames_picture, stack, text_picture, to_png
 from vfm.video2token.targets.vq import FIELD
 from vfm.video2token.tokenizers.codebook.quality import psnr_db
-from vfm.video2token.tokenizers.saved import load_kept
+from vfm.video2token.tokenizers.saved import load_saved
 from vfm.video2token.tokenizers.tokenizer import Tokenizer
 
 _CROP_PX = 128
@@ -59,7 +59,7 @@ def make_sheet(
     dataset = open_dataset(data, columns=(FRAMES,) if name is None else (FRAMES, name))
     coded = None if name is None else _Coded.open(dataset, manifest.columns[name])
     rows = [_sample_picture(dataset, index, coded) for index in _chosen(dataset, keys, num_samples)]
-    with writing(out):
+    with disk_faults(out):
         write_bytes(out, to_png(stack([text_picture(_title(dataset, coded)), *rows])))
 
 
@@ -77,7 +77,7 @@ class _Coded:
         if column.kind != "vq":
             raise UsageError(f"Column {column.name} holds no codes: name one that starts with vq.")
         folder = dataset.data / column.name / CODEBOOK_FOLDER
-        codebook = load_kept(folder)
+        codebook = load_saved(folder)
         if codebook.weights_sha256 != column.options.get("weights_sha256"):
             raise DamageError(
                 f"{folder} is not the codebook that {column.name} was made with: run the `vfm tokenize` "

@@ -98,7 +98,7 @@ class VqTarget(FrameTarget):
         assert 0 <= codes.min() <= codes.max() < self._tokenizer.vocab_size, "codes of this codebook"
         return {FIELD: codes.astype(self._dtype)}
 
-    def keep(self, folder: Path) -> None:
+    def save_tokenizer(self, folder: Path) -> None:
         """Copy what decodes, so that the dataset can be looked at wherever it goes."""
         home = folder / CODEBOOK_FOLDER
         home.mkdir(parents=True, exist_ok=True)

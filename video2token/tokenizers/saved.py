@@ -10,7 +10,7 @@ from vfm.video2token.tokenizers.dalle import tokenizer as dalle
 from vfm.video2token.tokenizers.tokenizer import Tokenizer
 
 
-def load_kept(folder: Path) -> Tokenizer:
+def load_saved(folder: Path) -> Tokenizer:
     """Return the tokenizer that `Tokenizer.save` wrote into ``folder``.
 
     Raises:
@@ -22,5 +22,5 @@ def load_kept(folder: Path) -> Tokenizer:
     except (OSError, DamageError):
         return load_codebook(folder)  # which says what is wrong
     if value.get("format") == dalle.FORMAT:
-        return dalle.load_kept(folder, value)
+        return dalle.load_saved(folder, value)
     return load_codebook(folder)

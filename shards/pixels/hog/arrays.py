@@ -42,7 +42,7 @@ def hog_of_arrays(frames: Any, definition: HogDefinition, xp: Any) -> Any:
         for number in range(definition.num_bins)
     ]
     tokens = rearrange(
-        xp.stack(_normalise(cells, definition, xp), -1),
+        xp.stack(_normalize(cells, definition, xp), -1),
         "n (h i) (w j) c b -> n h w (c b i j)",
         i=definition.cells_per_side,
         j=definition.cells_per_side,
@@ -89,7 +89,7 @@ def _sum_cells(values: Any, definition: HogDefinition, xp: Any) -> Any:
     return values.reshape(shape).sum((2, 4), dtype=xp.float64) * (1.0 / side**2)
 
 
-def _normalise(cells: list[Any], definition: HogDefinition, xp: Any) -> list[Any]:
+def _normalize(cells: list[Any], definition: HogDefinition, xp: Any) -> list[Any]:
     """Divide the bins by their norm; the squares are summed bin after bin."""
     total = cells[0] * cells[0]
     for cell in cells[1:]:

@@ -111,8 +111,8 @@ def _gaussian(side_px: int, *, sigma_px: int) -> Float32:
     offsets = (np.arange(side_px) - (side_px - 1) / 2) / sigma_px
     row = np.exp(-0.5 * offsets**2)
     square = np.outer(row, row)
-    normalised: Float32 = (square / square.sum()).astype(np.float32)
-    return normalised
+    normalized: Float32 = (square / square.sum()).astype(np.float32)
+    return normalized
 
 
 # PySlowFast's HOGLayerC, the target of MaskFeat (Wei et al., CVPR 2022, section 3).

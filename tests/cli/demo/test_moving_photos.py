@@ -15,8 +15,8 @@ from vfm.cli.demo.camera import (
     PAN_PER_S,
     SEEN_PHOTOS,
     TURN_PER_S,
+    CameraMove,
     MovingPhotosOptions,
-    Shot,
     camera_at,
     list_shots,
 )
@@ -28,9 +28,9 @@ TWO_FRAMES = MovingPhotosOptions(size_px=48, fps=1, duration_s=2.0)
 FEW = MovingPhotosOptions(num_pretrain=9, num_train=8, num_val=8, size_px=32, duration_s=1.0)
 
 
-def shot_of(motion: str, **changes: float) -> Shot:
+def shot_of(motion: str, **changes: float) -> CameraMove:
     """Return a shot in the middle of a photograph, upright, at zoom 1."""
-    still = Shot(
+    still = CameraMove(
         split="train",
         photo="astronaut.png",
         motion=motion,
@@ -43,7 +43,7 @@ def shot_of(motion: str, **changes: float) -> Shot:
     return replace(still, **changes)
 
 
-def two_frames(shot: Shot) -> np.ndarray:
+def two_frames(shot: CameraMove) -> np.ndarray:
     """Return frames one second apart, int [2, 48, 48, 3]."""
     canvas = load_canvas(shot.photo, TWO_FRAMES)
     return np.stack(list(draw(shot, canvas, TWO_FRAMES))).astype(int)

@@ -7,7 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from vfm.shards.errors import DamageError
-from vfm.shards.format.index import Entry, IndexRow, Span, concatenate, empty_index, read_index, write_index
+from vfm.shards.format.index import (
+    IndexRow,
+    Span,
+    WrittenSample,
+    concatenate,
+    empty_index,
+    read_index,
+    write_index,
+)
 from vfm.shards.io.hashing import sha256_file
 
 
@@ -15,8 +23,8 @@ def span(offset: int, size_bytes: int) -> Span:
     return Span(offset=offset, size_bytes=size_bytes, crc32=(2**32 - 1 - offset) % 2**32)
 
 
-def entry(key: str, *, at: int, num_frames: int) -> Entry:
-    return Entry(
+def entry(key: str, *, at: int, num_frames: int) -> WrittenSample:
+    return WrittenSample(
         key=key,
         row=IndexRow(num_frames=num_frames, class_index=num_frames - 1, split="train"),
         members={"json": span(at, 100), "mp4": span(at + 1024, 5000)},
@@ -86,7 +94,7 @@ def test_a_frame_that_is_not_there(path: Path, time: int) -> None:
 
 
 def test_a_target_column_has_no_spans_of_frames(path: Path) -> None:
-    one = Entry(key="a", row=IndexRow(num_frames=4), members={"codes.npy": span(512, 9)})
+    one = WrittenSample(key="a", row=IndexRow(num_frames=4), members={"codes.npy": span(512, 9)})
     index = read_index(path, sha256=write_index(path, [one]))
     assert index.fields == ("codes.npy",)
     assert index.num_frames.tolist() == [4]

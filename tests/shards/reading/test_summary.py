@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.reading.summary import summarise
+from vfm.shards.reading.summary import summarize
 
 
 def test_a_finished_dataset(make_dataset: Callable[..., Path]) -> None:
     data = make_dataset(rejected=("v6", "v2"))
-    summary = summarise(data)
+    summary = summarize(data)
     # frames are 1 + sum of the key's bytes % 4: v0 3, v7 2, v1 4, v4 3, v3 2, v5 4
     assert (summary.num_sources, summary.num_shards) == (8, 3)
     assert (summary.num_ok, summary.num_partial, summary.num_rejected, summary.num_pending) == (6, 0, 2, 0)
@@ -27,20 +27,20 @@ def test_a_finished_dataset(make_dataset: Callable[..., Path]) -> None:
 
 
 def test_an_unfinished_dataset_counts_what_is_pending(make_dataset: Callable[..., Path]) -> None:
-    summary = summarise(make_dataset(skip_shards={"frames": {1}, "vq.demo": {1, 2}}))
+    summary = summarize(make_dataset(skip_shards={"frames": {1}, "vq.demo": {1, 2}}))
     assert [column.num_shards_done for column in summary.columns] == [2, 1]
     assert summary.num_pending == 3
     assert summary.num_ok + summary.num_rejected + summary.num_pending == summary.num_sources
 
 
 def test_a_dataset_without_samples(make_dataset: Callable[..., Path]) -> None:
-    summary = summarise(make_dataset(num_sources=2, rejected=("v0", "v1")))
+    summary = summarize(make_dataset(num_sources=2, rejected=("v0", "v1")))
     assert summary.frames_per_sample is None
     assert (summary.num_ok, summary.num_rejected, summary.num_frames) == (0, 2, 0)
 
 
 def test_json(make_dataset: Callable[..., Path]) -> None:
-    summary = summarise(make_dataset())
+    summary = summarize(make_dataset())
     value = json.loads(summary.to_json())
     assert value["frames_per_sample"] == [1, 3.0, 4]
     assert value["columns"][1]["name"] == "vq.demo"
@@ -49,4 +49,4 @@ def test_json(make_dataset: Callable[..., Path]) -> None:
 
 def test_a_folder_that_is_no_dataset(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a vfm dataset"):
-        summarise(tmp_path)
+        summarize(tmp_path)

@@ -9,10 +9,10 @@ import torch
 from vfm.shards.errors import DamageError, MachineError, UsageError
 from vfm.shards.order import Place
 from vfm.shards.reading.dataset import open_dataset
-from vfm.trainer.data.stream import Stream, num_workers, stack, step_seed
+from vfm.trainer.data.stream import BatchStream, num_workers, stack, step_seed
 from vfm.trainer.distributed import World
+from vfm.trainer.methods.vimpac.reader import PretrainReader
 from vfm.trainer.methods.vimpac.recipe import Objective
-from vfm.trainer.methods.vimpac.sampler import PretrainSampler
 from vfm.trainer.recipes.recipe import TrainConfig
 
 CPU = torch.device("cpu")
@@ -36,15 +36,19 @@ def read(dataset, place, count, *, rank=0, size=1, prepare=None, **settings):
     """Return, for each update, the samples and draws of one rank, and the place after the last."""
     config = TrainConfig(**{"seed": 3, "batch_size": 4, **settings})
     world = World(rank=rank, size=size, device=CPU)
-    stream = Stream(dataset=dataset, prepare=prepare or Draw(), config=config, world=world)
+    stream = BatchStream(dataset=dataset, prepare=prepare or Draw(), config=config, world=world)
     updates, after = [], place
     for update in stream.updates(place, num_updates=count):
-        portions = list(update.portions)
-        assert update.sizes == [len(portion.indices) for portion in portions]
-        for portion in portions:
-            assert portion.batch["index"].tolist() == portion.indices
+        micro_batches = list(update.micro_batches)
+        assert update.sizes == [len(micro_batch.indices) for micro_batch in micro_batches]
+        for micro_batch in micro_batches:
+            assert micro_batch.batch["index"].tolist() == micro_batch.indices
         updates.append(
-            [pair for p in portions for pair in zip(p.indices, p.batch["draw"][:, 0].tolist(), strict=True)]
+            [
+                pair
+                for p in micro_batches
+                for pair in zip(p.indices, p.batch["draw"][:, 0].tolist(), strict=True)
+            ]
         )
         after = update.place
     return updates, after
@@ -83,14 +87,16 @@ def test_batch_that_does_not_divide_among_ranks(dataset):
 
 
 def test_workers_give_the_same_samples(dataset):
-    sampler = PretrainSampler(
+    sampler = PretrainReader(
         column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective(mask_blocks=2)
     )
 
     def codes(**settings):
         config = TrainConfig(batch_size=4, micro_batch_size=2, **settings)
-        stream = Stream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
-        return torch.cat([p.batch["codes"] for u in stream.updates(START, num_updates=4) for p in u.portions])
+        stream = BatchStream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
+        return torch.cat(
+            [p.batch["codes"] for u in stream.updates(START, num_updates=4) for p in u.micro_batches]
+        )
 
     assert torch.equal(codes(num_workers=0), codes(num_workers=2))
 
@@ -107,24 +113,24 @@ def test_damage_is_told_as_it_is(toy_dataset, workers):
     folder = toy_dataset()
     spoil(folder)
     dataset = open_dataset(folder, columns=("vq.toy",))
-    sampler = PretrainSampler(column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective())
+    sampler = PretrainReader(column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective())
     config = TrainConfig(batch_size=4, num_workers=workers)
-    stream = Stream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
+    stream = BatchStream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
     with pytest.raises(DamageError, match=r"clip-005") as error:
         for update in stream.updates(START, num_updates=3):
-            list(update.portions)
+            list(update.micro_batches)
     assert "Traceback" not in str(error.value)
 
 
 def test_killed_worker_is_one_sentence(dataset):
-    sampler = PretrainSampler(column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective())
+    sampler = PretrainReader(column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective())
     config = TrainConfig(batch_size=1, num_workers=1)
-    stream = Stream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
+    stream = BatchStream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
     import multiprocessing
 
     def kill_and_go_on():
         for update in stream.updates(START, num_updates=10_000):
-            list(update.portions)
+            list(update.micro_batches)
             for child in multiprocessing.active_children():
                 os.kill(child.pid, signal.SIGKILL)
 

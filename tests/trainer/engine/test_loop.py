@@ -98,7 +98,7 @@ def test_second_interrupt_stops_at_once(toy):
 def test_micro_batches_give_the_large_batch(toy):
     plain = override(toy.recipe(max_steps=3, batch_size=6), ["model.dropout=0"])
     train(whole := toy.job("whole", recipe=plain), resume=None)
-    # 6 = 4 + 2: portions of unequal size count by their samples.
+    # 6 = 4 + 2: micro_batches of unequal size count by their samples.
     train(parts := toy.job("parts", recipe=override(plain, ["train.micro_batch_size=4"])), resume=None)
     for (name, a), b in zip(last(whole).model().items(), last(parts).model().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=name)

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vfm.trainer.models.distillation import AlignConfig, AlignedLevels, align_loss
-from vfm.trainer.models.mae import MaskedPixels, pixel_targets
+from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss
+from vfm.trainer.models.mae import MaskedAutoencoder, pixel_targets
 from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state, umt_positions
 from vfm.trainer.models.positions import sinusoid_table, stretch_table
-from vfm.trainer.models.vit import DropPath, VitConfig, initialise_vit, split_mask, take
+from vfm.trainer.models.vit import DropPath, VitConfig, initialize_vit, split_mask, take
 
 TINY = VitConfig(image_px=8, patch_px=4, num_frames=4, tubelet=2, dim=8, depth=2, num_heads=2)
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None, None]
@@ -64,7 +64,7 @@ def test_umt_student_is_that_of_the_reference(golden):
         num_levels=of.config["clip_return_layer"],
         level_interval=of.config["clip_student_return_interval"],
     )
-    student = AlignedLevels(of.vit(), align).eval()
+    student = DistilledLevels(of.vit(), align).eval()
     student.load_state_dict(of.params, strict=True)
     clips, is_hidden = of.tensors["input/video"], of.tensors["input/mask"]
     of.expect("aligned", student(clips, is_hidden))
@@ -86,7 +86,7 @@ def test_umt_losses_are_those_of_the_reference(golden, norm, distance):
 @pytest.mark.needs("shared")
 def test_videomae_paints_what_the_reference_paints(golden):
     of = golden("videomae_pretrain_a")
-    network = MaskedPixels(
+    network = MaskedAutoencoder(
         of.vit(),
         decoder_dim=of.config["decoder_embed_dim"],
         decoder_depth=of.config["decoder_depth"],
@@ -95,14 +95,14 @@ def test_videomae_paints_what_the_reference_paints(golden):
     network.load_state_dict(of.params, strict=True)
     clips, is_hidden = of.tensors["input/videos"], of.tensors["input/mask"]
     pixels = clips * STD + MEAN
-    raw = pixel_targets(pixels, is_hidden, config=of.vit(), normalised=False)
+    raw = pixel_targets(pixels, is_hidden, config=of.vit(), normalized=False)
     of.expect("target_raw", raw)
     targets = pixel_targets(pixels, is_hidden, config=of.vit())
     of.expect("target_normalised", targets)
-    painted = network(clips, is_hidden)
-    of.expect("prediction", painted)
-    of.expect("loss_raw_target", nn.functional.mse_loss(painted, raw))
-    loss = nn.functional.mse_loss(painted, targets)
+    reconstructed = network(clips, is_hidden)
+    of.expect("prediction", reconstructed)
+    of.expect("loss_raw_target", nn.functional.mse_loss(reconstructed, raw))
+    loss = nn.functional.mse_loss(reconstructed, targets)
     of.expect("loss", loss)
     loss.backward()
     of.expect("grad_norm", torch.nn.utils.get_total_norm([p.grad for p in network.parameters()]))
@@ -142,7 +142,7 @@ PUBLISHED = {
 def test_sizes_have_the_published_numbers_of_parameters(size):
     config, (dim, depth, heads), expected = PUBLISHED[size]
     with torch.device("meta"):
-        network = MaskedPixels(config, decoder_dim=dim, decoder_depth=depth, decoder_heads=heads)
+        network = MaskedAutoencoder(config, decoder_dim=dim, decoder_depth=depth, decoder_heads=heads)
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 
 
@@ -155,7 +155,7 @@ def test_sizes_have_the_published_numbers_of_parameters(size):
 )
 def test_umt_students_have_the_published_sizes(config, teacher_dim, millions):
     with torch.device("meta"):
-        student = AlignedLevels(config, AlignConfig(teacher_dim=teacher_dim))
+        student = DistilledLevels(config, AlignConfig(teacher_dim=teacher_dim))
     assert round(sum(p.numel() for p in student.parameters()) / 1e6, 2) == millions
     assert config.num_tokens == 1568
 
@@ -204,8 +204,8 @@ def test_rows_that_hide_different_numbers_are_refused():
 
 
 def test_what_is_hidden_does_not_reach_the_encoder():
-    network = MaskedPixels(TINY, decoder_dim=8, decoder_depth=1, decoder_heads=2)
-    initialise_vit(network, generator=torch.Generator().manual_seed(0))
+    network = MaskedAutoencoder(TINY, decoder_dim=8, decoder_depth=1, decoder_heads=2)
+    initialize_vit(network, generator=torch.Generator().manual_seed(0))
     is_hidden = torch.tensor([[True, False, True, True] * 2])
     clips = torch.rand(1, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     before = network(clips, is_hidden)
@@ -220,7 +220,7 @@ def test_first_weights_follow_from_the_generator():
     states = []
     for seed in (0, 0, 1):
         network = PooledVit(TINY)
-        initialise_vit(network, generator=torch.Generator().manual_seed(seed))
+        initialize_vit(network, generator=torch.Generator().manual_seed(seed))
         states.append(network.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not torch.equal(states[0]["blocks.0.mlp.fc1.weight"], states[2]["blocks.0.mlp.fc1.weight"])
@@ -230,7 +230,7 @@ def test_first_weights_follow_from_the_generator():
 
 
 def test_an_encoder_is_found_in_a_pretraining_state():
-    network = MaskedPixels(TINY, decoder_dim=8, decoder_depth=1, decoder_heads=2)
+    network = MaskedAutoencoder(TINY, decoder_dim=8, decoder_depth=1, decoder_heads=2)
     state = encoder_state(network.state_dict())
     found = PooledVit(TINY).load_state_dict(state, strict=False)
     assert found.missing_keys == ["fc_norm.weight", "fc_norm.bias"]

@@ -6,7 +6,7 @@ import torch
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import Start, finetune, finetune_recipe, from_run
+from vfm.trainer.runs.finetune import InitialWeights, finetune, finetune_recipe, from_run
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
 from vfm.trainer.runs.run import pretrain
 
@@ -83,7 +83,7 @@ def test_starts_from_the_pretrained_encoder(bench):
 
 def test_from_scratch_draws_new_weights(bench):
     start = bench.pretrain()
-    bench.finetune(Start(recipe=start.recipe), "train.max_steps=1", "optim.warmup=1", out="scratch")
+    bench.finetune(InitialWeights(recipe=start.recipe), "train.max_steps=1", "optim.warmup=1", out="scratch")
     name = "backbone.embedding.weight"
     assert not torch.equal(bench.newest("scratch").model()[name], start.checkpoint.model()[name])
     assert bench.newest("scratch").state["origin"] == {}
@@ -106,7 +106,7 @@ def test_other_weights_to_start_from_are_refused(bench):
     start = bench.pretrain()
     bench.finetune(start)
     with pytest.raises(UsageError, match=r"other settings \(the weights it starts from\)"):
-        bench.finetune(Start(recipe=start.recipe))
+        bench.finetune(InitialWeights(recipe=start.recipe))
 
 
 def test_only_labelled_samples_of_the_split_are_learned(toy_dataset, tmp_path):

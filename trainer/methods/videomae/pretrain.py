@@ -8,20 +8,20 @@ from torch.nn import functional
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
-from vfm.trainer.data.normalize import normalise, to_float
+from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.method import Backbone, Method
+from vfm.trainer.methods.videomae.reader import PretrainReader
 from vfm.trainer.methods.videomae.recipe import Objective
-from vfm.trainer.methods.videomae.sampler import PretrainSampler
-from vfm.trainer.models.mae import MaskedPixels, pixel_targets
+from vfm.trainer.models.mae import MaskedAutoencoder, pixel_targets
 from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
-from vfm.trainer.models.vit import VitConfig, initialise_vit
+from vfm.trainer.models.vit import VitConfig, initialize_vit
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
 _MASK_TOKEN_STD = 0.02
 
 
-class VideoMae(MaskedPixels, Method):
+class VideoMae(MaskedAutoencoder, Method):
     """Encoder, decoder and loss under the keys of an official checkpoint.
 
     Args:
@@ -37,7 +37,7 @@ class VideoMae(MaskedPixels, Method):
             decoder_heads=model.decoder_heads,
         )
         self.objective: Objective = recipe.objective
-        self.prepare = PretrainSampler(
+        self.prepare = PretrainReader(
             model=model,
             objective=recipe.objective,
             clip_len=recipe.data.clip_len,
@@ -45,21 +45,21 @@ class VideoMae(MaskedPixels, Method):
         )
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's
-        """Return `loss`: the mean squared error of the painted pixels.
+        """Return `loss`: the mean squared error of the reconstructed pixels.
 
         Args:
             batch: `clip`, uint8 [B, T, S, S, 3], and `is_hidden`, bool [B, N].
         """
         pixels, is_hidden = to_float(batch["clip"]), batch["is_hidden"]
-        painted = self.paint(normalise(pixels), is_hidden)
+        reconstructed = self.reconstruct(normalize(pixels), is_hidden)
         targets = pixel_targets(
-            pixels, is_hidden, config=self.encoder.config, normalised=self.objective.normalise_target
+            pixels, is_hidden, config=self.encoder.config, normalized=self.objective.normalise_target
         )
-        return {"loss": functional.mse_loss(painted.float(), targets)}
+        return {"loss": functional.mse_loss(reconstructed.float(), targets)}
 
-    def initialise(self, generator: torch.Generator) -> None:
+    def initialize(self, generator: torch.Generator) -> None:
         """Draw every weight as the published code does: what leads to the decoder as torch draws it."""
-        initialise_vit(self, generator=generator)
+        initialize_vit(self, generator=generator)
         torch.nn.init.kaiming_uniform_(self.encoder_to_decoder.weight, a=5**0.5, generator=generator)
         torch.nn.init.trunc_normal_(
             self.mask_token,
@@ -91,7 +91,7 @@ class VideoMaeBackbone(PooledVit, Backbone):
         Args:
             batch: `clip`, uint8 [B, T, S, S, 3].
         """
-        found: Tensor = self(normalise(to_float(batch["clip"])))
+        found: Tensor = self(normalize(to_float(batch["clip"])))
         return found
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
@@ -158,7 +158,7 @@ def build_method(recipe: Recipe) -> VideoMae:
     """
     column_of_kind(recipe, FRAMES)
     method = VideoMae(recipe)
-    method.initialise(torch.Generator().manual_seed(recipe.train.seed))
+    method.initialize(torch.Generator().manual_seed(recipe.train.seed))
     return method
 
 
@@ -166,5 +166,5 @@ def build_encoder(recipe: Recipe) -> VideoMaeBackbone:
     """Return the encoder of a recipe alone, its weights drawn from the recipe's seed."""
     backbone = VideoMaeBackbone(vit_config(recipe))
     generator = torch.Generator().manual_seed(recipe.train.seed)
-    initialise_vit(backbone, generator=generator, linear="truncated")
+    initialize_vit(backbone, generator=generator, linear="truncated")
     return backbone

@@ -10,7 +10,7 @@ from vfm.trainer.gather import gather_rows, rank
 SELF = 1e9  # taken off an anchor's similarity to itself
 
 
-def nce_loss(projected: Tensor, *, temperature: float, normalise: bool = True) -> Tensor:
+def nce_loss(projected: Tensor, *, temperature: float, normalize: bool = True) -> Tensor:
     """Contrast two clips of every video, over the micro-batches of all ranks (arXiv 2106.11250, section 3.3).
 
     Every clip is an anchor; its candidates are the other clips of all ranks, its target the other clip of its
@@ -20,7 +20,7 @@ def nce_loss(projected: Tensor, *, temperature: float, normalise: bool = True) -
     Args:
         projected: [2 B, C]: the first clips of this rank's B videos, then their second clips.
         temperature: divides similarities.
-        normalise: compare directions only.
+        normalize: compare directions only.
 
     Returns:
         A scalar in float32, the mean over this rank's videos.
@@ -30,7 +30,7 @@ def nce_loss(projected: Tensor, *, temperature: float, normalise: bool = True) -
     """
     with torch.autocast(projected.device.type, enabled=False):
         clips = projected.float()
-        if normalise:
+        if normalize:
             # A projection of zeros (every ReLU before it is shut) has no direction; the reference gives NaN.
             clips = functional.normalize(clips, dim=1, eps=1e-12)
         first, second = clips.chunk(2)

@@ -170,12 +170,12 @@ class VimpacBackbone(Backbone):
         counts = torch.cat([is_code.new_ones(len(codes), 1), is_code.flatten(1)], dim=1)[..., None]
         return {axis: to_lines(counts, grid=self.grid, axis=axis)[:, None, None, :, 0] for axis in AXIS_DIM}
 
-    def initialise(self, generator: torch.Generator | None = None) -> None:
+    def initialize(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight as the reference does."""
         std = self.config.init_std
-        initialise_linears(self, generator, std=std)
+        initialize_linears(self, generator, std=std)
         self.cls_param.data.normal_(0.0, std, generator=generator)
-        self.positional_embedding.initialise(generator, std=std)
+        self.positional_embedding.initialize(generator, std=std)
         if self.config.pre_activation:
             self._shrink_branches(generator)
 
@@ -201,7 +201,7 @@ def _known(value: int | None, name: str) -> int:
     return value
 
 
-def initialise_linears(module: nn.Module, generator: torch.Generator | None, *, std: float) -> None:
+def initialize_linears(module: nn.Module, generator: torch.Generator | None, *, std: float) -> None:
     """Draw weights of linear layers and embeddings from normal(0, std) and set biases to zero."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Embedding):

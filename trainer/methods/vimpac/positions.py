@@ -26,7 +26,7 @@ class SeparatePositions(nn.Module):
         grid = frames + rows + self.width_pos_embedding
         return torch.cat([self.cls_pos_embedding, grid.flatten(0, 2)])
 
-    def initialise(self, generator: torch.Generator | None, *, std: float) -> None:
+    def initialize(self, generator: torch.Generator | None, *, std: float) -> None:
         """Draw tables whose sum has the standard deviation of one table alone."""
         self.cls_pos_embedding.data.normal_(0.0, std, generator=generator)
         for table in (self.temporal_pos_embedding, self.height_pos_embedding, self.width_pos_embedding):
@@ -47,7 +47,7 @@ class SpaceTimePositions(nn.Module):
         grid = self.temporal_pos_embedding[:, None] + self.spatial_pos_embedding
         return torch.cat([self.cls_pos_embedding, grid.flatten(0, 1)])
 
-    def initialise(self, generator: torch.Generator | None, *, std: float) -> None:
+    def initialize(self, generator: torch.Generator | None, *, std: float) -> None:
         """Draw tables whose sum has the standard deviation of one table alone."""
         self.cls_pos_embedding.data.normal_(0.0, std, generator=generator)
         for table in (self.temporal_pos_embedding, self.spatial_pos_embedding):
@@ -65,7 +65,7 @@ class JointPositions(nn.Module):
         """Return the table [1 + L*H*W, D]: CLS first, then frames, rows, columns."""
         return self.positional_embedding
 
-    def initialise(self, generator: torch.Generator | None, *, std: float) -> None:
+    def initialize(self, generator: torch.Generator | None, *, std: float) -> None:
         """Draw the table."""
         self.positional_embedding.data.normal_(0.0, std, generator=generator)
 

@@ -11,9 +11,9 @@ from vfm.trainer.method import Method
 from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
-from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialise_linears, pad_id
+from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialize_linears, pad_id
+from vfm.trainer.methods.vimpac.reader import KIND, PretrainReader, grid_in, vocab_size_of
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective, resolve
-from vfm.trainer.methods.vimpac.sampler import KIND, PretrainSampler, grid_in, vocab_size_of
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
@@ -27,7 +27,7 @@ class Vimpac(Method):
         prepare: makes the samples.
     """
 
-    def __init__(self, config: ModelConfig, *, objective: Objective, prepare: PretrainSampler) -> None:
+    def __init__(self, config: ModelConfig, *, objective: Objective, prepare: PretrainReader) -> None:
         super().__init__()
         self.objective = objective
         self.prepare = prepare
@@ -81,10 +81,10 @@ class Vimpac(Method):
         logits: Tensor = self.mlm_head(self.backbone(codes)[1])
         return logits
 
-    def initialise(self, generator: torch.Generator | None = None) -> None:
+    def initialize(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight as the reference does."""
-        initialise_linears(self, generator, std=self.backbone.config.init_std)
-        self.backbone.initialise(generator)
+        initialize_linears(self, generator, std=self.backbone.config.init_std)
+        self.backbone.initialize(generator)
 
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the reference leaves this parameter undecayed.
@@ -112,7 +112,7 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
         )
     config = _resolved(recipe, dataset)
     column = column_of_kind(recipe, KIND)
-    prepare = PretrainSampler(
+    prepare = PretrainReader(
         column=column,
         vocab_size=vocab_size_of(column, dataset),
         clip_len=recipe.data.clip_len,
@@ -121,14 +121,14 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
         grid=grid_in(column, dataset),
     )
     method = Vimpac(config, objective=recipe.objective, prepare=prepare)
-    method.initialise(torch.Generator().manual_seed(recipe.train.seed))
+    method.initialize(torch.Generator().manual_seed(recipe.train.seed))
     return method
 
 
 def build_encoder(recipe: Recipe, dataset: Dataset) -> VimpacBackbone:
     """Return the backbone of a recipe alone, its weights drawn from the recipe's seed."""
     backbone = VimpacBackbone(_resolved(recipe, dataset))
-    backbone.initialise(torch.Generator().manual_seed(recipe.train.seed))
+    backbone.initialize(torch.Generator().manual_seed(recipe.train.seed))
     return backbone
 
 

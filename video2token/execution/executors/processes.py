@@ -28,7 +28,7 @@ from vfm.video2token.execution.messages import READY, REPLY, REQUEST
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from vfm.video2token.execution.child import serve; serve()"
+    "from vfm.video2token.execution.child import main; main()"
 )
 _CHUNK_BYTES = 1 << 20
 _START_LIMIT_S = 120.0
@@ -96,7 +96,7 @@ class _Worker:
         return self.is_ready and self.task is None
 
 
-class Pool:
+class ProcessExecutor:
     """Runs one handler over many tasks; a context manager, leaving it kills all workers.
 
     Args:

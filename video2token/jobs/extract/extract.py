@@ -15,13 +15,13 @@ from vfm.shards.format.plan import Plan, Source, build_plan
 from vfm.shards.format.quarantine import write_quarantine
 from vfm.shards.format.report import ShardReport
 from vfm.shards.format.shots import CUT_OPTION
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.lock import hold
-from vfm.shards.progress import Progress, Silence
+from vfm.shards.progress import NoProgress, Progress
 from vfm.video2token.analysis.options import SignalOptions
 from vfm.video2token.jobs.extract import folder
 from vfm.video2token.jobs.extract.job import ExtractJob
-from vfm.video2token.jobs.extract.split_shots import MIN_SHOT_S, CutSearchOptions, split_scenes
+from vfm.video2token.jobs.extract.split_shots import MIN_SHOT_S, CutSearchOptions, split_shots
 from vfm.video2token.jobs.extract.video_task import tool_versions
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import Retry
@@ -115,7 +115,7 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
         UsageError: ``data`` holds another plan, other options, or something else.
         MachineError: the disk is full or read-only, another job writes there, workers do not start.
     """
-    begun_s, told = time.monotonic(), progress or Silence()
+    begun_s, told = time.monotonic(), progress or NoProgress()
     asked = build_plan(sources, samples_per_shard=samples_per_shard)
     folder.make_folder(data)
     with hold(data):
@@ -123,9 +123,9 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
             search = CutSearchOptions(
                 num_workers=num_workers, timeout_s=options.timeout_s, memory_bytes=options.memory_bytes
             )
-            shots = split_scenes(asked.sources, data, search, progress=told)
+            shots = split_shots(asked.sources, data, search, progress=told)
             asked = build_plan(shots, samples_per_shard=samples_per_shard)
-        plan = folder.agreed_plan(data, asked, retry=retry)
+        plan = folder.reconciled_plan(data, asked, retry=retry)
         column = frames_column(plan, options, signals=signals, is_split_at_cuts=is_split_at_cuts)
         tools = tool_versions(options.decoder)
         folder.prepare(data, plan, column, made_with=tools)
@@ -133,7 +133,7 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
         job.take(asked.sources, retry=retry)
         with _quarantine_written(data):
             reports = job.run(num_workers=num_workers, progress=told)
-        with writing(data):
+        with disk_faults(data):
             finish_column(data / FRAMES, reports=reports, has_splits=plan.has_splits)
     return _result(reports, num_before=job.num_before, elapsed_s=time.monotonic() - begun_s)
 
@@ -144,10 +144,10 @@ def _quarantine_written(data: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(MachineError), writing(data):
+        with contextlib.suppress(MachineError), disk_faults(data):
             write_quarantine(data)  # how the job ended is what matters now
         raise
-    with writing(data):
+    with disk_faults(data):
         write_quarantine(data)
 
 

@@ -8,7 +8,7 @@ from vfm.shards.format.manifest import Column, Manifest, read_manifest, write_ma
 from vfm.shards.format.plan import Plan, Source, read_plan, write_plan
 from vfm.shards.format.shots import SCENES_NAME
 from vfm.shards.io.atomic import clean_stale
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.lock import LOCK_NAME
 from vfm.shards.reading.join import find_column
 from vfm.shards.wording import counted
@@ -26,7 +26,7 @@ def make_folder(data: Path) -> None:
         MachineError: it cannot be made.
     """
     try:
-        with writing(data):
+        with disk_faults(data):
             data.mkdir(parents=True, exist_ok=True)
             names = sorted(path.name for path in data.iterdir())
     except (FileExistsError, NotADirectoryError):
@@ -48,14 +48,14 @@ def prepare(data: Path, plan: Plan, column: Column, *, made_with: dict[str, str]
     """
     if (data / MANIFEST_NAME).exists():
         _refuse_other(data, plan=plan, column=column, manifest=read_manifest(data))
-    with writing(data):
+    with disk_faults(data):
         clean_stale(data / FRAMES)  # the lock cleaned `data` itself
         if not (data / MANIFEST_NAME).exists():
             write_plan(data / PLAN_NAME, plan)
             write_manifest(data, _manifest(plan, column, made_with=made_with))
 
 
-def agreed_plan(data: Path, plan: Plan, *, retry: Retry) -> Plan:
+def reconciled_plan(data: Path, plan: Plan, *, retry: Retry) -> Plan:
     """Return the plan to go by: ``plan``, with the sizes of the one in ``data`` where it may differ."""
     if not (data / MANIFEST_NAME).exists() or read_manifest(data).plan_sha256 == plan.sha256:
         return plan

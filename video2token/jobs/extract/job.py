@@ -13,7 +13,7 @@ from vfm.shards.format.quarantine import write_quarantine
 from vfm.shards.format.rejection import Rejection
 from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.spool import Payload
 from vfm.shards.progress import Progress
 from vfm.shards.wording import counted
@@ -21,8 +21,8 @@ from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token.analysis.duplicates import Duplicates
 from vfm.video2token.analysis.options import SignalOptions
 from vfm.video2token.execution.executor import Reply
-from vfm.video2token.execution.executors.processes import Pool
-from vfm.video2token.jobs.extract.retry import KeptShard
+from vfm.video2token.execution.executors.processes import ProcessExecutor
+from vfm.video2token.jobs.extract.retry import PreviousShard
 from vfm.video2token.jobs.extract.video_task import task_of
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import REQUESTED, RejectReason, Retry, is_retried
@@ -92,17 +92,17 @@ class ExtractJob:
             progress.finish()
         return [done[index] for index in range(self._plan.num_shards)]
 
-    def _kept(self, report: ShardReport) -> KeptShard | None:
+    def _kept(self, report: ShardReport) -> PreviousShard | None:
         """Return what is kept of a shard with sources to try again, None for a shard without."""
         if not any(is_retried(each, retry=self._retry) for each in report.rejected):
             return None
-        return KeptShard(self._data / FRAMES, report=report, retry=self._retry)
+        return PreviousShard(self._data / FRAMES, report=report, retry=self._retry)
 
     def _make(
         self,
         pending: Sequence[int],
         *,
-        retried: Mapping[int, KeptShard],
+        retried: Mapping[int, PreviousShard],
         num_workers: int,
         progress: Progress,
     ) -> Iterator[tuple[int, ShardReport]]:
@@ -110,10 +110,10 @@ class ExtractJob:
             source.key
             for index in pending
             for source in self._plan.shard(index)
-            if index not in retried or retried[index].is_open(source.key)
+            if index not in retried or retried[index].is_retried(source.key)
         ]
         options = replace(self._options, num_threads=max(1, num_workers // len(keys)))
-        with Pool(
+        with ProcessExecutor(
             _HANDLER,
             num_workers=min(num_workers, len(keys)),
             timeout_s=self._options.timeout_s,
@@ -127,19 +127,19 @@ class ExtractJob:
                 yield index, self._shard(index, kept=kept, replies=replies, progress=progress)
 
     def _shard(
-        self, index: int, *, kept: KeptShard | None, replies: Iterator[Reply], progress: Progress
+        self, index: int, *, kept: PreviousShard | None, replies: Iterator[Reply], progress: Progress
     ) -> ShardReport:
         """Fill and commit one shard; an exception on the way leaves nothing of it."""
         begun_s = time.monotonic()
         rejected: list[Rejection] = []
         num_partial = 0
         sources = self._plan.shard(index)
-        with writing(self._data), ShardWriter(self._data / FRAMES, shard_name(index)) as writer:
+        with disk_faults(self._data), ShardWriter(self._data / FRAMES, shard_name(index)) as writer:
             for source in sources:
                 end = self._end(writer, source, kept=kept, replies=replies)
                 if isinstance(end, Rejection):
                     rejected.append(end)
-                    is_new = kept is None or kept.is_open(source.key)
+                    is_new = kept is None or kept.is_retried(source.key)
                     progress.advance(rejected=1, note=self._count_in_a_row(end) if is_new else "")
                     continue
                 self._num_in_a_row = 0
@@ -162,10 +162,10 @@ class ExtractJob:
         return report
 
     def _end(
-        self, writer: ShardWriter, source: Source, *, kept: KeptShard | None, replies: Iterator[Reply]
+        self, writer: ShardWriter, source: Source, *, kept: PreviousShard | None, replies: Iterator[Reply]
     ) -> SampleMeta | Rejection:
         """Return what becomes of a source, after it was added to the shard if it becomes a sample."""
-        if kept is None or kept.is_open(source.key):
+        if kept is None or kept.is_retried(source.key):
             reply = next(replies)
             return self._rejection(source, reply) or self._add(writer, source, reply)
         if rejection := kept.rejected.get(source.key):
@@ -185,7 +185,7 @@ class ExtractJob:
         begun_s = time.monotonic()
         if begun_s < self._quarantine_due_s:
             return
-        with writing(self._data):
+        with disk_faults(self._data):
             write_quarantine(self._data)
         now_s = time.monotonic()
         self._quarantine_due_s = now_s + _QUARANTINE_PAUSE * (now_s - begun_s)

@@ -24,7 +24,7 @@ class KeptSample:
     meta: SampleMeta
 
 
-class KeptShard:
+class PreviousShard:
     """A done shard, of which all is kept but some rejections.
 
     Attributes:
@@ -43,7 +43,7 @@ class KeptShard:
         self._reader = ColumnReader(folder, reports=[report], indexes=indexes)
         self._rows = {key.decode(): row for row, key in enumerate(self._reader.index.keys)}
 
-    def is_open(self, key: str) -> bool:
+    def is_retried(self, key: str) -> bool:
         """Return whether a source is tried again."""
         return key in self._retried
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from vfm.shards.format.plan import Source
 from vfm.shards.format.shots import SCENES_NAME, read_shots
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.sealed import write_sealed
 from vfm.shards.progress import Progress
 from vfm.video2token.execution.executor import Reply
-from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.executors.processes import ProcessExecutor
 
 MIN_SHOT_S = 1.0
 _HANDLER = "vfm.video2token.analysis.measure:measure_one"
@@ -34,7 +34,7 @@ class CutSearchOptions:
     memory_bytes: int
 
 
-def split_scenes(
+def split_shots(
     sources: Sequence[Source], data: Path, options: CutSearchOptions, *, progress: Progress
 ) -> list[Source]:
     """Return the sources with each video split at its cuts; the caller holds the dataset's lock.
@@ -90,7 +90,7 @@ def _search(
     saved_s = time.monotonic()
     progress.start(len(unknown), "videos searched for cuts")
     try:
-        with Pool(
+        with ProcessExecutor(
             _HANDLER,
             num_workers=min(options.num_workers, len(unknown)),
             timeout_s=options.timeout_s,
@@ -137,5 +137,5 @@ def _read(data: Path) -> dict[str, Any]:
 
 
 def _write(data: Path, shots: dict[str, Any]) -> None:
-    with writing(data):
+    with disk_faults(data):
         write_sealed(data / SCENES_NAME, dict(sorted(shots.items())))

@@ -13,11 +13,11 @@ from vfm import __version__
 from vfm.shards.columns.codebook import CONFIG_NAME
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.atomic import write_bytes
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.lock import LOCK_NAME, hold
 from vfm.shards.io.run_log import LOG_NAME, JsonLines, RunLog
 from vfm.shards.pixels.views import centre
-from vfm.shards.progress import Progress, Silence
+from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.jobs.enlargement import accepted, enlargement_of
 from vfm.video2token.jobs.fit_codebook import unfinished
@@ -32,10 +32,10 @@ from vfm.video2token.tokenizers.codebook.codebook import (
     load_codebook,
     save_codebook,
 )
-from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, UInt8, draw_frames
+from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, UInt8, sample_frames
 from vfm.video2token.tokenizers.codebook.network import STRIDE
-from vfm.video2token.tokenizers.codebook.quality import Quality, judge
-from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantiser
+from vfm.video2token.tokenizers.codebook.quality import Quality, measure_quality
+from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantizer
 from vfm.video2token.tokenizers.codebook.training import Learner, LearnOptions
 
 PICTURE_NAME, CURVE_NAME = "reconstructions.png", "curve.png"
@@ -80,7 +80,7 @@ def fit_codebook(
         codebook = _there_already(out, asked=asked)
         is_new = codebook is None
         if codebook is None:
-            told = progress or Silence()
+            told = progress or NoProgress()
             enlarged = enlargement_of(
                 [centre(options.crop_px)], dataset, what="The codebook", token_px=STRIDE
             )
@@ -97,7 +97,7 @@ def rate(codebook: Codebook, frames: UInt8) -> tuple[UInt8, Quality]:
     """Return what the codes of frames are rebuilt to, uint8 [N, H, W, 3], and what they are worth."""
     codes = codebook.encode(torch.from_numpy(frames))
     rebuilt = codebook.decode(codes).numpy()
-    return rebuilt, judge(frames, rebuilt, codes.numpy())
+    return rebuilt, measure_quality(frames, rebuilt, codes.numpy())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +111,11 @@ class _Fit:
     progress: Progress
 
     def make(self, dataset: Dataset, *, kept: Mapping[str, Any]) -> Codebook:
-        frames = draw_frames(dataset, view=centre(self.options.crop_px), seed=self.options.seed)
+        frames = sample_frames(dataset, view=centre(self.options.crop_px), seed=self.options.seed)
         codebook = self._fitted(frames)
         rebuilt, quality = rate(codebook, frames.held_out)
         codebook.facts = {**_facts(frames, quality), **kept, "asked": self.asked}
-        with writing(self.out):
+        with disk_faults(self.out):
             write_bytes(self.out / PICTURE_NAME, _picture(frames.held_out, rebuilt))
             save_codebook(codebook, self.out)
         return codebook
@@ -125,35 +125,35 @@ class _Fit:
         generator = torch.Generator().manual_seed(options.seed)
         config = CodebookConfig(name=options.name, vocab_size=options.vocab_size)
         codebook = Codebook(config)
-        codebook.network.initialise(generator)
+        codebook.network.initialize(generator)
         codebook.to(self.device)
-        quantise = EmaQuantiser(
+        quantize = EmaQuantizer(
             vocab_size=config.vocab_size, code_dim=config.code_dim, generator=generator, device=self.device
         )
         how = LearnOptions(steps=options.steps, window_px=min(_WINDOW_PX, options.crop_px))
-        learner = Learner(codebook.network, quantise, frames.train, how, seed=options.seed)
+        learner = Learner(codebook.network, quantize, frames.train, how, seed=options.seed)
         found = self._found()
         self.progress.start(options.steps, "steps", done=0 if found is None else found.step)
         try:
             # With one thread sums come in one order, so the codebook is the same on any number of cores.
             # Two are 1.5 times as fast on an idle machine and 50 times as slow on a busy one: measured.
             with one_thread():
-                self._go_on(learner, quantise, found=found)
+                self._go_on(learner, quantize, found=found)
         finally:
             self.progress.finish()
-        codebook.table.copy_(quantise.table)
+        codebook.table.copy_(quantize.table)
         return codebook.cpu().requires_grad_(False).eval()
 
     def _go_on(
-        self, learner: Learner, quantise: EmaQuantiser, *, found: unfinished.Unfinished | None
+        self, learner: Learner, quantize: EmaQuantizer, *, found: unfinished.Unfinished | None
     ) -> None:
         if found is not None:
             learner.restore(found.tensors, step=found.step)
-            quantise.restore(found.tensors)
+            quantize.restore(found.tensors)
             self.progress.advance(note=f"Going on from step {found.step} in {self.out}.")
         targets = {LOG_NAME: lambda: JsonLines(self.out / LOG_NAME, after_step=learner.step)}
         with closing(RunLog(targets, say=self._say)) as log:
-            learner.run(lambda learner: self._after_step(learner, quantise, log))
+            learner.run(lambda learner: self._after_step(learner, quantize, log))
 
     def _found(self) -> unfinished.Unfinished | None:
         try:
@@ -165,16 +165,16 @@ class _Fit:
             _refuse_other(self.out, there=found.asked, asked=self.asked)
         return found
 
-    def _after_step(self, learner: Learner, quantise: EmaQuantiser, log: RunLog) -> None:
+    def _after_step(self, learner: Learner, quantize: EmaQuantizer, log: RunLog) -> None:
         self.progress.advance(ok=1)
         is_last = learner.step == self.options.steps
         if is_last or learner.step % LOG_EVERY == 0:
             log.write({"step": learner.step, "loss": learner.loss, "lr": learner.lr})
         if not is_last and learner.step % KEEP_EVERY == 0:
-            self._keep(learner, quantise)
+            self._keep(learner, quantize)
 
-    def _keep(self, learner: Learner, quantise: EmaQuantiser) -> None:
-        tensors = {**learner.state(), **quantise.state()}
+    def _keep(self, learner: Learner, quantize: EmaQuantizer) -> None:
+        tensors = {**learner.state(), **quantize.state()}
         try:
             unfinished.keep(self.out, asked=self.asked, step=learner.step, tensors=tensors)
         except OSError as error:
@@ -186,7 +186,7 @@ class _Fit:
 
 def _make_folder(out: Path) -> None:
     try:
-        with writing(out):
+        with disk_faults(out):
             out.mkdir(parents=True, exist_ok=True)
             names = {path.name for path in out.iterdir()}
     except (FileExistsError, NotADirectoryError):

@@ -10,7 +10,7 @@ _NUM_FIRST = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class DryRun:
     """The sources of a job in numbers.
 
     Attributes:
@@ -38,7 +38,7 @@ class Survey:
     first: dict[str, str]
 
 
-def survey(sources: Sequence[Source], *, samples_per_shard: int) -> Survey:
+def count(sources: Sequence[Source], *, samples_per_shard: int) -> DryRun:
     """Return what a job would do; nothing is read or written.
 
     Raises:
@@ -46,7 +46,7 @@ def survey(sources: Sequence[Source], *, samples_per_shard: int) -> Survey:
     """
     plan = build_plan(sources, samples_per_shard=samples_per_shard)
     videos = {(source.path, source.offset): source.size_bytes for source in sources}
-    return Survey(
+    return DryRun(
         num_sources=len(plan.sources),
         num_shards=plan.num_shards,
         num_segments=sum(source.start_s is not None or source.end_s is not None for source in sources),

@@ -15,11 +15,11 @@ from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.plan import Plan, Source, build_plan
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.tar import END_OF_TAR
-from vfm.shards.progress import Progress, Silence
+from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.jobs.enlargement import find_enlargement
 from vfm.video2token.jobs.plan.statistics import Estimate, share, total
-from vfm.video2token.jobs.plan.trial import Outcome, extract_trial, measure_target
+from vfm.video2token.jobs.plan.trial import TrialOutcome, extract_sample, measure_target
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.target import Target, TargetOptions
 from vfm.video2token.targets import build_target
@@ -132,13 +132,13 @@ def estimate(
         UsageError: no sources, or no such target.
         MachineError: workers do not start.
     """
-    begun_s, told = time.monotonic(), progress or Silence()
+    begun_s, told = time.monotonic(), progress or NoProgress()
     plan = build_plan(sources, samples_per_shard=how.samples_per_shard)
     targets = [build_target(spec, target_options or TargetOptions()) for spec in specs]
     largest, others = choose(plan, num_sampled=how.num_sampled, seed=how.seed)
     with TemporaryDirectory(prefix="vfm-plan-") as folder:
         data = Path(folder)
-        outcomes = extract_trial(
+        outcomes = extract_sample(
             data,
             plan=plan,
             sources=[*largest, *others],
@@ -153,7 +153,7 @@ def estimate(
 
 
 def _measured(
-    data: Path, targets: Sequence[Target], outcomes: Sequence[Outcome], *, progress: Progress
+    data: Path, targets: Sequence[Target], outcomes: Sequence[TrialOutcome], *, progress: Progress
 ) -> dict[str, list[tuple[int, float]]]:
     rows = {}
     for target in targets:
@@ -175,7 +175,7 @@ class _Scale:
         self._rng = np.random.default_rng([how.seed, 1])
 
     def result(
-        self, outcomes: Sequence[Outcome], rows: Mapping[str, Sequence[tuple[int, float]]]
+        self, outcomes: Sequence[TrialOutcome], rows: Mapping[str, Sequence[tuple[int, float]]]
     ) -> PlanEstimate:
         """Return what all sources would give and take; the moment it took to measure stays open."""
         reasons = Counter(outcome.reason for outcome in outcomes if outcome.meta is None)

@@ -11,7 +11,7 @@ from vfm.shards.format.layout import FRAMES, shard_name
 from vfm.shards.format.manifest import Column, Manifest, make_column, write_manifest
 from vfm.shards.format.plan import Plan, Source
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.spool import Payload
 from vfm.shards.io.tar import member_header, padded
 from vfm.shards.progress import Progress
@@ -19,7 +19,7 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token.decoding import decoders
 from vfm.video2token.execution.executor import Reply
-from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.executors.processes import ProcessExecutor
 from vfm.video2token.jobs.extract.video_task import extract_one, task_of
 from vfm.video2token.jobs.tokenize.target_task import compute_members
 from vfm.video2token.options import ExtractOptions
@@ -29,7 +29,7 @@ _HANDLER = "vfm.video2token.jobs.plan.trial:extract_and_time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TrialOutcome:
     """What became of one source.
 
     Attributes:
@@ -53,7 +53,7 @@ def extract_and_time(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     return {**head, "elapsed_s": time.monotonic() - begun_s}, body
 
 
-def extract_trial(
+def extract_sample(
     data: Path,
     *,
     plan: Plan,
@@ -61,7 +61,7 @@ def extract_trial(
     options: ExtractOptions,
     num_workers: int,
     progress: Progress,
-) -> list[Outcome]:
+) -> list[TrialOutcome]:
     """Extract ``sources``, some of ``plan``, into a dataset of one shard in the empty folder ``data``.
 
     Raises:
@@ -72,9 +72,9 @@ def extract_trial(
     progress.start(len(sources), "sampled videos")
     try:
         with (
-            writing(data),
+            disk_faults(data),
             ShardWriter(data / FRAMES, shard_name(0)) as writer,
-            Pool(
+            ProcessExecutor(
                 _HANDLER,
                 num_workers=min(num_workers, len(sources)),
                 timeout_s=options.timeout_s,
@@ -93,7 +93,7 @@ def extract_trial(
     return outcomes
 
 
-def measure_target(data: Path, target: Target, outcomes: Sequence[Outcome]) -> list[tuple[int, float]]:
+def measure_target(data: Path, target: Target, outcomes: Sequence[TrialOutcome]) -> list[tuple[int, float]]:
     """Compute a target of a trial with one process; return bytes in its tars and seconds for each source.
 
     The time is shared among the sources by their frames, which are computed together.
@@ -129,14 +129,14 @@ def _target_sizes(dataset: Dataset, target: Target) -> list[int]:
 
 def _outcome(
     writer: ShardWriter, plan: Plan, source: Source, reply: Reply, *, options: ExtractOptions
-) -> Outcome:
+) -> TrialOutcome:
     """Add a sample when there is one, and return what became of its source."""
     if reply.failure is not None:
         elapsed_s = options.timeout_s if reply.failure == "timeout" else 0.0
-        return Outcome(meta=None, reason=reply.failure, size_bytes=0, elapsed_s=elapsed_s)
+        return TrialOutcome(meta=None, reason=reply.failure, size_bytes=0, elapsed_s=elapsed_s)
     elapsed_s = float(reply.head["elapsed_s"])
     if "meta" not in reply.head:
-        return Outcome(meta=None, reason=str(reply.head["reason"]), size_bytes=0, elapsed_s=elapsed_s)
+        return TrialOutcome(meta=None, reason=str(reply.head["reason"]), size_bytes=0, elapsed_s=elapsed_s)
     meta = SampleMeta.from_json(reply.head["meta"].encode())
     class_index = -1 if source.label is None else plan.classes.index(source.label)
     known: dict[str, Payload] = {
@@ -154,7 +154,7 @@ def _outcome(
         frame_sizes=reply.head["sizes"],
     )
     writer.add(source.key, members, row=row)
-    return Outcome(meta=meta, reason="", size_bytes=tar_bytes(source.key, members), elapsed_s=elapsed_s)
+    return TrialOutcome(meta=meta, reason="", size_bytes=tar_bytes(source.key, members), elapsed_s=elapsed_s)
 
 
 def _fields(plan: Plan) -> tuple[str, ...]:

@@ -24,7 +24,9 @@ def target_column(target: Target, manifest: Manifest, *, kept: Mapping[str, Any]
     )
 
 
-def refuse_other(folder: Path, column: Column, *, manifest: Manifest, frames: Sequence[ShardReport]) -> None:
+def check_same_column(
+    folder: Path, column: Column, *, manifest: Manifest, frames: Sequence[ShardReport]
+) -> None:
     """See that all shards in ``folder`` are of ``column``; an empty folder is of any.
 
     Args:

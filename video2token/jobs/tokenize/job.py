@@ -16,14 +16,14 @@ from vfm.shards.format.manifest import read_manifest, write_manifest
 from vfm.shards.format.plan import PlanMissingError, read_plan
 from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.io.atomic import clean_stale
-from vfm.shards.io.faults import writing
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.join import read_reports
 from vfm.shards.writing.writer import ShardWriter
-from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.executors.processes import ProcessExecutor
 from vfm.video2token.jobs.enlargement import accepted, find_enlargement
-from vfm.video2token.jobs.tokenize.compatibility import refuse_other, target_column
+from vfm.video2token.jobs.tokenize.compatibility import check_same_column, target_column
 from vfm.video2token.jobs.tokenize.target_task import Members, compute_members, members_in
 from vfm.video2token.target import Target, TargetOptions
 
@@ -78,7 +78,7 @@ class ColumnJob:
         }
         self._device = options.device
         self._frames = read_reports(dataset.data, column=FRAMES, num_shards=dataset.manifest.num_shards)
-        refuse_other(self._folder, self._column, manifest=dataset.manifest, frames=self._frames)
+        check_same_column(self._folder, self._column, manifest=dataset.manifest, frames=self._frames)
         target.check(dataset)  # of all targets, before the first is computed
         self._has_splits = _has_splits(dataset)
         self._starts = [0, *np.cumsum([report.num_samples for report in self._frames]).tolist()]
@@ -100,7 +100,7 @@ class ColumnJob:
                 done |= self._make(pending, num_workers=num_workers, progress=progress)
         finally:
             progress.finish()
-        with writing(self._dataset.data):
+        with disk_faults(self._dataset.data):
             reports = [done[i] for i in range(len(done))]
             finish_column(self._folder, reports=reports, has_splits=self._has_splits)
         return ColumnResult(
@@ -116,11 +116,11 @@ class ColumnJob:
 
     def _prepare(self) -> None:
         data = self._dataset.data
-        with writing(data):
+        with disk_faults(data):
             self._folder.mkdir(exist_ok=True)
             clean_stale(data)
             clean_stale(self._folder)
-            self._target.keep(self._folder)
+            self._target.save_tokenizer(self._folder)
             # Read anew: an earlier target of this command has added its column.
             manifest = read_manifest(data)
             if manifest.columns.get(self._target.name) != self._column:
@@ -149,7 +149,7 @@ class ColumnJob:
         """Fill and commit one shard; an exception on the way leaves nothing of it."""
         begun_s = time.monotonic()
         dataset, fields = self._dataset, self._target.fields
-        with writing(dataset.data), ShardWriter(self._folder, shard_name(number)) as writer:
+        with disk_faults(dataset.data), ShardWriter(self._folder, shard_name(number)) as writer:
             for index in self._indices(number):
                 row = IndexRow(
                     num_frames=int(dataset.num_frames[index]),
@@ -178,7 +178,7 @@ class ColumnJob:
         if num_workers <= 1 or self._device != "cpu":
             yield from compute_members(self._dataset, self._target, indices)
             return
-        with Pool(
+        with ProcessExecutor(
             _HANDLER, num_workers=num_workers, timeout_s=_TASK_LIMIT_S, memory_bytes=_MEMORY_BYTES
         ) as pool:
             tasks = _cut(indices, self._dataset.num_frames.tolist(), max_frames=_TASK_FRAMES)

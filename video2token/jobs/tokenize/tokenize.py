@@ -8,7 +8,7 @@ from pathlib import Path
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.io.lock import hold
-from vfm.shards.progress import Progress, Silence
+from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.jobs.tokenize.job import ColumnJob, ColumnResult
 from vfm.video2token.target import Target, TargetOptions
@@ -52,7 +52,7 @@ def tokenize(
             ColumnJob(dataset, spec=spec, target=target, options=options, accept_data=accept_data)
             for spec, target in zip(specs, targets, strict=True)
         ]
-        return [job.run(num_workers=num_workers, progress=progress or Silence()) for job in jobs]
+        return [job.run(num_workers=num_workers, progress=progress or NoProgress()) for job in jobs]
 
 
 @contextmanager

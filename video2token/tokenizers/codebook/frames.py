@@ -12,7 +12,7 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 
 UInt8 = npt.NDArray[np.uint8]
-Draw = tuple[int, int]  # (index of the sample, number of the frame)
+FrameDraw = tuple[int, int]  # (index of the sample, number of the frame)
 
 _HELD_OUT_SHARE = 0.1  # of the samples, for as long as that is not more frames than are needed
 _MAX_HELD_OUT_FRAMES = 256
@@ -32,7 +32,7 @@ class DrawnFrames:
     held_out: UInt8
 
 
-def draw_frames(dataset: Dataset, *, view: View, seed: int) -> DrawnFrames:
+def sample_frames(dataset: Dataset, *, view: View, seed: int) -> DrawnFrames:
     """Draw frames evenly over the samples, the same for the same dataset, view and seed.
 
     At most 256 MiB of them, which is 5,461 frames of 128 px.
@@ -45,7 +45,7 @@ def draw_frames(dataset: Dataset, *, view: View, seed: int) -> DrawnFrames:
     return DrawnFrames(train=_read(dataset, train, view=view), held_out=_read(dataset, held_out, view=view))
 
 
-def choose_frames(dataset: Dataset, *, seed: int, max_frames: int) -> tuple[list[Draw], list[Draw]]:
+def choose_frames(dataset: Dataset, *, seed: int, max_frames: int) -> tuple[list[FrameDraw], list[FrameDraw]]:
     """Return at most ``max_frames`` frames to fit to, and at most 256 to be held out."""
     num_frames = int(dataset.num_frames.sum())
     if num_frames < 2:
@@ -69,11 +69,11 @@ def _num_held_out(count: int) -> int:
     return min(max(1, int(count * _HELD_OUT_SHARE)), _MAX_HELD_OUT_FRAMES)
 
 
-def _spread(dataset: Dataset, indices: list[int], *, seed: int, max_frames: int) -> list[Draw]:
+def _spread(dataset: Dataset, indices: list[int], *, seed: int, max_frames: int) -> list[FrameDraw]:
     """Return one frame of each sample, drawn at random, then a second one of each, and so on."""
     indices = indices[:max_frames]
     num_each = -(-max_frames // len(indices))
-    draws: list[tuple[int, int, Draw]] = []
+    draws: list[tuple[int, int, FrameDraw]] = []
     for place, index in enumerate(indices):
         rng = sample_rng(seed=seed, epoch=0, key=dataset.keys[index])
         times = rng.permutation(int(dataset.num_frames[index]))[:num_each].tolist()
@@ -81,7 +81,7 @@ def _spread(dataset: Dataset, indices: list[int], *, seed: int, max_frames: int)
     return [draw for _, _, draw in sorted(draws)][:max_frames]
 
 
-def _read(dataset: Dataset, draws: list[Draw], *, view: View) -> UInt8:
+def _read(dataset: Dataset, draws: list[FrameDraw], *, view: View) -> UInt8:
     frames = np.empty((len(draws), view.crop_px, view.crop_px, 3), np.uint8)
     for out, (index, time) in zip(frames, draws, strict=True):
         out[:] = apply_view(np.stack(dataset.frames(index, [time])), view)[0]

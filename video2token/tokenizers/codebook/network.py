@@ -58,7 +58,7 @@ class Autoencoder(nn.Module):
         pixels: Tensor = self.decoder(vectors)
         return pixels
 
-    def initialise(self, generator: torch.Generator) -> None:
+    def initialize(self, generator: torch.Generator) -> None:
         """Draw all weights anew: He et al. 2015; residual branches start at zero, the last layer near it."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

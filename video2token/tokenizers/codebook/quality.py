@@ -26,7 +26,7 @@ class Quality:
     perplexity: float
 
 
-def judge(frames: UInt8, rebuilt: UInt8, codes: npt.NDArray[Any]) -> Quality:
+def measure_quality(frames: UInt8, rebuilt: UInt8, codes: npt.NDArray[Any]) -> Quality:
     """Return the quality of codes.
 
     Args:

@@ -16,7 +16,7 @@ _DEAD_SHARE = 0.03  # of the use that all vectors would have if all were used al
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantised:
+class Quantized:
     """What a quantiser makes of features.
 
     Attributes:
@@ -30,14 +30,14 @@ class Quantised:
     loss: Tensor
 
 
-class Quantiser(Protocol):
+class Quantizer(Protocol):
     """Turns features into one of finitely many vectors."""
 
-    def __call__(self, features: Tensor) -> Quantised:
+    def __call__(self, features: Tensor) -> Quantized:
         """Quantise float32 features [N, D, h, w], and learn from them."""
 
 
-class EmaQuantiser:
+class EmaQuantizer:
     """Nearest vectors, each the moving average of what falls to it.
 
     Van den Oord et al. 2017 (arXiv 1711.00937), appendix A.1, and Razavi et al. 2019 (arXiv 1906.00446).
@@ -90,7 +90,7 @@ class EmaQuantiser:
         self.table[unused] = rows[chosen.to(rows.device)]
         self._counts[unused] = fair / 2  # for as long as it takes to see whether the new place is better
 
-    def __call__(self, features: Tensor) -> Quantised:
+    def __call__(self, features: Tensor) -> Quantized:
         """Return the nearest vectors, then learn; the first features become the vectors."""
         rows = features.detach().permute(0, 2, 3, 1).reshape(-1, features.shape[1])
         if not self._counts.any():
@@ -99,7 +99,7 @@ class EmaQuantiser:
         places = codes.view(len(features), *features.shape[2:])
         found = self.table[places].permute(0, 3, 1, 2)
         self._learn(rows, codes)
-        return Quantised(
+        return Quantized(
             vectors=features + (found - features).detach(),
             codes=places,
             loss=_COMMITMENT * functional.mse_loss(features, found),

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.tokenizers.codebook.network import Autoencoder, to_pixels
-from vfm.video2token.tokenizers.codebook.quantizer import Quantiser
+from vfm.video2token.tokenizers.codebook.quantizer import Quantizer
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -51,17 +51,17 @@ class Learner:
 
     Args:
         network: with its first weights.
-        quantise: called with float32 features once a step.
+        quantize: called with float32 features once a step.
         frames: uint8 [N, S, S, 3], S at least ``window_px``.
         options: how.
         seed: of the places of the windows.
     """
 
     def __init__(
-        self, network: Autoencoder, quantise: Quantiser, frames: UInt8, options: LearnOptions, *, seed: int
+        self, network: Autoencoder, quantize: Quantizer, frames: UInt8, options: LearnOptions, *, seed: int
     ) -> None:
         self.step, self.loss, self.lr = 0, math.nan, 0.0
-        self._network, self._quantise, self._options = network, quantise, options
+        self._network, self._quantize, self._options = network, quantize, options
         self._parameters = list(network.parameters())
         self._device = self._parameters[0].device
         self._optimizer = torch.optim.Adam(self._parameters, lr=options.lr, betas=(0.9, 0.95))
@@ -80,7 +80,7 @@ class Learner:
         self._network.eval()
 
     def _do(self) -> None:
-        loss = step_loss(self._network, self._quantise, next(self._windows).to(self._device))
+        loss = step_loss(self._network, self._quantize, next(self._windows).to(self._device))
         self.loss = loss.item()
         if not math.isfinite(self.loss):
             raise UsageError(
@@ -124,15 +124,15 @@ class Learner:
         self.step = step
 
 
-def step_loss(network: Autoencoder, quantise: Quantiser, windows: Tensor) -> Tensor:
+def step_loss(network: Autoencoder, quantize: Quantizer, windows: Tensor) -> Tensor:
     """Return the loss of one batch of windows, uint8 [B, S, S, 3]."""
     pixels = to_pixels(windows)
     with _fast(pixels.device):
         features = network.encode(pixels)
-    quantised = quantise(features.float())
+    quantized = quantize(features.float())
     with _fast(pixels.device):
-        rebuilt = network.decode(quantised.vectors)
-    return functional.mse_loss(rebuilt.float(), pixels) + quantised.loss
+        rebuilt = network.decode(quantized.vectors)
+    return functional.mse_loss(rebuilt.float(), pixels) + quantized.loss
 
 
 def _fast(device: torch.device) -> torch.autocast:

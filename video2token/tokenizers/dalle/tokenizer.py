@@ -128,7 +128,7 @@ def load_dalle(folder: Path) -> DalleTokenizer:
     return DalleTokenizer(encoder, decoder, weights_sha256=digest)
 
 
-def load_kept(folder: Path, value: dict[str, Any]) -> DalleTokenizer:
+def load_saved(folder: Path, value: dict[str, Any]) -> DalleTokenizer:
     """Return what `DalleTokenizer.save` wrote: a tokenizer that decodes, where it was saved with a decoder.
 
     Args:

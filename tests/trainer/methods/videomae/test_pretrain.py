@@ -9,13 +9,13 @@ from vfm.shards.errors import UsageError
 from vfm.shards.pixels.views import centre
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data.clips import PixelReader, multi_scale_crop, read_frames
-from vfm.trainer.data.normalize import normalise, to_float
+from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.data.stream import stack
 from vfm.trainer.methods.videomae import build, build_backbone, build_clip_reader
 from vfm.trainer.methods.videomae.finetune import tiny_classify
 from vfm.trainer.methods.videomae.mask import tube_mask
+from vfm.trainer.methods.videomae.reader import clip_frames, clip_range
 from vfm.trainer.methods.videomae.recipe import RECIPES, ModelConfig, Objective, base, tiny
-from vfm.trainer.methods.videomae.sampler import clip_frames, clip_range
 from vfm.trainer.runs.finetune import build_task
 
 LINEAR = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
@@ -98,7 +98,7 @@ def test_pixels_are_brought_to_the_mean_of_imagenet():
     assert floats.shape == (1, 3, 2, 4, 4)
     assert (floats == 1).all()
     expected = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    assert normalise(floats)[0, :, 1, 2, 3].tolist() == pytest.approx(expected, rel=1e-6)
+    assert normalize(floats)[0, :, 1, 2, 3].tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_samples_are_clips_and_masks(dataset):

@@ -12,8 +12,8 @@ from torch import Tensor
 from vfm.trainer.methods.vimpac.loss import nce_loss
 from vfm.trainer.methods.vimpac.model import VimpacBackbone
 from vfm.trainer.methods.vimpac.pretrain import Vimpac
+from vfm.trainer.methods.vimpac.reader import CodeReader, PretrainReader
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective
-from vfm.trainer.methods.vimpac.sampler import CodeReader, PretrainSampler
 from vfm.trainer.recipes.classify import ClassifyConfig
 from vfm.trainer.tasks.classify.classifier import Classify, merge_views, view_loss
 from vfm.trainer.tasks.classify.clips import RandomClip
@@ -65,7 +65,7 @@ def model_config(config: dict, **changes) -> ModelConfig:
 
 def build(config: dict) -> Vimpac:
     objective = Objective(temperature=config.get("temperature", 0.2))
-    sampler = PretrainSampler(
+    sampler = PretrainReader(
         column="vq.x",
         vocab_size=config["vocab_size"],
         clip_len=config["length"],
@@ -148,7 +148,7 @@ def test_nce(golden):
     fixture.expect("loss", loss.detach(), atol=1e-6)
     fixture.expect("grad_hidden", hidden.grad, atol=1e-6)
     fixture.expect("loss_temperature_1", nce_loss(hidden, temperature=1.0).detach(), atol=1e-6)
-    bare = nce_loss(hidden, temperature=temperature, normalise=False)
+    bare = nce_loss(hidden, temperature=temperature, normalize=False)
     fixture.expect("loss_no_norm", bare.detach(), atol=1e-6)
 
 

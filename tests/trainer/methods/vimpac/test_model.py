@@ -47,7 +47,7 @@ def random_codes(config, num_clips=2, seed=0):
 
 def drawn(config, seed=0):
     backbone = VimpacBackbone(config).eval()
-    backbone.initialise(torch.Generator().manual_seed(seed))
+    backbone.initialize(torch.Generator().manual_seed(seed))
     return backbone
 
 

@@ -24,7 +24,7 @@ from vfm.video2token.decoding.decoders import ffmpeg, pyav
 from vfm.video2token.decoding.ffmpeg_command import find_ffmpeg, running
 from vfm.video2token.decoding.probe import probe
 from vfm.video2token.execution.executor import Reply
-from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.executors.processes import ProcessExecutor
 from vfm.video2token.execution.exit_status import how_it_ended
 from vfm.video2token.jobs.extract.video_task import task_of
 from vfm.video2token.options import ExtractOptions
@@ -67,7 +67,7 @@ def work(paths: list[Path], *, timeout_s: float = 60.0) -> list[Reply]:
         Source(key=f"k{index}", identity="k", path=str(path), size_bytes=-1, mtime_ns=0)
         for index, path in enumerate(paths)
     ]
-    with Pool(
+    with ProcessExecutor(
         "vfm.video2token.jobs.extract.video_task:extract_one",
         num_workers=1,
         timeout_s=timeout_s,

@@ -15,7 +15,7 @@ import pytest
 from support.media import HEIGHT, WIDTH, draw, number_in
 from vfm.shards.format.plan import Source
 from vfm.shards.pixels import jpeg
-from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.executors.processes import ProcessExecutor
 from vfm.video2token.jobs.doctor import CLIPS, Clip
 from vfm.video2token.jobs.extract.video_task import task_of
 from vfm.video2token.options import ExtractOptions
@@ -84,7 +84,7 @@ def decoded(
     tasks = [task(clips[clip], decoder=name) for name, clip in pairs]
     with pytest.MonkeyPatch.context() as patch:
         lend_ffmpeg(folder, patch)
-        with Pool(
+        with ProcessExecutor(
             "vfm.video2token.jobs.extract.video_task:extract_one",
             num_workers=1,
             timeout_s=60,
@@ -221,7 +221,7 @@ def test_bad_videos_end_as_with_pyav_or_are_rejected_with_a_reason(
 ) -> None:
     paths = sorted((shared / "badvideos" / "files").iterdir())
     lend_ffmpeg(tmp_path, monkeypatch)
-    with Pool(
+    with ProcessExecutor(
         "vfm.video2token.jobs.extract.video_task:extract_one",
         num_workers=1,
         timeout_s=60,

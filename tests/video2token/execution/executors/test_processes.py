@@ -12,7 +12,7 @@ import pytest
 
 from vfm.shards.errors import MachineError
 from vfm.video2token.execution.executor import Reply
-from vfm.video2token.execution.executors.processes import Pool
+from vfm.video2token.execution.executors.processes import ProcessExecutor
 
 # What workers can be asked to do, in a module that they find because they get our sys.path.
 HANDLERS = """
@@ -75,8 +75,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[R
     return run_tasks
 
 
-def pool_of(handler: str = "handlers:run", **options: Any) -> Pool:
-    return Pool(handler, **{"num_workers": 2, "timeout_s": 20.0, "memory_bytes": 1 << 30, **options})
+def pool_of(handler: str = "handlers:run", **options: Any) -> ProcessExecutor:
+    return ProcessExecutor(
+        handler, **{"num_workers": 2, "timeout_s": 20.0, "memory_bytes": 1 << 30, **options}
+    )
 
 
 def workers() -> list[psutil.Process]:
@@ -203,8 +205,8 @@ def test_leaving_the_pool_early_ends_the_workers(run: Callable[..., list[Reply]]
 
 def test_workers_die_with_their_parent(run: Callable[..., list[Reply]]) -> None:
     code = (
-        "from vfm.video2token.execution.executors.processes import Pool\n"
-        "with Pool('handlers:run', num_workers=2, timeout_s=99, memory_bytes=1 << 30) as pool:\n"
+        "from vfm.video2token.execution.executors.processes import ProcessExecutor\n"
+        "with ProcessExecutor('handlers:run', num_workers=2, timeout_s=99, memory_bytes=1 << 30) as pool:\n"
         "    for reply in pool.run([['bytes', 1]] * 2 + [['sleep', 60]] * 2): print('ready', flush=True)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

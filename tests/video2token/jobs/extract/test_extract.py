@@ -170,7 +170,7 @@ def test_finished_job_does_nothing_again(
 ) -> None:
     root = films(4)
     first = run(root, tmp_path / "data")
-    monkeypatch.setattr(job, "Pool", None)
+    monkeypatch.setattr(job, "ProcessExecutor", None)
     recorder = Recorder()
     again = run(root, tmp_path / "data", progress=recorder)
     assert (again.num_ok, again.num_shards_before) == (4, 2)
@@ -290,7 +290,7 @@ def test_read_only_output_is_refused_before_any_decoding(
 
     root = films(1)
     monkeypatch.setattr(Path, "mkdir", refuse)
-    monkeypatch.setattr(job, "Pool", None)
+    monkeypatch.setattr(job, "ProcessExecutor", None)
     with pytest.raises(MachineError, match=r"data cannot be written \(Read-only file system\): mend that"):
         run(root, tmp_path / "data")
 

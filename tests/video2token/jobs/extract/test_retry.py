@@ -124,7 +124,7 @@ def test_after_a_retry_the_plain_command_finds_all_done(
     bring_back()
     run(listed, tmp_path / "data", retry="failed")
     before = times(tmp_path / "data")
-    monkeypatch.setattr(job, "Pool", None)
+    monkeypatch.setattr(job, "ProcessExecutor", None)
     assert run(listed, tmp_path / "data").num_shards_before == 3
     assert run(listed, tmp_path / "data", retry="all").num_shards_before == 3
     assert times(tmp_path / "data") == before

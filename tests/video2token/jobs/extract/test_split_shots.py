@@ -11,15 +11,15 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.format.plan import Source, build_plan, read_plan
 from vfm.shards.format.report import read_report
-from vfm.shards.progress import Silence
+from vfm.shards.progress import NoProgress
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token.analysis.options import SignalOptions
 from vfm.video2token.analysis.signals.hash import distance
 from vfm.video2token.jobs.extract import job as job_module
-from vfm.video2token.jobs.extract import split_shots
+from vfm.video2token.jobs.extract import split_shots as cutting
 from vfm.video2token.jobs.extract.extract import ExtractResult, extract_sources, frames_column
-from vfm.video2token.jobs.extract.split_shots import CutSearchOptions, shots_of, split_scenes
+from vfm.video2token.jobs.extract.split_shots import CutSearchOptions, shots_of, split_shots
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 
@@ -97,7 +97,7 @@ def test_unknown_signals_and_thresholds_are_refused() -> None:
         SignalOptions(drop_static=0)
     with pytest.raises(UsageError, match="drop_duplicates cannot be 64: use 0 to 31 of 64 bits"):
         SignalOptions(drop_duplicates=64)
-    assert SignalOptions(names=("shots",), drop_static=0.1, drop_duplicates=0).computed == (
+    assert SignalOptions(names=("shots",), drop_static=0.1, drop_duplicates=0).names_needed == (
         "hash", "motion", "shots",
     )  # fmt: skip
 
@@ -206,7 +206,7 @@ def test_videos_are_split_at_their_cuts_and_searched_once(
     (root / "empty.mp4").write_bytes(b"")
     data.mkdir()
     sources = list_sources([root], missing="error")
-    found = split_scenes(sources, data, SEARCH, progress=Silence())
+    found = split_shots(sources, data, SEARCH, progress=NoProgress())
     (cut, empty, whole) = sources
     assert cuts_s == [1.5, 3.0]
     assert spans(found) == [
@@ -216,16 +216,16 @@ def test_videos_are_split_at_their_cuts_and_searched_once(
     # A video that was not there is searched, the others are not.
     write_shots(root / "new.mp4", shots([65, 3]))
     searched: list[str] = []
-    task_of = split_shots._task
-    monkeypatch.setattr(split_shots, "_task", lambda each: (searched.append(each.identity), task_of(each))[1])
+    task_of = cutting._task
+    monkeypatch.setattr(cutting, "_task", lambda each: (searched.append(each.identity), task_of(each))[1])
     sources = list_sources([root], missing="error")
-    again = split_scenes(sources, data, SEARCH, progress=Silence())
+    again = split_shots(sources, data, SEARCH, progress=NoProgress())
     assert searched == ["new.mp4"]
     assert [each for each in again if each.identity != "new.mp4"] == found
     assert len(again) == len(found) + 2
     (data / "scenes.json").write_text((data / "scenes.json").read_text().replace("1.5", "1.4"))
     with pytest.raises(DamageError, match=r"scenes\.json is damaged"):
-        split_scenes(sources, data, SEARCH, progress=Silence())
+        split_shots(sources, data, SEARCH, progress=NoProgress())
 
 
 def test_a_job_that_splits_plans_the_shots_and_resumes(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from vfm.shards.io.lock import hold
 from vfm.shards.io.run_log import read_records
 from vfm.shards.io.sealed import read_sealed
 from vfm.shards.pixels.views import centre
-from vfm.shards.progress import Silence
+from vfm.shards.progress import NoProgress
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.jobs.fit_codebook.fit_codebook import fit_codebook, rate
 from vfm.video2token.jobs.fit_codebook.options import FitOptions, FitReport
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
-from vfm.video2token.tokenizers.codebook.frames import choose_frames, draw_frames
-from vfm.video2token.tokenizers.codebook.quality import judge
+from vfm.video2token.tokenizers.codebook.frames import choose_frames, sample_frames
+from vfm.video2token.tokenizers.codebook.quality import measure_quality
 from vfm.video2token.tokenizers.codebook.training import LearnOptions, draw_windows
 
 Stills = Callable[..., Path]
@@ -49,9 +49,9 @@ class Heard:
 def test_a_codebook_learns(stills: Stills, tmp_path: Path) -> None:
     data = stills(num_samples=24)
     report = fit(data, tmp_path / "book", replace(TINY, vocab_size=128, steps=60))
-    held_out = draw_frames(open_dataset(data), view=centre(32), seed=0).held_out
+    held_out = sample_frames(open_dataset(data), view=centre(32), seed=0).held_out
     grey = np.full_like(held_out, held_out.mean())
-    blind = judge(held_out, grey, np.zeros((1, 1, 1), int)).psnr_db
+    blind = measure_quality(held_out, grey, np.zeros((1, 1, 1), int)).psnr_db
     assert report.quality.psnr_db > blind + 3
     assert 4 < report.quality.codes_used <= 128
     assert 3 < report.quality.perplexity <= report.quality.codes_used
@@ -236,7 +236,7 @@ def test_a_full_disk_leaves_no_codebook(
     assert fit(data, tmp_path / "book").is_new
 
 
-class Killer(Silence):
+class Killer(NoProgress):
     """Progress that stops the job after some steps; keeps what it is told."""
 
     def __init__(self, after: int = 10**9) -> None:

@@ -61,7 +61,7 @@ def other_codebook(folder: Path, *, name: str = "tiny") -> Path:
     """Save a codebook with other weights."""
     folder.mkdir()
     codebook = Codebook(CodebookConfig(name=name, vocab_size=16))
-    codebook.network.initialise(torch.Generator().manual_seed(9))
+    codebook.network.initialize(torch.Generator().manual_seed(9))
     save_codebook(codebook, folder)
     return folder
 

@@ -22,7 +22,7 @@ def make_codebook(*, vocab_size: int = 64) -> Codebook:
     """Return a codebook with random weights, spread enough for all kinds of codes."""
     generator = torch.Generator().manual_seed(0)
     codebook = Codebook(CodebookConfig(name="random", vocab_size=vocab_size))
-    codebook.network.initialise(generator)
+    codebook.network.initialize(generator)
     codebook.table.copy_(torch.randn(codebook.table.shape, generator=generator))
     return codebook.requires_grad_(False).eval()
 

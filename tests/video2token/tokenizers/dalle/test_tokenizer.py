@@ -27,7 +27,7 @@ from vfm.video2token.tokenizers.dalle.model import (
 )
 from vfm.video2token.tokenizers.dalle.tokenizer import load_dalle
 from vfm.video2token.tokenizers.dalle.weights import load_decoder, load_encoder, read_weights
-from vfm.video2token.tokenizers.saved import load_kept
+from vfm.video2token.tokenizers.saved import load_saved
 
 TINY = DalleConfig(hidden=4, num_blocks=1, vocab_size=7, first=3)
 
@@ -190,7 +190,7 @@ def test_a_column_keeps_the_decoder_and_can_be_looked_at(saved, stills, tmp_path
     data = stills()
     tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}))
     codes = torch.randint(0, 7, (3, 2, 4), generator=torch.Generator().manual_seed(0))
-    kept = load_kept(data / "vq.dalle" / "codebook")
+    kept = load_saved(data / "vq.dalle" / "codebook")
     full = load_dalle(saved)
     assert (kept.weights_sha256, kept.vocab_size) == (full.weights_sha256, full.vocab_size)
     rebuilt = kept.decode(codes).int()
@@ -204,7 +204,7 @@ def test_a_column_keeps_the_decoder_and_can_be_looked_at(saved, stills, tmp_path
     path = data / "vq.dalle" / "codebook" / "decoder.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(DamageError, match=r"decoder\.safetensors is damaged .*SHA-256"):
-        load_kept(data / "vq.dalle" / "codebook")
+        load_saved(data / "vq.dalle" / "codebook")
 
 
 @pytest.mark.parametrize("wrong", [None, -1, 10**30, "x", [], 3.5])
@@ -212,7 +212,7 @@ def test_a_forged_description_of_the_decoder_is_told(saved, stills, wrong):
     data = stills()
     tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}))
     folder = data / "vq.dalle" / "codebook"
-    assert list(check_kept(folder, weights_sha256=load_kept(folder).weights_sha256)) == []
+    assert list(check_kept(folder, weights_sha256=load_saved(folder).weights_sha256)) == []
     config = read_sealed(folder / "config.json")
     sizes = [{**config, "decoder": {**config["decoder"], name: wrong}} for name in config["decoder"]]
     for forged in [
@@ -221,7 +221,7 @@ def test_a_forged_description_of_the_decoder_is_told(saved, stills, wrong):
     ]:
         write_sealed(folder / "config.json", forged)
         with pytest.raises(DamageError, match="is damaged"):
-            load_kept(folder)
+            load_saved(folder)
 
 
 def test_without_a_decoder_codes_are_made_and_not_looked_at(saved, stills, tmp_path):

@@ -121,7 +121,7 @@ class CodeReader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainSampler:
+class PretrainReader:
     """Draws two clips of a video, independently, and masks each by itself.
 
     Attributes:

@@ -29,7 +29,7 @@ def clip_frames(start: int, *, num_frames: int, clip_len: int, stride: int) -> l
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainSampler:
+class PretrainReader:
     """Draws a clip of a video, crops it at a random scale, and hides tubes of it.
 
     Attributes:
