@@ -11,7 +11,7 @@ from vfm.shards.order import Place
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data.stream import BatchStream, num_workers, stack, step_seed
 from vfm.trainer.distributed import World
-from vfm.trainer.methods.vimpac.reader import PretrainReader
+from vfm.trainer.methods.vimpac.reader import CodeReader, PretrainReader
 from vfm.trainer.methods.vimpac.recipe import Objective
 from vfm.trainer.recipes.recipe import TrainConfig
 
@@ -88,7 +88,10 @@ def test_batch_that_does_not_divide_among_ranks(dataset):
 
 def test_workers_give_the_same_samples(dataset):
     sampler = PretrainReader(
-        column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective(mask_blocks=2)
+        reader=CodeReader(column="vq.toy", vocab_size=16),
+        clip_len=3,
+        stride=1,
+        objective=Objective(mask_blocks=2),
     )
 
     def codes(**settings):
@@ -113,7 +116,9 @@ def test_damage_is_told_as_it_is(toy_dataset, workers):
     folder = toy_dataset()
     spoil(folder)
     dataset = open_dataset(folder, columns=("vq.toy",))
-    sampler = PretrainReader(column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective())
+    sampler = PretrainReader(
+        reader=CodeReader(column="vq.toy", vocab_size=16), clip_len=3, stride=1, objective=Objective()
+    )
     config = TrainConfig(batch_size=4, num_workers=workers)
     stream = BatchStream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
     with pytest.raises(DamageError, match=r"clip-005") as error:
@@ -123,7 +128,9 @@ def test_damage_is_told_as_it_is(toy_dataset, workers):
 
 
 def test_killed_worker_is_one_sentence(dataset):
-    sampler = PretrainReader(column="vq.toy", vocab_size=16, clip_len=3, stride=1, objective=Objective())
+    sampler = PretrainReader(
+        reader=CodeReader(column="vq.toy", vocab_size=16), clip_len=3, stride=1, objective=Objective()
+    )
     config = TrainConfig(batch_size=1, num_workers=1)
     stream = BatchStream(dataset=dataset, prepare=sampler, config=config, world=World(device=CPU))
     import multiprocessing

@@ -12,7 +12,7 @@ from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialize_linears, pad_id
-from vfm.trainer.methods.vimpac.reader import KIND, PretrainReader, grid_in, vocab_size_of
+from vfm.trainer.methods.vimpac.reader import KIND, PretrainReader, grid_in, read_codes, vocab_size_of
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective, resolve
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
@@ -111,14 +111,11 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
             "be contrasted with itself: leave train.drop_last true, or set objective.nce_weight=0."
         )
     config = _resolved(recipe, dataset)
-    column = column_of_kind(recipe, KIND)
     prepare = PretrainReader(
-        column=column,
-        vocab_size=vocab_size_of(column, dataset),
+        reader=read_codes(recipe, dataset),
         clip_len=recipe.data.clip_len,
         stride=recipe.data.known_stride,
         objective=recipe.objective,
-        grid=grid_in(column, dataset),
     )
     method = Vimpac(config, objective=recipe.objective, prepare=prepare)
     method.initialize(torch.Generator().manual_seed(recipe.train.seed))

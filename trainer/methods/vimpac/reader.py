@@ -36,11 +36,8 @@ def grid_in(column: str, dataset: Dataset) -> tuple[int, int]:
     """Return rows and columns of a frame's code grid, the same for every sample of a column."""
     if len(dataset) == 0:
         raise UsageError(f"No sample of {column} is left to learn from: choose another split.")
-    codes = dataset.array(0, column, FIELD)
-    _check(
-        codes, dataset=dataset, index=0, column=column, vocab_size=vocab_size_of(column, dataset), grid=None
-    )
-    return codes.shape[2], codes.shape[3]
+    codes = CodeReader(column=column, vocab_size=vocab_size_of(column, dataset)).stored(dataset, 0)
+    return codes.shape[1], codes.shape[2]
 
 
 def read_codes(recipe: Recipe, dataset: Dataset) -> "CodeReader":
@@ -48,39 +45,6 @@ def read_codes(recipe: Recipe, dataset: Dataset) -> "CodeReader":
     column = column_of_kind(recipe, KIND)
     vocab_size, grid = vocab_size_of(column, dataset), grid_in(column, dataset)
     return CodeReader(column=column, vocab_size=vocab_size, grid=grid)
-
-
-def stored_codes(  # noqa: PLR0913 (keyword-only)
-    dataset: Dataset, *, index: int, column: str, view: int, vocab_size: int, grid: tuple[int, int] | None
-) -> np.ndarray:
-    """Return a sample's codes [T, H, W], unsigned.
-
-    Raises:
-        DamageError: they are no codes of the codebook, of this grid: as an id of MASK or PAD one would be
-            learned in silence.
-    """
-    codes = dataset.array(index, column, FIELD)
-    _check(codes, dataset=dataset, index=index, column=column, vocab_size=vocab_size, grid=grid)
-    found: np.ndarray = codes[view]
-    return found
-
-
-def _check(  # noqa: PLR0913 (keyword-only)
-    codes: np.ndarray,
-    *,
-    dataset: Dataset,
-    index: int,
-    column: str,
-    vocab_size: int,
-    grid: tuple[int, int] | None,
-) -> None:
-    check_codes(
-        codes,
-        name=f"Sample {dataset.keys[index]} of {column}",
-        num_frames=int(dataset.num_frames[index]),
-        vocab_size=vocab_size,
-        grid=grid,
-    )
 
 
 def take_frames(codes_THW: np.ndarray, times: np.ndarray | Sequence[int], *, vocab_size: int) -> np.ndarray:
@@ -109,15 +73,26 @@ class CodeReader:
 
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return `codes`, int64 [L, H, W]."""
-        codes = stored_codes(
-            dataset,
-            index=index,
-            column=self.column,
-            view=self.view,
+        codes = take_frames(self.stored(dataset, index), times, vocab_size=self.vocab_size)
+        return {"codes": codes}
+
+    def stored(self, dataset: Dataset, index: int) -> np.ndarray:
+        """Return a sample's codes [T, H, W], unsigned.
+
+        Raises:
+            DamageError: they are no codes of the codebook, of this grid: as an id of MASK or PAD one would
+                be learned in silence.
+        """
+        codes = dataset.array(index, self.column, FIELD)
+        check_codes(
+            codes,
+            name=f"Sample {dataset.keys[index]} of {self.column}",
+            num_frames=int(dataset.num_frames[index]),
             vocab_size=self.vocab_size,
             grid=self.grid,
         )
-        return {"codes": take_frames(codes, times, vocab_size=self.vocab_size)}
+        found: np.ndarray = codes[self.view]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,33 +100,20 @@ class PretrainReader:
     """Draws two clips of a video, independently, and masks each by itself.
 
     Attributes:
-        column: a column of codes, such as "vq.demo".
-        vocab_size: codes of its codebook.
+        reader: reads the codes.
         clip_len: frames of a clip.
         stride: stored frames from one frame of a clip to the next.
         objective: what to mask.
-        view: which stored view to read.
-        grid: rows and columns of the codes of a frame, the same for every sample; None for any.
     """
 
-    column: str
-    vocab_size: int
+    reader: CodeReader
     clip_len: int
     stride: int
     objective: Objective
-    view: int = 0
-    grid: tuple[int, int] | None = None
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return `codes` and `labels`, int64 [2, L, H, W]: ids with MASK in place, and what is behind it."""
-        stored = stored_codes(
-            dataset,
-            index=index,
-            column=self.column,
-            view=self.view,
-            vocab_size=self.vocab_size,
-            grid=self.grid,
-        )
+        stored = self.reader.stored(dataset, index)
         clips = [self._draw(stored, rng) for _ in range(2)]
         return {
             "codes": np.stack([codes for codes, _ in clips]),
@@ -162,5 +124,6 @@ class PretrainReader:
         span = {"clip_len": self.clip_len, "stride": self.stride}
         start = random_start(len(stored_THW), **span, rng=rng)
         times = clip_times(start, num_frames=len(stored_THW), **span)
-        codes = take_frames(stored_THW, times, vocab_size=self.vocab_size)
-        return mask_clip(codes, objective=self.objective, vocab_size=self.vocab_size, rng=rng)
+        vocab_size = self.reader.vocab_size
+        codes = take_frames(stored_THW, times, vocab_size=vocab_size)
+        return mask_clip(codes, objective=self.objective, vocab_size=vocab_size, rng=rng)

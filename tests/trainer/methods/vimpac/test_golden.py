@@ -66,8 +66,7 @@ def model_config(config: dict, **changes) -> ModelConfig:
 def build(config: dict) -> Vimpac:
     objective = Objective(temperature=config.get("temperature", 0.2))
     sampler = PretrainReader(
-        column="vq.x",
-        vocab_size=config["vocab_size"],
+        reader=CodeReader(column="vq.x", vocab_size=config["vocab_size"]),
         clip_len=config["length"],
         stride=1,
         objective=objective,

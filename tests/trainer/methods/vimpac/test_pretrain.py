@@ -76,7 +76,9 @@ def test_pad_stands_for_times_past_the_end():
 
 
 def test_samplers_travel_light():
-    sampler = PretrainReader(column="vq.toy", vocab_size=16, clip_len=4, stride=1, objective=Objective())
+    sampler = PretrainReader(
+        reader=CodeReader(column="vq.toy", vocab_size=16), clip_len=4, stride=1, objective=Objective()
+    )
     assert pickle.loads(pickle.dumps(sampler)) == sampler
     assert len(pickle.dumps(sampler)) < 1000
     reader = CodeReader(column="vq.toy", vocab_size=16)
@@ -216,6 +218,8 @@ def test_codes_that_the_codebook_does_not_have_are_never_learned(dataset):
     reader = CodeReader(column="vq.toy", vocab_size=most)
     with pytest.raises(DamageError, match=told):
         reader(dataset, index, np.arange(4))
-    sampler = PretrainReader(column="vq.toy", vocab_size=most, clip_len=4, stride=1, objective=Objective())
+    sampler = PretrainReader(
+        reader=CodeReader(column="vq.toy", vocab_size=most), clip_len=4, stride=1, objective=Objective()
+    )
     with pytest.raises(DamageError, match=told):
         sampler(dataset, index, np.random.default_rng(0))

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from vfm.trainer.methods.vimpac.pretrain import Vimpac
-from vfm.trainer.methods.vimpac.reader import PretrainReader
+from vfm.trainer.methods.vimpac.reader import CodeReader, PretrainReader
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective
 
 NCE = Path(__file__).parents[3] / "golden" / "vimpac_nce_a.safetensors"
@@ -61,7 +61,9 @@ def build() -> Vimpac:
         nce_proj_layers=1,
         nce_out_dim=8,
     )
-    sampler = PretrainReader(column="x", vocab_size=11, clip_len=2, stride=1, objective=Objective())
+    sampler = PretrainReader(
+        reader=CodeReader(column="x", vocab_size=11), clip_len=2, stride=1, objective=Objective()
+    )
     method = Vimpac(config, objective=Objective(), prepare=sampler)
     method.initialize(torch.Generator().manual_seed(0))
     return method
