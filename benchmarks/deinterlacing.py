@@ -1,4 +1,4 @@
-"""Compares ways to make one moment of a woven picture that is alone, without its neighbours.
+"""Compares ways to make one moment of an interlaced picture that is alone, without its neighbours.
 
     python benchmarks/deinterlacing.py VIDEO... [--heights 480 1080] [--sizes 128 256]
 
@@ -142,7 +142,7 @@ def by_filter(name: str, arguments: str) -> Way:
 
 
 WAYS: dict[str, Way] = {
-    "woven": lambda frame: frame,
+    "interlaced": lambda frame: frame,
     "one field": lambda frame: frame_of([plane[0::2] for plane in planes_of(frame)]),
     "blend": by_rows(blend),
     "linear": by_rows(linear),

@@ -71,10 +71,10 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted: run the same command again to go on.")
+        _complain("interrupted: run the same command again to resume.")
         sys.exit(130)
     except Terminated:
-        _complain("terminated: run the same command again to go on.")
+        _complain("terminated: run the same command again to resume.")
         sys.exit(143)
     except VfmError as error:
         _complain(str(error))

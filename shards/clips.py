@@ -24,7 +24,7 @@ def spread_starts(num_frames: int, *, clip_len: int, stride: int, num_clips: int
         UsageError: ``num_clips`` is below 1.
     """
     if num_clips < 1:
-        raise UsageError(f"A test of {num_clips} clips sees nothing: use 1 or more.")
+        raise UsageError(f"A test needs at least 1 clip, got {num_clips}.")
     latest = _latest_start(num_frames, clip_len=clip_len, stride=stride)
     return [latest * k // max(num_clips - 1, 1) for k in range(num_clips)]
 

@@ -1,4 +1,4 @@
-"""What a caller may catch: every fault a user can cause or mend, with the exit code it ends in."""
+"""What a caller may catch: every fault a user can cause or fix, with the exit code it ends in."""
 
 from typing import ClassVar
 

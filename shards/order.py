@@ -83,7 +83,7 @@ def batches(
         UsageError: no samples, or a batch of none.
     """
     if num_samples < 1:
-        raise UsageError("There are no samples to draw from: choose another split or another dataset.")
+        raise UsageError("No samples to draw from: choose another split or another dataset.")
     if batch_size < 1:
         raise UsageError(f"A batch cannot hold {batch_size} samples: use 1 or more.")
     length = num_samples if epoch_samples is None else epoch_samples

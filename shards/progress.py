@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears how a job comes along. Called from the job's main thread only."""
+    """Receives progress updates of a job. Called from the job's main thread only."""
 
     def start(self, total: int, what: str, *, done: int = 0) -> None:
         """Begin: ``total`` pieces of work, ``done`` of them before; ``what`` names them: ``videos``."""
@@ -25,15 +25,15 @@ class NoProgress:
     """The progress of a job nobody watches."""
 
     def start(self, total: int, what: str, *, done: int = 0) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def advance(
         self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
     ) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def report(self, figures: str) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def finish(self) -> None:
-        """Ignore it."""
+        """Do nothing."""

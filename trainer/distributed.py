@@ -150,7 +150,7 @@ def from_chief(value: Any, *, world: World) -> Any:
 def _choose(device: str, *, local_rank: int) -> torch.device:
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise UsageError("There is no CUDA device that this torch can use: take --device cpu.")
+        raise UsageError("torch finds no CUDA device it can use: choose --device cpu.")
     if device == "cuda" or (device == "auto" and has_cuda):
         return torch.device("cuda", local_rank)
     return torch.device("cpu")

@@ -11,9 +11,15 @@ from vfm.cli.options import shared
 @click.command()
 @click.argument("out", type=shared.PATH, default="vfm-demo")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of videos and training."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the videos and of training.",
 )
-@click.option("--quick", is_flag=True, help="A few videos and steps: shows that all works, learns nothing.")
+@click.option(
+    "--quick", is_flag=True, help="A few videos and steps: shows that everything works, learns nothing."
+)
 @shared.workers("decode and compute")
 @click.pass_context
 def command(context: click.Context, out: Path, seed: int, quick: bool, num_workers: int) -> int:
@@ -22,7 +28,7 @@ def command(context: click.Context, out: Path, seed: int, quick: bool, num_worke
     Photographs that ship with scikit-image are moved by a camera: panned four ways, zoomed two, turned two.
     The class is the motion, so it shows only over time. Every command is printed before it runs. At the end
     stand a table of what was made, the accuracy of the pretrained model beside the same model from scratch,
-    and where to look. Five to seven minutes on two cores; the same command goes on where it stopped.
+    and where to look. Five to seven minutes on two cores; the same command resumes where it stopped.
 
     \b
     Examples:

@@ -30,7 +30,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
     type=_AT_LEAST_1,
     default=256,
     show_default=True,
-    help="Videos to a shard; a killed job loses the shard in hand.",
+    help="Videos per shard; a killed job loses the shard it was writing.",
 )
 @click.option(
     "--signals",

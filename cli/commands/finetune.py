@@ -30,7 +30,7 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
 
     The numbers come from the recipe ENCODER-TASK, such as vimpac-tiny-classify, or from --recipe; clip
     length, stride and column are those of the encoder. Split train is learned from unless --split names
-    another; "--split none" takes every sample. The same command goes on with a run that was stopped.
+    another; "--split none" takes every sample. The same command resumes a run that was stopped.
 
     \b
     Examples:

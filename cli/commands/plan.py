@@ -25,7 +25,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
 @click.argument("sources", nargs=-1, required=True, type=shared.PATH)
 @decoding.options()
 @click.option(
-    "--samples-per-shard", type=_AT_LEAST_1, default=256, show_default=True, help="Videos to a shard."
+    "--samples-per-shard", type=_AT_LEAST_1, default=256, show_default=True, help="Videos per shard."
 )
 @listing.list_options()
 @click.option(
@@ -49,10 +49,13 @@ _AT_LEAST_1 = click.IntRange(min=1)
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the choice of the sample.",
+    help="Seed for choosing the sample.",
 )
 @click.option(
-    "--out", type=shared.PATH, metavar="DATA", help="Where the dataset would be: tells how much is free."
+    "--out",
+    type=shared.PATH,
+    metavar="DATA",
+    help="Where the dataset would go: shows how much space is free.",
 )
 @shared.workers("decode videos")
 @shared.as_json()

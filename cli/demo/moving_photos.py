@@ -29,7 +29,7 @@ from vfm.shards.errors import MachineError
 from vfm.shards.io.atomic import clean_stale, write_bytes
 from vfm.shards.progress import NoProgress, Progress
 
-FRAMES_PER_PHOTO = 2.5  # the photograph is so many frames wide at zoom 1
+FRAMES_PER_PHOTO = 2.5  # width of the photograph at zoom 1, in frames
 
 
 def draw(shot: CameraMove, canvas: Image.Image, options: MovingPhotosOptions) -> Iterator[np.ndarray]:
@@ -133,7 +133,7 @@ def make_moving_photos(
         out: made when it does not exist.
         options: what to make.
         num_workers: threads; drawing and encoding leave Python alone most of the time.
-        progress: hears how it comes along.
+        progress: receives progress updates.
 
     Returns:
         The list, to be given to ``vfm extract``.

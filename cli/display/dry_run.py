@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vfm.cli.display import output
+from vfm.shards.wording import listed
 
 if TYPE_CHECKING:
     from vfm.shards.format.plan import Source
@@ -37,6 +38,4 @@ def _table(found: dict[str, Any]) -> str:
 
 
 def _named(counts: dict[str, int]) -> str:
-    names = [f"{name or '(none)'} {count}" for name, count in list(counts.items())[:_NUM_NAMED]]
-    more = len(counts) - _NUM_NAMED
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
+    return listed([f"{name or '(none)'} {count}" for name, count in counts.items()], limit=_NUM_NAMED)

@@ -21,7 +21,7 @@ def finish(outcome: "Outcome", *, out: Path, as_json: bool) -> int:
         name = signal.Signals(outcome.signal).name
         say(
             f"Stopped by {name} after step {outcome.step} of {outcome.num_steps}, which is saved: "
-            "run the same command again to go on."
+            "run the same command again to resume."
         )
         return 128 + outcome.signal
     was = "Trained" if outcome.record else "Already trained"

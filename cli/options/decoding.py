@@ -37,7 +37,7 @@ def options() -> Decorator:
         click.option(
             "--num-frames",
             type=_AT_LEAST_1,
-            help="Instead of --fps: as many frames of every video, spread evenly over it.",
+            help="Instead of --fps: this many frames of every video, spread evenly over it.",
         ),
         click.option(
             "--sampling",

@@ -43,7 +43,7 @@ def decoder() -> Decorator:
         type=click.Choice(decoder_names()),
         default="pyav",
         show_default=True,
-        help="What decodes; `vfm doctor` shows which work here.",
+        help="Decoder to use; `vfm doctor` shows which work here.",
     )
 
 
@@ -54,7 +54,7 @@ def threads() -> Decorator:
         "num_threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Threads that compute, on a CPU; torch decides unless given.",
+        help="CPU threads that compute; torch decides unless given.",
     )
 
 

@@ -71,7 +71,7 @@ def list_options() -> Decorator:
             type=click.Choice(["error", "ignore"]),
             default="error",
             show_default=True,
-            help="What to do about columns of a list that mean nothing here.",
+            help="What to do about unknown columns of a list.",
         ),
         click.option(
             "--missing",

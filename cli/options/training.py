@@ -22,7 +22,7 @@ _SETTINGS = {
     "split": ("data.split={}",),
 }
 _OPTIONS = (
-    click.option("--out", required=True, type=shared.PATH, help="The run's folder, new or to go on with."),
+    click.option("--out", required=True, type=shared.PATH, help="The run's folder, new or to resume."),
     click.option(
         "--set",
         "settings",

@@ -38,7 +38,7 @@ def check_codes(
     if fault is None and grid is not None and codes.shape[2:] != grid:
         fault = f"has a grid of {list(codes.shape[2:])} where {list(grid)} belongs"
     if fault is not None:
-        raise DamageError(f"{name} {fault}: make the column anew with `vfm tokenize`.")
+        raise DamageError(f"{name} {fault}: recompute the column with `vfm tokenize`.")
 
 
 def array_faults(

@@ -52,7 +52,7 @@ def views_in(options: Mapping[str, Any], *, name: str) -> tuple[View, ...]:
     """Return the views of a column's options; empty where it tells of none.
 
     Raises:
-        ValueError: they are no views, or larger than any frame.
+        ValueError: they are not views, or larger than any frame.
     """
     try:
         views: tuple[View, ...] = coerce(options.get("views", []), tuple[View, ...], key=f"{name}.views")

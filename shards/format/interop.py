@@ -108,7 +108,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def finish_column(folder: Path, *, reports: Sequence[ShardReport], has_splits: bool) -> None:
-    """Describe a complete column to other readers, and make anew what is missing beside its tars.
+    """Describe a complete column to other readers, and rewrite what is missing beside its tars.
 
     Files that are there and right are left alone. The caller holds the dataset's lock.
 

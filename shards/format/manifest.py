@@ -41,7 +41,7 @@ class Column:
     source: str | None
 
     def __post_init__(self) -> None:
-        """Refuse a name that is no plain folder name."""
+        """Refuse a name that is not a plain folder name."""
         if not is_column_name(self.name):
             raise UsageError(
                 f"Column name {self.name!r} cannot name a folder: use letters, digits, dots, _ and -."

@@ -138,7 +138,7 @@ def build_plan(sources: Iterable[Source], *, samples_per_shard: int) -> Plan:
         raise UsageError(f"A shard cannot hold {samples_per_shard} samples: use 1 or more.")
     ordered = in_plan_order(sources)
     if not ordered:
-        raise UsageError("There are no sources: name a video, a folder that holds some, or a list of them.")
+        raise UsageError("No sources were given: name a video, a folder of videos, or a list.")
     seen: dict[str, Source] = {}
     for source in ordered:
         twin = seen.setdefault(check_key(source.key), source)
@@ -213,7 +213,7 @@ def _check(source: Source) -> None:
     """Raise ValueError or UsageError for values that no source has."""
     check_key(source.key)
     if not all(isfinite(second) for second in (source.start_s, source.end_s) if second is not None):
-        raise ValueError(f"{source.key} begins or ends at no number")
+        raise ValueError(f"{source.key} begins or ends at a value that is not a number")
     if source.size_bytes < -1 or (source.offset or 0) < 0:
         raise ValueError(f"{source.key} has {source.size_bytes} bytes at {source.offset}")
 

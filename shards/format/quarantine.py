@@ -10,7 +10,7 @@ from vfm.shards.io.json import canonical_json
 
 
 def write_quarantine(data: Path) -> int:
-    """Write ``quarantine.jsonl`` anew from the frames' reports and return how many lines it has."""
+    """Rewrite ``quarantine.jsonl`` from the frames' reports and return how many lines it has."""
     lines = quarantine_lines(data)
     write_bytes(data / QUARANTINE_NAME, b"".join(lines))
     return len(lines)

@@ -16,6 +16,6 @@ def disk_faults(path: Path) -> Iterator[None]:
         raise  # the first two are faults of the path, the last is a closed terminal
     except OSError as error:
         raise MachineError(
-            f"{error.filename or path} cannot be written ({error.strerror}): mend that and run the same "
-            "command again, finished shards are kept."
+            f"{error.filename or path} cannot be written ({error.strerror}): fix this, then run the same "
+            "command again; finished shards are kept."
         ) from error

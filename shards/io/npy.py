@@ -37,7 +37,7 @@ def from_npy(data: bytes | memoryview, *, name: str) -> npt.NDArray[np.generic]:
         return flat.reshape(shape, order="F" if is_fortran else "C")
     except (ValueError, TypeError, EOFError, OverflowError) as error:
         raise DamageError(
-            f"{name} is no array that vfm wrote ({error}): run `vfm inspect DATA --verify`."
+            f"{name} is not an array that vfm wrote ({error}): run `vfm inspect DATA --verify`."
         ) from error
 
 

@@ -49,7 +49,7 @@ def parse_table(data: bytes, *, name: str, leave_out: Collection[str] = ()) -> p
     """Return the table of Parquet bytes whose hash was compared before, without the columns left out.
 
     Raises:
-        DamageError: they are no Parquet; calls them ``name``.
+        DamageError: they are not Parquet; calls them ``name``.
     """
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
@@ -86,8 +86,8 @@ def check_columns(
 
 
 def no_table(name: str, *, why: str) -> DamageError:
-    """Return the sentence about a file that is no table of ours."""
-    return DamageError(f"{name} is no table that vfm wrote ({why}): restore it from a copy.")
+    """Return the sentence about a file that is not a table of ours."""
+    return DamageError(f"{name} is not a table that vfm wrote ({why}): restore it from a copy.")
 
 
 def _find_seal(data: bytes) -> tuple[int, int]:

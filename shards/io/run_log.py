@@ -69,7 +69,7 @@ class RunLog:
                 self._warn(name, error)
 
     def _warn(self, name: str, error: OSError) -> None:
-        self._say(f"Logging to {name} stopped ({error.strerror or error}); the training goes on without it.")
+        self._say(f"Logging to {name} stopped ({error.strerror or error}); training continues without it.")
 
 
 class JsonLines:

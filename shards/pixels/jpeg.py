@@ -28,7 +28,7 @@ def decode(data: bytes | memoryview) -> UInt8:
     """Return a frame, uint8 [H, W, 3], RGB, C-contiguous.
 
     Raises:
-        DamageError: the bytes are no whole JPEG.
+        DamageError: the bytes are not a whole JPEG.
     """
     try:
         frame: UInt8 = simplejpeg.decode_jpeg(data, colorspace="RGB", fastdct=False, fastupsample=False)

@@ -92,7 +92,7 @@ def _place(offset: Offset, *, spare_px: int) -> int:
         return _STEPS[offset] * spare_px // 2
     if not 0 <= offset <= spare_px:
         raise UsageError(
-            f"A crop at {offset} px leads out of the frame, which has {spare_px} px to spare: "
+            f"A crop at {offset} px reaches outside the frame, which has {spare_px} px to spare: "
             f"use an offset between 0 and {spare_px}."
         )
     return offset

@@ -155,7 +155,7 @@ class Dataset:
         reader, row = self._readers[FRAMES], self._rows[index]
         frames = [decode(reader.frame(row, int(time))) for time in times]
         if len({frame.shape for frame in frames}) > 1:
-            raise DamageError(f"The frames of {self.keys[index]} differ in size: extract it anew.")
+            raise DamageError(f"The frames of {self.keys[index]} differ in size: extract it again.")
         return frames
 
     def array(self, index: int, column: str, field: str) -> npt.NDArray[np.generic]:
@@ -171,7 +171,7 @@ class Dataset:
             may be open at once.
 
         Raises:
-            DamageError: the member does not match its checksum, or is no array.
+            DamageError: the member does not match its checksum, or is not an array.
             KeyError: the dataset was opened without the column, or the column has no such field.
         """
         name = field if field.endswith(".npy") else f"{field}.npy"

@@ -87,7 +87,7 @@ def summarize(data: Path) -> Summary:
     """Return the numbers of the dataset in folder ``data``, finished or not.
 
     Raises:
-        UsageError: ``data`` is no dataset.
+        UsageError: ``data`` is not a dataset.
         DamageError: its manifest, a report or an index is not as it was written.
     """
     manifest = read_manifest(data)

@@ -21,7 +21,7 @@ def check_shard_files(folder: Path, *, report: ShardReport, index: Index | None)
     if report.index_sha256 is None:
         for path in shard_paths(folder, report.shard):
             if path.exists():
-                message = "The shard has no samples, but here is an index."
+                message = "The shard has no samples, but there is an index."
                 yield Finding(file=f"{folder.name}/{path.name}", message=message)
     elif index is not None:
         yield from _compare(shard_files(folder, report.shard, samples_of(index)), folder=folder)
@@ -43,5 +43,5 @@ def _compare(files: Mapping[Path, bytes], *, folder: Path) -> Iterator[Finding]:
             told = "It is not what vfm's index and reports say, delete it"
         else:
             continue
-        message = f"{told}: run the same `vfm {verb}` command again, which makes it anew."
+        message = f"{told}: run the same `vfm {verb}` command again, which rewrites it."
         yield Finding(file=path.relative_to(folder.parent).as_posix(), message=message)

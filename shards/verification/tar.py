@@ -21,7 +21,7 @@ def check_tar(folder: Path, *, report: ShardReport, index: Index | None) -> Iter
     file = f"{folder.name}/{path.name}"
     if report.sha256 is None:
         if path.exists():
-            yield Finding(file=file, message="The report tells of no samples, but here is a tar.")
+            yield Finding(file=file, message="The report counts no samples, but there is a tar.")
         return
     if not path.exists():
         yield Finding(file=file, message="The tar is missing although its shard is done.")
@@ -49,7 +49,7 @@ def _check_names(path: Path, *, file: str, index: Index | None) -> Iterator[Find
         with tarfile.open(path, mode="r:") as tar:
             found = [(info.name, info.offset_data, info.size) for info in tar]
     except (tarfile.TarError, ValueError) as error:
-        yield Finding(file=file, message=f"It is no tar ({error}), although its SHA-256 is right.")
+        yield Finding(file=file, message=f"It is not a tar ({error}), although its SHA-256 is right.")
         return
     if index is None:
         return

@@ -33,7 +33,7 @@ def verify(data: Path, *, decode: bool = True) -> Iterator[Finding]:
         decode: also decode every JPEG and read every array, which takes most of the time.
 
     Raises:
-        UsageError: ``data`` is no dataset.
+        UsageError: ``data`` is not a dataset.
     """
     try:
         manifest = read_manifest(data)
@@ -123,7 +123,7 @@ def _check_shots(data: Path, *, manifest: Manifest) -> Iterator[Finding]:
         yield Finding(file=SCENES_NAME, message=str(error))
     frames = manifest.columns.get(FRAMES)
     if frames is not None and CUT_OPTION in frames.options and not (data / SCENES_NAME).exists():
-        message = "It is missing: run the same `vfm extract` command again, which looks for the cuts anew."
+        message = "It is missing: run the same `vfm extract` command again, which finds the cuts again."
         yield Finding(file=SCENES_NAME, message=message)
 
 

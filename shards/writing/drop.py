@@ -63,7 +63,7 @@ def drop_column(data: Path, name: str) -> None:
         DamageError: the manifest is not as it was written.
         MachineError: another job writes to the dataset.
     """
-    read_manifest(data)  # a folder that is no dataset gets no lock either
+    read_manifest(data)  # a folder that is not a dataset gets no lock either
     with hold(data):
         manifest = read_manifest(data)
         _refuse(data, name, manifest=manifest)
@@ -80,8 +80,8 @@ def drop_column(data: Path, name: str) -> None:
 def _refuse(data: Path, name: str, *, manifest: Manifest) -> None:
     if name == FRAMES:
         raise UsageError(
-            f"Column {FRAMES} cannot be dropped, every other column belongs to it: delete the folder {data} "
-            "to be rid of all."
+            f"Column {FRAMES} cannot be dropped, every other column depends on it: delete the folder {data} "
+            "to remove all of them."
         )
     if name not in manifest.columns and not _is_left_over(data, name, manifest=manifest):
         there = ", ".join(sorted(manifest.columns.keys() - {FRAMES})) or f"none beside {FRAMES}"

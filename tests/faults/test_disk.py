@@ -1,4 +1,4 @@
-"""Disks that fill, fail or refuse, and inputs that change meanwhile: told, and mended by a rerun.
+"""Disks that fill, fail or refuse, and inputs that change meanwhile: told, and repaired by a rerun.
 
 Rows E3, E4, E19 and E20 of the table in docs/explanation/reliability.md.
 """
@@ -291,8 +291,8 @@ def test_a_video_changed_at_the_same_size_is_told_when_its_shard_is_done(
     recorder = Recorder()
     run(root, data, progress=recorder)
     (note,) = recorder.notes
-    assert note.startswith("Changed since their shards were finished, at the same size: 1 video, the first ")
-    assert f"{done_before.identity}. Their samples show what they were" in note
+    assert note.startswith("1 video changed after their shards were finished, at the same size, the first ")
+    assert f"{done_before.identity}. Their samples still show the old contents" in note
     assert stored(data) == clean  # the bytes were the same, and no time is stored
 
 

@@ -94,7 +94,7 @@ def test_a_second_signal_does_not_disturb_the_end(
 def assert_ended_well(job: "subprocess.Popen[str]", told: str, *, codes: set[int]) -> None:
     assert job.returncode in codes, told
     assert "Traceback" not in told
-    assert told.splitlines()[-1].endswith("run the same command again to go on.")
+    assert told.splitlines()[-1].endswith("run the same command again to resume.")
 
 
 @pytest.mark.slow
@@ -229,4 +229,4 @@ def test_other_settings_are_refused_while_the_job_runs_and_after(films: Film, tm
     assert job.returncode == 0
     after = extract(root, data, "--samples-per-shard", 3, "--fps", 4)
     assert (after.returncode, after.stderr.count("\n")) == (2, 1)
-    assert "(fps 5.0 there, 4.0 asked)" in after.stderr
+    assert "(fps 5.0 there, 4.0 requested)" in after.stderr

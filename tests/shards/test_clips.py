@@ -58,5 +58,5 @@ def test_clips_of_nothing_are_refused(size: tuple[int, int, int]) -> None:
     num_frames, clip_len, stride = size
     with pytest.raises(UsageError, match="use 1 or more for each"):
         spread_starts(num_frames, clip_len=clip_len, stride=stride, num_clips=1)
-    with pytest.raises(UsageError, match="0 clips"):
+    with pytest.raises(UsageError, match="at least 1 clip, got 0"):
         spread_starts(5, clip_len=5, stride=1, num_clips=0)

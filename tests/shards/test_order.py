@@ -106,7 +106,7 @@ def test_places_survive_as_json_values() -> None:
 
 @pytest.mark.parametrize(
     ("num_samples", "batch_size", "message"),
-    [(0, 1, "no samples to draw from"), (5, 0, "cannot hold 0 samples")],
+    [(0, 1, "No samples to draw from"), (5, 0, "cannot hold 0 samples")],
 )
 def test_streams_of_nothing_are_refused(num_samples: int, batch_size: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):

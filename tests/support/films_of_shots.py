@@ -45,7 +45,7 @@ def write_shots(path: Path, planned: Sequence[CameraMove], *, flashes: Sequence[
 def write_again(
     film: Path, path: Path, *, codec: str = "libx264", size_px: int = 96, every: int = 1, **options: str
 ) -> Path:
-    """Decode a film and encode every so many of its frames anew."""
+    """Decode a film and encode every Nth of its frames again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(film)) as source, av.open(str(path), "w") as target:
         stream: Any = target.add_stream(codec, rate=FPS // every, options=options)

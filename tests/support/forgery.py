@@ -64,7 +64,7 @@ def forge_sealed(path: Path, place: Place, new: Any) -> None:
 
 
 def forge_shard(data: Path, column: str, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
-    """Write the first shard of a column anew with other members, its hashes right everywhere."""
+    """Rewrite the first shard of a column with other members, its hashes right everywhere."""
     folder, shard = data / column, "000000"
     report = read_report(folder, shard)
     assert report is not None

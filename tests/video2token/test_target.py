@@ -151,5 +151,5 @@ def test_vq_refuses_what_it_cannot_use(tiny_codebook: Path) -> None:
         build_target(f"vq:{tiny_codebook}", TargetOptions(own={"store": "fp16"}))
     with pytest.raises(UsageError, match="letters, digits, - and _"):
         build_target(f"vq:{tiny_codebook}", TargetOptions(name="a.b"))
-    with pytest.raises(UsageError, match="is no codebook"):
+    with pytest.raises(UsageError, match="is not a codebook"):
         build_target(f"vq:{tiny_codebook.parent}", TargetOptions())

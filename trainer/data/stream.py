@@ -144,6 +144,11 @@ class _Prepared:
 class _BatchPlan:
     """Which samples make this rank's next micro-batches; walked by the loader and by `BatchStream`."""
 
+    # The loader walks ahead, because its workers prefetch; `BatchStream` follows, one update behind another.
+    # Both walks follow from ``place`` alone, so they agree without telling each other.
+    #
+    #   loader         1a  1b  2a  2b  3a     samples to read; 1b: second micro-batch of update 1
+    #   `BatchStream`  1a  1b                 the same, with their sizes and the place after update 1
     stream: BatchStream
     place: Place
     num_updates: int

@@ -120,5 +120,5 @@ def _lost(error: Exception) -> MachineError:
     told = str(error).splitlines() or ["its connection broke"]
     return MachineError(
         f"A loader process failed ({told[0]}): "
-        "run the same command again to go on, with --workers 0 if it happens again."
+        "run the same command again to resume, with --workers 0 if it happens again."
     )

@@ -106,7 +106,7 @@ class Checkpoint:
             return safetensors.torch.load_file(self.path / name)
         except FileNotFoundError:
             raise MachineError(
-                f"{self.path} was removed while it was read, as a training that goes on there does with old "
+                f"{self.path} was removed while it was read, as a run that still trains there does with old "
                 "ones: run the same command again."
             ) from None
 
@@ -163,7 +163,7 @@ def newest(folder: Path, *, fall_back: bool, say: Callable[[str], None]) -> Chec
             return found
     if damaged:
         raise DamageError(
-            f"All {len(damaged)} checkpoints in {folder} are damaged: restore one from a copy, or start anew "
+            f"All {len(damaged)} checkpoints in {folder} are damaged: restore one from a copy, or start over "
             f"with another --out."
         )
     return None
@@ -251,7 +251,7 @@ def _check(state: dict[str, Any], *, path: Path) -> None:
     if path.name != _name(state["step"]):
         raise _no_state(path, why=f"its step is {state['step']}")
     if state["files"].keys() != {MODEL, OPTIM}:
-        raise _no_state(path, why=f"it tells of other files than {MODEL} and {OPTIM}")
+        raise _no_state(path, why=f"it names other files than {MODEL} and {OPTIM}")
     if state["meter"]["num_updates"] < 0:
         raise _no_state(path, why=f"meter.num_updates is {state['meter']['num_updates']}")
 
@@ -272,7 +272,7 @@ def _with_columns(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _no_state(path: Path, *, why: str) -> DamageError:
-    return DamageError(f"{path / STATE} is none that a run writes ({why}): restore it from a copy.")
+    return DamageError(f"{path / STATE} is not one that vfm wrote ({why}): restore it from a copy.")
 
 
 def _name(step: int) -> str:

@@ -16,6 +16,7 @@ from vfm.shards.io.run_log import LOG_NAME, JsonLines, LogSink, RunLog
 from vfm.shards.order import Place
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
+from vfm.shards.wording import listed
 from vfm.trainer.data.stream import BatchStream, StepInput, epoch_samples, step_seed
 from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
 from vfm.trainer.engine.checkpoint import Checkpoint, fill, prune, save
@@ -58,7 +59,7 @@ class Job:
         out: the run's folder, locked by the caller.
         identity: what tells this run from another; kept in every checkpoint.
         say: takes one sentence for people; silent on all ranks but one.
-        progress: hears of every update and of the figures logged; silent on all ranks but one.
+        progress: receives every update and the figures logged; silent on all ranks but one.
     """
 
     recipe: Recipe
@@ -227,11 +228,10 @@ class _Loop:
         what = "loss" if keys else "gradient"
         # With finite losses any sample of the update may have caused it.
         keys = keys or [key for _, read in everyone for key in read]
-        more = f" and {len(keys) - MAX_NAMED_KEYS} more" if len(keys) > MAX_NAMED_KEYS else ""
         return DivergenceError(
             f"The {what} of step {self.step + 1} is not finite, with samples "
-            f"{', '.join(keys[:MAX_NAMED_KEYS])}{more}: nothing was updated by it; look at them with "
-            f"`vfm inspect`, or lower optim.lr and train into another --out."
+            f"{listed(keys, limit=MAX_NAMED_KEYS)}: no weight was updated; look at them with `vfm inspect`, "
+            "or lower optim.lr and train into another --out."
         )
 
     def log_record(self, log: RunLog) -> None:
@@ -269,7 +269,7 @@ class _Loop:
                 raise
             job.say(
                 f"The checkpoint of step {self.step} could not be written ({error.strerror or error}); "
-                "the training goes on with the one before."
+                "training continues with the one before."
             )
 
 

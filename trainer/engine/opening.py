@@ -65,7 +65,7 @@ def doubts(recipe: Recipe, *, dataset: Dataset, schedule: Schedule) -> Iterator[
     others = sorted({str(split) for split in dataset.splits} - {TRAIN, ""})
     if recipe.task is None and recipe.data.split is None and TRAIN in dataset.splits and others:
         yield (
-            f"It learns from split {', '.join(others)} too, which can then not be counted on as unseen: "
+            f"It learns from split {', '.join(others)} too, which then no longer counts as unseen: "
             f"--split {TRAIN} leaves it out."
         )
 
@@ -75,8 +75,8 @@ def _told_of_warmup(recipe: Recipe, *, schedule: Schedule) -> str:
     key = "optim.warmup" if recipe.optim.warmup_epochs is None else "optim.warmup_epochs"
     highest = lr_at(schedule.num_updates - 1, num_updates=schedule.num_updates, config=optim)
     return (
-        f"The warm-up of {counted(int(optim.warmup), 'update')} is not over when the run of "
-        f"{schedule.num_updates} ends: its learning rate only rises, to {highest:.2g} of {optim.lr:.2g}; "
+        f"The warm-up of {counted(int(optim.warmup), 'update')} is longer than the run of "
+        f"{schedule.num_updates}: the learning rate only rises, to {highest:.2g} of {optim.lr:.2g}; "
         f"train for longer, or lower {key}."
     )
 

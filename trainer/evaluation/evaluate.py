@@ -68,7 +68,7 @@ class Evaluation:
         majority_rate: what naming the most frequent class of these samples would reach.
         chance_rate: what drawing a class at random would reach.
         num_samples: samples counted.
-        num_unlabelled: samples of the split left out for want of a label.
+        num_unlabelled: samples of the split left out because they have no label.
         fit: how the clips of these samples are.
         sample_list_sha256: of the keys and classes counted; results over equal lists can be compared.
         predictions: by key.

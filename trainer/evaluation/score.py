@@ -33,7 +33,7 @@ class EvaluatedRun:
         state: the run's weights.
         num_clips: clips of each sample, spread over it.
         world: this process among those that share the samples.
-        progress: hears of the samples of this rank.
+        progress: receives this rank's progress.
     """
 
     recipe: Recipe

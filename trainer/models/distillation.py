@@ -39,7 +39,7 @@ class AlignConfig:
 
 
 class AlignHead(nn.Module):
-    """Leads one level into the teacher's space."""
+    """Projects one level into the teacher's space."""
 
     def __init__(self, dim: int, config: AlignConfig) -> None:
         super().__init__()

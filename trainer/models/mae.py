@@ -1,4 +1,4 @@
-"""VideoMAE's network: an encoder of the visible tubelets, a narrow decoder that paints the hidden ones.
+"""VideoMAE's network: an encoder of the visible tubelets, a narrow decoder that reconstructs the masked ones.
 
 Tong et al. 2022, arXiv 2203.12602, sections 3.2 and 3.3; names and rules of the published checkpoints.
 """
@@ -65,7 +65,7 @@ class MaskedAutoencoder(nn.Module):
         )
 
     def forward(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
-        """Return what `paint` does."""
+        """Return what `reconstruct` does."""
         return self.reconstruct(clips, is_hidden)
 
     def reconstruct(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 def pixel_targets(clips: Tensor, is_hidden: Tensor, *, config: VitConfig, normalized: bool = True) -> Tensor:
-    """Return what the decoder is to paint: float32 [B, N_hidden, 3 · tubelet · patch²], the colour fastest.
+    """Return the decoder's targets: float32 [B, N_hidden, 3 · tubelet · patch²], the colour fastest.
 
     Args:
         clips: float [B, 3, T, H, W] in 0 to 1.

@@ -63,7 +63,7 @@ def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what a pretraining state of VideoMAE or UMT holds for `PooledVit`.
 
     The prefix goes; the norm behind the blocks is left aside with everything that is not the encoder, so
-    that ``fc_norm`` starts anew, as in the published code.
+    that ``fc_norm`` starts from its initial values, as in the published code.
     """
     for prefix in ("encoder.", "backbone."):
         found = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}

@@ -97,7 +97,7 @@ class OptimConfig:
         _check("optim.lr_batch_size", size, size is None or size >= 1, "at least 1 or none")
 
     def for_run(self, *, batch_size: int, updates_per_epoch: float) -> "OptimConfig":
-        """Return the rates for so many samples per update, and the warm-up in updates or as a share."""
+        """Return it with the learning rates of this batch size, and the warm-up in updates or as a share."""
         config = self
         if self.lr_batch_size is not None:
             factor = batch_size / self.lr_batch_size

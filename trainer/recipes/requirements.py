@@ -192,7 +192,7 @@ def remedy(needed: Requirements, offer: Offer) -> str:
         return f"its videos have {offer.source_px} px, so choose a recipe for frames of that size"
     is_other_square = frame_px != "any" and offer.square_px not in (None, frame_px)
     if frame_px != "any" and is_other_square and (offer.short_px or frame_px) >= frame_px:
-        return f"make the column anew with `vfm tokenize DATA --target ... --crop {frame_px} --name NEW`"
+        return f"recompute the column with `vfm tokenize DATA --target ... --crop {frame_px} --name NEW`"
     fps = wanted_fps(needed, offer)
     side = "" if frame_px == "any" else f" --size {frame_px}"
     return f"extract one that fits with `vfm extract VIDEOS NEW_DATA --fps {fps:.6g}{side}`"

@@ -75,10 +75,10 @@ def finetune_recipe(
     }
     if name not in fitting:
         others = f"choose one with --recipe {' or '.join(fitting)}" if fitting else "`vfm recipes` lists all"
-        what = f"There is no recipe {name}" if numbers is None else f"{name} does not fit"
+        what = f"Recipe {name} does not exist" if numbers is None else f"Recipe {name} does not fit"
         raise UsageError(
-            f"{what}, which would teach {start.name} to {task}, and numbers made for another size are not "
-            f"taken unasked: {others}."
+            f"{what}; it would finetune {start.name} to {task}, and numbers made for another encoder are "
+            f"used only when named: {others}."
         )
     chosen = fitting[name]
     data = replace(

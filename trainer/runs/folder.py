@@ -18,6 +18,7 @@ from vfm.shards.format.layout import FRAMES
 from vfm.shards.io.lock import held_names, hold
 from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import Dataset
+from vfm.shards.wording import listed
 from vfm.trainer.distributed import World, from_chief
 from vfm.trainer.engine.checkpoint import STATE, Checkpoint, newest, read
 from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER
@@ -39,7 +40,7 @@ class RunOptions:
         fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
         accept_data: whether to go on, aloud, with a dataset that is not as the recipe needs it.
         say: takes one sentence for people.
-        progress: hears how it comes along.
+        progress: receives progress updates.
     """
 
     device: str = "auto"
@@ -86,7 +87,7 @@ def recipe_of(checkpoint: Checkpoint) -> Recipe:
         raise
     except UsageError as error:
         raise DamageError(
-            f"The recipe in {checkpoint.path / STATE} is none that a run writes ({str(error).rstrip('.')}): "
+            f"The recipe in {checkpoint.path / STATE} is not one that vfm wrote ({str(error).rstrip('.')}): "
             "restore it from a copy."
         ) from None
 
@@ -193,7 +194,7 @@ class RunFolder:
             changed.append("the weights it starts from")
         if changed:
             raise UsageError(
-                f"{self.out} holds a run with other settings ({_first(changed)}): "
+                f"{self.out} holds a run with other settings ({listed(changed, limit=4, separator='; ')}): "
                 "repeat its settings to go on with it, or choose another --out."
             )
         return found.path
@@ -214,8 +215,3 @@ def _remade(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         elif None not in tars and tars[0] != tars[1]:
             told.append(f"the contents of column {name}")
     return sorted(told)
-
-
-def _first(changed: list[str], *, limit: int = 4) -> str:
-    more = f"; and {len(changed) - limit} more" if len(changed) > limit else ""
-    return "; ".join(changed[:limit]) + more

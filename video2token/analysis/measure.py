@@ -55,7 +55,7 @@ def refuse_static(signals: dict[str, Any], *, drop_static: float | None) -> None
     if drop_static is not None and score is not None and score < drop_static:
         raise VideoRejected(
             RejectReason.STATIC,
-            f"It moves by {score:g} of its diagonal per second (--drop-static asks for {drop_static:g}).",
+            f"It moves by {score:g} of its diagonal per second (below --drop-static {drop_static:g}).",
         )
 
 

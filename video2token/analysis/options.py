@@ -17,7 +17,7 @@ class SignalOptions:
     Attributes:
         names: files of ``vfm.video2token.analysis.signals``.
         drop_static: a video whose motion score is below this is rejected as ``static``; None keeps all.
-        drop_duplicates: a video whose hash differs in at most so many bits from that of a sample earlier in
+        drop_duplicates: a video whose hash differs in at most this many bits from that of a sample earlier in
             the plan is rejected as ``duplicate``; None keeps all.
     """
 
@@ -29,7 +29,7 @@ class SignalOptions:
         """Refuse what no signal can do."""
         for name in self.names:
             if name not in names():
-                raise UsageError(f"There is no signal {name!r}: use some of {', '.join(names())}.")
+                raise UsageError(f"Unknown signal {name!r}: choose from {', '.join(names())}.")
         if self.drop_static is not None and not self.drop_static > 0:
             raise UsageError(f"drop_static cannot be {self.drop_static}: use more than 0.")
         if self.drop_duplicates is not None and not 0 <= self.drop_duplicates < 32:

@@ -1,4 +1,4 @@
-"""Opens a video with PyAV so that it can reach no other file, and hears what libav says of it."""
+"""Opens a video with PyAV so that it can reach no other file, and captures libav's messages about it."""
 
 import re
 from collections.abc import Iterator
@@ -62,12 +62,12 @@ def open_video(path: str, *, facts: FileFacts, log: LibavLog) -> "InputContainer
     except av.FFmpegError:
         if facts.is_cut:
             raise VideoRejected(
-                RejectReason.TRUNCATED, "The file ends before its index does: the download was cut."
+                RejectReason.TRUNCATED, "The file is truncated: its index points past the end."
             ) from None
         if facts.is_known:
             told = f" ({log[-1][2].strip()})" if log else ""
             raise VideoRejected(RejectReason.BAD_CONTAINER, f"The container cannot be read{told}.") from None
-        raise VideoRejected(RejectReason.NOT_VIDEO, "It is no video in a format that vfm reads.") from None
+        raise VideoRejected(RejectReason.NOT_VIDEO, "Not a video, or in a format vfm cannot read.") from None
 
 
 def raise_memory_error(log: LibavLog) -> None:

@@ -35,7 +35,7 @@ class FileFacts:
         is_known: whether they begin like a container this module knows.
         is_cut: whether the last box of an MP4 ends after the file does.
         header_duration_s: duration that the head of an MP4 gives, seconds; None where it gives none.
-        has_trailing_data: whether an MP4 goes on after its end: a second file, or bytes that are no box.
+        has_trailing_data: whether an MP4 goes on after its end: a second file, or bytes that are not a box.
     """
 
     is_known: bool
@@ -65,7 +65,7 @@ def check_file(path: str, *, size_bytes: int = -1) -> FileFacts:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise VideoRejected(
-                RejectReason.NOT_REGULAR, "It is no regular file but a device, a pipe or a folder."
+                RejectReason.NOT_REGULAR, "Not a regular file but a device, a pipe or a folder."
             )
         if status.st_size == 0:
             raise VideoRejected(RejectReason.EMPTY, "The file is empty.")
@@ -87,12 +87,12 @@ def _open(path: str) -> int:
         # Without O_NONBLOCK a named pipe would block here until someone writes to it.
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise VideoRejected(RejectReason.MISSING, "There is no such file.") from None
+        raise VideoRejected(RejectReason.MISSING, "The file does not exist.") from None
     except PermissionError:
-        raise VideoRejected(RejectReason.PERMISSION, "The file may not be read.") from None
+        raise VideoRejected(RejectReason.PERMISSION, "No permission to read the file.") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise VideoRejected(RejectReason.MISSING, "It is a link that leads to itself.") from None
+            raise VideoRejected(RejectReason.MISSING, "It is a link that points to itself.") from None
         is_device = error.errno in {errno.ENXIO, errno.ENODEV}
         reason = RejectReason.NOT_REGULAR if is_device else RejectReason.UNREADABLE
         raise VideoRejected(reason, f"The file cannot be opened ({error.strerror}).") from None
@@ -128,7 +128,7 @@ def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFact
         return FileFacts(is_known=known, is_cut=False)
     end, seen, told_s = 0, set[bytes](), None
     for position, length, kind in _boxes(descriptor, size_bytes=size_bytes):
-        # A second index, or what is no box at all, after the first index: something was appended to the file.
+        # A second index, or no box at all, after the first index: something was appended to the file.
         if b"moov" in seen and (kind in {b"ftyp", b"moov"} or not length):
             return FileFacts(is_known=True, is_cut=False, header_duration_s=told_s, has_trailing_data=True)
         if kind in {b"ftyp", b"moov"} and length <= _MAX_MOOV_BYTES:
@@ -141,7 +141,7 @@ def _look_at_boxes(descriptor: int, *, head: bytes, size_bytes: int) -> FileFact
 
 
 def _boxes(descriptor: int, *, size_bytes: int) -> Iterator[tuple[int, int, bytes]]:
-    """Yield position, length and kind of the top boxes; a last one of length 0 stands for what is no box."""
+    """Yield position, length and kind of the top boxes; one of length 0 marks bytes that are not a box."""
     position = 0
     for _ in range(_MAX_BOXES):
         if position + 8 > size_bytes:

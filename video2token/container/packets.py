@@ -87,7 +87,7 @@ def read_packets(
     Args:
         container: just opened.
         stream: the only one that is not discarded.
-        log: hears libav.
+        log: receives libav's messages.
         select: whether to look into the packets, to decode only some of them.
         end_s: where the segment ends that is wanted, seconds from the first frame; None: read all.
     """
@@ -205,9 +205,9 @@ def _check(packet: "Packet[VideoStream]", facts: PacketFacts, *, known: set[byte
         if not facts.is_entry:
             raise NotSelectableError("it begins with no keyframe")
     elif not known.issuperset(facts.parameters):
-        raise NotSelectableError("the stream changes on its way")
+        raise NotSelectableError("the stream changes midway")
     if not is_first and facts.is_entry and packet.has_sidedata("new_extradata"):
-        raise NotSelectableError("the stream changes on its way")
+        raise NotSelectableError("the stream changes midway")
 
 
 def _bits(facts: PacketFacts) -> int:

@@ -58,9 +58,9 @@ def _open(path: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise VideoRejected(RejectReason.MISSING, "There is no such tar.") from None
+        raise VideoRejected(RejectReason.MISSING, "Its tar does not exist.") from None
     except PermissionError:
-        raise VideoRejected(RejectReason.PERMISSION, "Its tar may not be read.") from None
+        raise VideoRejected(RejectReason.PERMISSION, "No permission to read its tar.") from None
     except OSError as error:
         raise VideoRejected(
             RejectReason.UNREADABLE, f"Its tar cannot be opened ({error.strerror})."
@@ -77,6 +77,6 @@ def _copy(source: int, copy: int, *, offset: int, size_bytes: int) -> None:
             offset += num_sent
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            told = f"There is no room in {tempfile.gettempdir()} for {size_bytes} bytes (set TMPDIR)."
+            told = f"No space left for {size_bytes} bytes in {tempfile.gettempdir()} (set TMPDIR)."
             raise VideoRejected(RejectReason.NO_SPACE, told) from None
         raise VideoRejected(RejectReason.UNREADABLE, f"Its tar cannot be read ({error.strerror}).") from None

@@ -20,6 +20,8 @@ from vfm.video2token.sampling.timeline import FrameTimes
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+_CHUNK_BYTES = 64 << 20  # of frames that a library hands out at once
+
 
 class TimeIndexedDecoder(Protocol):
     """What can decode frames of one video.
@@ -57,13 +59,13 @@ def decode_by_time(
     """Return the frames of a video by the rule of ``options``, decoded by a backend.
 
     Where frames that the packets promise do not come, the times are asked of the backend and the frames are
-    chosen anew: a frame that cannot be decoded was never shown.
+    chosen again: a frame that cannot be decoded was never shown.
 
     Raises:
         VideoRejected: with the reason.
     """
     if not info.has_one_clock:
-        raise VideoRejected(RejectReason.UNSUPPORTED, "Its clock starts anew on the way: use --decoder pyav.")
+        raise VideoRejected(RejectReason.UNSUPPORTED, "Its timestamps restart midway: use --decoder pyav.")
     work = _Work(info=info, backend=backend, quality=options.quality)
     rule = SamplingRule(
         options=options.sampling_options,
@@ -78,7 +80,7 @@ def decode_by_time(
     except _FramesMissingError:
         times = backend.times()
     if not times.pts:
-        raise VideoRejected(RejectReason.DECODE_ERROR, "Not one frame of the video could be decoded.")
+        raise VideoRejected(RejectReason.DECODE_ERROR, "No frame of the video could be decoded.")
     try:
         return work.run(times, select_frames(times, rule))
     except _FramesMissingError:
@@ -142,6 +144,12 @@ class _Work:
     def _told(self) -> list[str]:
         num_errors = self._backend.num_errors
         return [f"Faults that the decoder reported: {num_errors}."] if num_errors else []
+
+
+def chunks(wanted: Sequence[int], *, converter: PictureConverter) -> list[Sequence[int]]:
+    """Cut places of frames so that the RGB pixels of each part take at most 64 MiB, or are of one frame."""
+    size = _CHUNK_BYTES // (converter.source_width_px * converter.source_height_px * 3) or 1
+    return [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
 
 
 def rgb_frame(pixels: np.ndarray, *, converter: PictureConverter) -> "VideoFrame":

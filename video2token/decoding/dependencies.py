@@ -40,7 +40,7 @@ def timeline(packets: Packets) -> Timeline:
     """Return when which picture is shown, from the packets alone.
 
     Raises:
-        UnfitError: times are missing, or contradict the order of the packets.
+        NotSelectableError: times are missing, or contradict the order of the packets.
     """
     if packets.obstacle:
         raise NotSelectableError(packets.obstacle)
@@ -76,7 +76,7 @@ def packets_needed(packets: Packets, *, wanted_pts: np.ndarray, watch_end: bool 
         watch_end: decode the last packet too, which is where the damage of a file that was cut shows.
 
     Raises:
-        UnfitError: the order of times contradicts the structure of the stream.
+        NotSelectableError: the order of times contradicts the structure of the stream.
     """
     pts = np.frombuffer(packets.pts, np.int64)
     is_wanted = np.isin(pts, wanted_pts) & shown(packets)
@@ -87,6 +87,13 @@ def packets_needed(packets: Packets, *, wanted_pts: np.ndarray, watch_end: bool 
         # Without B-pictures little is lost; with them, times in the order of decoding must be wrong, which
         # shows only when all are decoded. In temporal layers, even what is called no reference may be one.
         is_reference = np.ones_like(is_reference)
+    # Groups are taken from the last to the first. I: an entry that resets the decoder, C: one that does not,
+    # P: a reference, b: none, L: a leading picture, shown before its C and predicted across it.
+    #
+    #   packets     I  P  b | C  L  L  P  b | C  L  L  P
+    #   shown at    0  2  1   5  3  4  7  6  10  8  9 11
+    #   wanted 7    .  .  .  !C  .  .  P  .   .  .  .  .    nothing behind it; at ! the decoder forgets
+    #   wanted 3    I  P  .   C  L  .  .  .   .  .  .  .    L needs the references of the group before
     starts = np.flatnonzero(packets.has(ENTRY))
     ends = np.append(starts[1:], len(packets))
     decode, flush_before = np.zeros(len(packets), bool), np.zeros(len(packets), bool)
@@ -109,7 +116,7 @@ def _leading(packets: Packets, *, pts: np.ndarray, starts: np.ndarray, ends: np.
     """Return bool [packets]: which of them precede their entry in time.
 
     Raises:
-        UnfitError: one of them could not be left out, or belongs to a group before the last.
+        NotSelectableError: one of them could not be left out, or belongs to a group before the last.
     """
     sizes = ends - starts
     is_shown = packets.has(SHOWN)

@@ -48,7 +48,7 @@ def locate_ffmpeg() -> str:
     """
     path = os.environ.get(VARIABLE) or shutil.which("ffmpeg") or _of_imageio()
     if path is None:
-        raise MachineError(f"There is no ffmpeg command here: {_REMEDY}.")
+        raise MachineError(f"No ffmpeg command was found: {_REMEDY}.")
     return path
 
 
@@ -123,7 +123,7 @@ class Run:
 
 @contextmanager
 def running(command: Sequence[str], pass_fds: Sequence[int] = ()) -> Iterator[Run]:
-    """Run a command whose output is read inside the block; on leaving it the command is no more.
+    """Run a command whose output is read inside the block; on leaving it the command has ended.
 
     It stays in our process group, which the pool kills as a whole, and gets SIGKILL when we end, however we
     end. Its stderr is read all the time, since a full pipe would stop it, and its beginning is kept.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_MAX_DISORDER = 8  # frames; a time further back is no disorder but a clock that starts anew
+_MAX_DISORDER = 8  # frames; further back, the timestamps restarted
 
 
 class FullDecoder:
@@ -22,8 +22,8 @@ class FullDecoder:
 
     Attributes:
         num_errors: packets decoded with errors.
-        num_restarts: times that the clock started anew in the middle of a recording.
-        num_concatenations: times that it started anew with a keyframe, as where two recordings were joined.
+        num_restarts: times that the timestamps restarted in the middle of a recording.
+        num_concatenations: times that they restarted at a keyframe, as where two recordings were joined.
     """
 
     def __init__(self, stream: "VideoStream", *, log: LibavLog) -> None:
@@ -40,6 +40,12 @@ class FullDecoder:
         A frame without a time follows the one before. A clock that jumps back, as where two recordings were
         joined, goes on from where it was.
         """
+        # Two recordings, a frame every 2 units; the second counts from 0 again. A frame that is less than
+        # _MAX_DISORDER frames early keeps its time: it is out of order, and sampling leaves it out.
+        #
+        #   read     ...  94   96   98 |   0    2    4
+        #   shift    ...   0    0    0 | 100  100  100    (latest + step - read)
+        #   given    ...  94   96   98 | 100  102  104
         step = typical_duration(self._stream)
         shift, expected, latest = 0, 0, None
         for frame in self._frames(packets):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # AVI has no presentation times, only places at a constant rate; each reader derives times of its own.
 _TIMELESS = {"avi"}
 _NO_TIME = -(1 << 63)  # FFmpeg's own mark of a time that is not there
-_MAX_DISORDER = 8  # frames; a decoding time further back is a clock that starts anew
+_MAX_DISORDER = 8  # frames; further back, the timestamps restarted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -174,9 +174,9 @@ def _damage(packets: _Packets, *, promised: int) -> tuple[str, ...]:
     if packets.begin:
         damage.append(f"Packets before the first keyframe, which are lost: {packets.begin}.")
     if packets.zeros.num_zeroed:
-        damage.append(f"Packets with zeros where their codec has none: {packets.zeros.num_zeroed}.")
+        damage.append(f"Packets with runs of zeros that their codec forbids: {packets.zeros.num_zeroed}.")
     if promised > len(packets):
-        damage.append(f"The container promises {promised} packets and has {len(packets)}.")
+        damage.append(f"The container lists {promised} packets and has {len(packets)}.")
     if not packets.is_whole:
         damage.append(f"The file can be read up to packet {len(packets)} only.")
     return tuple(damage)
@@ -190,4 +190,4 @@ def _nothing(stream: "VideoStream", *, num_packets: int) -> VideoRejected:
         )
     if not num_packets:
         return VideoRejected(RejectReason.NO_VIDEO, "Its video stream is empty.")
-    return VideoRejected(RejectReason.DECODE_ERROR, "Not one frame of the video could be decoded.")
+    return VideoRejected(RejectReason.DECODE_ERROR, "No frame of the video could be decoded.")

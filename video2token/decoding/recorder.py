@@ -85,14 +85,14 @@ class FrameRecorder:
             self._flags.add("joined")
         counts = {
             "Packets read or decoded with errors": self._num_errors,
-            "Packets with zeros where their codec has none": self._packets.zeros.num_zeroed,
+            "Packets with runs of zeros that their codec forbids": self._packets.zeros.num_zeroed,
             "Packets before the first keyframe, which are lost": self._packets.num_before_keyframe,
             "Frames left out because their times run backwards": num_backward,
-            "Times that the clock starts anew": decoding.num_restarts,
+            "Times that its timestamps restart": decoding.num_restarts,
         }
         self._damage += [f"{what}: {count}." for what, count in counts.items() if count]
         if self._packets.is_whole and promised > num_packets:
-            self._damage.append(f"The container promises {promised} packets and has {num_packets}.")
+            self._damage.append(f"The container lists {promised} packets and has {num_packets}.")
 
     def finish(self, sampler: Sampler[Any]) -> None:
         """Take note of the times, after the last frame.
@@ -188,7 +188,7 @@ class FrameRecorder:
             return VideoRejected(
                 RejectReason.EMPTY_SEGMENT, f"{told}: its video is {self._seen_s(sampler):g} s long."
             )
-        return VideoRejected(RejectReason.DECODE_ERROR, "Not one frame of the video could be decoded.")
+        return VideoRejected(RejectReason.DECODE_ERROR, "No frame of the video could be decoded.")
 
     def _seen_s(self, sampler: Sampler[Any]) -> float:
         return round(float((sampler.end_pts - sampler.first_pts) * self._rule.time_base), 3)

@@ -42,12 +42,12 @@ def read_segment(
     Args:
         container: just opened.
         stream: the only one that is not discarded, with a late segment.
-        log: hears libav.
+        log: receives libav's messages.
         start_s: where the segment begins, seconds from the first frame.
         end_s: where it ends.
 
     Raises:
-        UnfitError: it is not certain that nothing depends on what is left out.
+        NotSelectableError: it is not certain that nothing depends on what is left out.
     """
     reader = PacketReader(stream, select=True)
     packets, is_behind = reader.packets, Behind(end_s, time_base=stream.time_base)

@@ -41,10 +41,10 @@ def wanted_frames(  # noqa: PLR0913 (what it reads, what it asks of it, and who 
         packets: what was read of them before.
         selection: which of them are decoded.
         wanted_pts: presentation times, ascending, each the time of a shown picture.
-        log: hears libav.
+        log: receives libav's messages.
 
     Raises:
-        UnfitError: the decoder gave something else than the packets promised.
+        NotSelectableError: the decoder gave something else than the packets promised.
     """
     is_due = selection.decode & shown(packets)
     check = _Check(np.sort(np.frombuffer(packets.pts, np.int64)[is_due]))
@@ -76,7 +76,7 @@ class _Check:
             raise NotSelectableError("pictures in another order than the packets' times")
         size = (frame.width, frame.height)
         if self._size not in {None, size}:
-            raise NotSelectableError("the stream changes on its way")
+            raise NotSelectableError("the stream changes midway")
         self._num_seen += 1
         self._size = size
 
@@ -88,7 +88,17 @@ class _Check:
 def _feed(
     stream: "Iterable[Packet[VideoStream]]", *, packets: Packets, selection: PacketSelection
 ) -> "Iterator[Packet[VideoStream] | None]":
-    """Yield what the decoder is to be given; None asks for what it owes, and ends what it knows."""
+    """Yield what the decoder is to be given; None asks for what it owes, and ends what it knows.
+
+    Raises:
+        NotSelectableError: a packet has another time than in the first reading.
+    """
+    # Letters as in `packets_needed`; B-frames make a decoder hold pictures back, so a None stands wherever
+    # the next packet does not follow from those before it:
+    #
+    #   packets     I  P  b  C  L  L  P    I  P
+    #   selected    I  P  .  C  L  .  .   !I  P
+    #   given       I  P     C  L   None   I  P   None
     steps = selection.decode + 2 * selection.flush_before
     is_begun = False
     for packet, step, pts in zip(stream, steps.tolist(), packets.pts, strict=False):

@@ -36,7 +36,7 @@ class Clip(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its file."""
+        """File name of this clip."""
         return f"{self.codec.replace(' ', '-').lower()}.{self.container}"
 
 
@@ -114,7 +114,7 @@ def torchvision_problems() -> list[str]:
 def try_clips(names: Sequence[str]) -> list[dict[str, Any]]:
     """Return for each clip what each decoder makes of it: ``ok`` or why not.
 
-    Clips are made and tried in a process that may hang or crash, and whose chatter nobody hears.
+    Clips are made and tried in a process that may hang or crash, and whose output is discarded.
     """
     from vfm.video2token.execution.executors.processes import ProcessExecutor
 

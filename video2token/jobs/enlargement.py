@@ -51,7 +51,7 @@ def enlargement_of(
     times = needed_px / side.short_px
     crop_px = side.short_px // token_px * token_px
     if needed_px <= side.source_px:
-        remedy = f"extract anew with `vfm extract VIDEOS NEW_DATA {_rule(metas[0])} --size {needed_px}`"
+        remedy = f"extract again with `vfm extract VIDEOS NEW_DATA {_rule(metas[0])} --size {needed_px}`"
     elif crop_px:
         remedy = f"its videos have {side.source_px} px, so take --crop {crop_px}"
     else:

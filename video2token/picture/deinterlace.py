@@ -1,4 +1,4 @@
-"""Woven fields: one picture shows two moments, and is stored as the first of them."""
+"""Interlaced fields: one picture shows two moments, and is stored as the first of them."""
 
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ _MIN_SIDE_PX = 8  # yadif looks three pixels around, in planes of half the size
 
 
 def deinterlace(frame: "VideoFrame") -> "VideoFrame":
-    """Return a woven picture with its second field's rows drawn anew, at the size and format it has.
+    """Return an interlaced picture with its second field's rows interpolated, at the size and format it has.
 
     By libavfilter's yadif, which gets this one picture and no neighbours: rows that fit between the first
     field's stay, so that what stands still keeps all its detail, and combs are filled along edges. Frames

@@ -46,10 +46,18 @@ class GridSampler(Sampler[Frame]):
     def _rest(self, shown: TickFrame[Frame]) -> list[TickFrame[Frame]]:
         if self._num_ticks is not None:
             return [shown] * (self._num_ticks - self._num_given)
+        # A tick every 2 units. ``_until`` gave a when b came, and b when c came; d is left, shown until 5.
+        #
+        #   units     0     1     2     3     4     5     6
+        #   frames    a     b-----------c     d-----|
+        #   ticks     0           1           2           3
+        #   given     a           b           d           nothing: no frame is shown any more
+        #
         # Where the last frame ends is off by two roundings: of when it begins, and of how long it lasts.
         end = self.end_pts * self._parts
         ticks = self._fill(shown, until=end - 2 * self._late)
         begin = self.first_pts * self._parts + self._start_parts
+        # A segment that begins before the end has at least the tick at its begin.
         if self._num_given or ticks or begin > max(end - 1, shown.pts * self._parts):
             return ticks
         return self._fill(shown, until=begin + 1)

@@ -18,9 +18,9 @@ def read_classes(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (FileNotFoundError, IsADirectoryError):
-        raise UsageError(f"There is no file {path}: name one with a class on each line.") from None
+        raise UsageError(f"{path} does not exist: name a file with one class per line.") from None
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8 ({error}): write it anew as such.") from None
+        raise UsageError(f"{path} is not UTF-8 text ({error}): re-save it as UTF-8.") from None
     except OSError as error:
         refuse_unreadable(error)
     names = [line.strip() for line in lines]
@@ -30,7 +30,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
         if (first := names.index(name) + 1) != number:
             raise UsageError(f"{path} line {number} has the class {name!r} of line {first} again: keep one.")
     if not names:
-        raise UsageError(f"{path} names no class: write one on each line.")
+        raise UsageError(f"{path} is empty: write one class per line.")
     return tuple(names)
 
 
@@ -47,7 +47,7 @@ def name_labels(entries: Iterable[Entry], *, classes: tuple[str, ...]) -> Iterat
     for entry in entries:
         if strange := [label for label in entry.labels if label not in known]:
             raise UsageError(
-                f"{entry.where}: the label {strange[0]!r} is none of the {len(classes)} classes (0 to "
-                f"{len(classes) - 1}): mend the list, or the file of --classes."
+                f"{entry.where}: the label {strange[0]!r} is not one of the {len(classes)} classes (0 to "
+                f"{len(classes) - 1}): fix the list or the --classes file."
             )
         yield replace(entry, labels=tuple(known[label] for label in entry.labels))

@@ -67,7 +67,9 @@ def _named(path: Path) -> list[_Named]:
         _Named(root=folder, path=folder / name, inside=PurePosixPath(name)) for name in match(folder, parts)
     ]
     if not matched:
-        raise UsageError(f"There is no {path}, and as a pattern it matches no file: name what exists.")
+        raise UsageError(
+            f"{path} does not exist, and as a pattern it matches no file: name an existing file or folder."
+        )
     return matched
 
 
@@ -94,11 +96,11 @@ def read_input_list(path: Path) -> list[Path]:
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
-        raise UsageError(f"There is no file {path}: name one with an input on each line.") from None
+        raise UsageError(f"{path} does not exist: name a file with one input per line.") from None
     except OSError as error:
         refuse_unreadable(error)
     pieces = data.split(b"\0") if b"\0" in data else data.removeprefix(b"\xef\xbb\xbf").splitlines()
     inputs = [Path(os.fsdecode(piece)) for piece in pieces if piece.strip()]
     if not inputs:
-        raise UsageError(f"{path} names nothing: write one input on each line.")
+        raise UsageError(f"{path} is empty: write one input per line.")
     return inputs

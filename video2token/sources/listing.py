@@ -15,6 +15,7 @@ from typing import Literal
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import derive_key
 from vfm.shards.format.plan import Source
+from vfm.shards.wording import listed
 from vfm.video2token.sources import formats
 from vfm.video2token.sources.classes import name_labels, read_classes
 from vfm.video2token.sources.entry import VIDEO_SUFFIXES, Entry, ListOptions
@@ -62,7 +63,7 @@ def list_sources(
         inputs: what the user named.
         missing: whether a list that names missing files is an error, or each is a source without a size.
         options: how lists are read.
-        on_hidden: hears where each hidden video or folder is that was left out.
+        on_hidden: called with the path of each hidden video or folder that was left out.
 
     Raises:
         UsageError: no such path, nothing found, a list that cannot be understood, one source named twice.
@@ -91,7 +92,7 @@ def _entries(given: Input, options: ListOptions, *, read_as: Collection[str]) ->
     if path.is_dir():
         return walk(path)
     if not os.path.lexists(path):
-        raise UsageError(f"There is no {path}: name a folder, a video or a list that exists.")
+        raise UsageError(f"{path} does not exist: name a folder, a video or a list.")
     if not given.is_matched and not path.is_file():
         raise UsageError(f"{path} is neither a file nor a folder: name a folder, a video or a list.")
     if suffix[1:] in read_as and path.is_file():  # a pattern may match a pipe, which would block
@@ -101,7 +102,7 @@ def _entries(given: Input, options: ListOptions, *, read_as: Collection[str]) ->
         return entries
     if suffix in _NO_VIDEOS:
         raise UsageError(
-            f"{path} is no video and no list that vfm reads: those are {', '.join(sorted(read_as))}."
+            f"{path} is neither a video nor a list that vfm can read ({', '.join(sorted(read_as))})."
         )
     return iter([Entry(path=str(path), name=path.name, where=str(path))])
 
@@ -179,6 +180,4 @@ def _refuse_missing(sources: Sequence[Source]) -> None:
 
 def _named(paths: Sequence[str]) -> str:
     """Return the first few of many paths, with the verb."""
-    more = len(paths) - _NUM_NAMED
-    named = ", ".join(paths[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"{named} {'is' if len(paths) == 1 else 'are'}"
+    return f"{listed(paths, limit=_NUM_NAMED)} {'is' if len(paths) == 1 else 'are'}"

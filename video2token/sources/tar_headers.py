@@ -18,7 +18,7 @@ _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
 class TarError(Exception):
-    """The bytes are no tar that this module reads; the message says why and where."""
+    """The bytes are not a tar that this module reads; the message says why and where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,10 @@ class Member:
 
 
 def members(descriptor: int) -> Iterator[Member]:
-    """Yield the members of an open tar that are no folders, in their order.
+    """Yield the members of an open tar that are not folders, in their order.
 
     Raises:
-        TarError: it is no tar, is compressed, ends before its last member does, or has an absurd header.
+        TarError: it is not a tar, is compressed, ends before its last member does, or has an absurd header.
     """
     end = os.fstat(descriptor).st_size
     at, extended = 0, dict[str, str]()

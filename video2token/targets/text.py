@@ -116,7 +116,7 @@ def _find(argument: str) -> Path:
     found = next((one for one in candidates if one.is_file()), None)
     if found is None:
         raise UsageError(
-            f"{path} is no vocabulary: name a tokenizer.json or vocab.txt, or a folder with one."
+            f"{path} is not a vocabulary: name a tokenizer.json or vocab.txt, or a folder with one."
         )
     return found
 
@@ -134,7 +134,7 @@ def _load(path: Path, *, text: bytes) -> "Tokenizer":
     # The library tells of files it does not understand by Exception itself.
     except Exception as error:
         raise UsageError(
-            f"{path} is no vocabulary that vfm understands ({error}): take the tokenizer.json or vocab.txt "
+            f"{path} is not a vocabulary that vfm can read ({error}): take the tokenizer.json or vocab.txt "
             "that belongs to the weights of the text encoder."
         ) from None
 

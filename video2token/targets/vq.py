@@ -44,7 +44,7 @@ def build(argument: str, own: Options, options: TargetOptions) -> "VqTarget":
         options: what every kind may be told.
 
     Raises:
-        UsageError: no tokenizer there, the crop is no multiple of its stride, or no such device.
+        UsageError: no tokenizer there, the crop is not a multiple of its stride, or no such device.
         DamageError: the codebook is not as it was written.
     """
     tokenizer = _load(argument, weights=own.weights)

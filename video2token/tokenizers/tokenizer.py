@@ -76,7 +76,7 @@ class Tokenizer(nn.Module, ABC):
             int64 [N, H/stride, W/stride], 0 to ``vocab_size - 1``, on the tokenizer's device.
 
         Raises:
-            UsageError: a side is no multiple of ``stride``.
+            UsageError: a side is not a multiple of ``stride``.
         """
         for side_px in frames.shape[1:3]:
             check_side(side_px, stride=self.stride)

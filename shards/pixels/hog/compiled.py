@@ -24,7 +24,9 @@ def _compiled(function: _Function) -> _Function:
     """Compile on first use, and keep the machine code beside this file or in the user's cache folder."""
     try:
         return cast(_Function, njit(function, cache=True, nogil=True, error_model="numpy"))
-    except RuntimeError:  # neither folder can be written: the code is the same, made anew in every process
+    except (
+        RuntimeError
+    ):  # neither folder can be written: the code is the same, compiled again in every process
         return cast(_Function, njit(function, nogil=True, error_model="numpy"))
 
 

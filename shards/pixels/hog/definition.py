@@ -55,7 +55,9 @@ class HogDefinition:
                 f"A token of {self.token_px} px is not made of cells of {self.cell_px} px: use a multiple."
             )
         if self.window_px < 0 or self.window_px == 1:
-            raise UsageError(f"A window of {self.window_px} px is no Gaussian: use 0 for none, or 2 or more.")
+            raise UsageError(
+                f"A Gaussian window of {self.window_px} px is too small: use 2 or more, or 0 for none."
+            )
 
     @property
     def cells_per_side(self) -> int:
@@ -135,4 +137,4 @@ def find_definition(name: str) -> HogDefinition:
         if definition.name == name:
             return definition
     known = ", ".join(definition.name for definition in DEFINITIONS)
-    raise UsageError(f"HOG is not defined by {name!r} here: use one of {known}.")
+    raise UsageError(f"Unknown HOG definition {name!r}: use one of {known}.")

@@ -71,7 +71,7 @@ def test_it_asks_first(data: Path, answer: str, is_dropped: bool) -> None:
 
 def test_what_cannot_be_dropped_is_told_with_what_can(data: Path, stills: Stills, tmp_path: Path) -> None:
     before = contents(data)
-    with pytest.raises(UsageError, match="Column frames cannot be dropped, every other column belongs to it"):
+    with pytest.raises(UsageError, match="Column frames cannot be dropped, every other column depends on it"):
         run(data, "frames", "--yes")
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(data / "hog.one" / "000000.json", tmp_path / "elsewhere")

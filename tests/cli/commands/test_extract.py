@@ -101,12 +101,12 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(films: Film, tmp_path: Path
     root = films(1)
     missing = extract(tmp_path / "nowhere", tmp_path / "data")
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
-    assert missing.stderr.startswith("vfm: There is no ")
+    assert "does not exist: name a folder, a video or a list." in missing.stderr
     assert not (tmp_path / "data").exists()
     assert extract(root, tmp_path / "data").returncode == 0
     other = extract(root, tmp_path / "data", "--quality", "50")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
-    assert "(quality 90 there, 50 asked)" in other.stderr
+    assert "(quality 90 there, 50 requested)" in other.stderr
 
 
 def test_locked_output_is_exit_code_3(films: Film, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_signals_stop_it_within_seconds_and_it_goes_on_later(
     assert time.monotonic() - begun_s < 5
     assert job.returncode == code
     assert told.splitlines()[-1].startswith("vfm: ")
-    assert "run the same command again to go on" in told
+    assert "run the same command again to resume" in told
     _, left = psutil.wait_procs(workers, timeout=2)
     assert [worker for worker in left if is_alive(worker)] == []
     assert not is_writing(tmp_path / "data")

@@ -45,7 +45,7 @@ def test_signals_that_do_not_exist_are_wrong_usage(tmp_path: Path) -> None:
     write_shots(tmp_path / "films" / "film.mp4", shots([3]))
     done = extract(tmp_path / "films", tmp_path / "data", "--signals", "hash,sound")
     assert (done.returncode, done.stderr) == (
-        2, "vfm: There is no signal 'sound': use some of hash, motion, shots.\n",
+        2, "vfm: Unknown signal 'sound': choose from hash, motion, shots.\n",
     )  # fmt: skip
     assert not (tmp_path / "data").exists()
 

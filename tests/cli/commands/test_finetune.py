@@ -78,7 +78,7 @@ def test_numbers_of_a_recipe_that_is_named(data, tmp_path):
 @pytest.mark.parametrize("size", ["small", "base", "large", "huge"])
 def test_numbers_of_another_size_are_not_taken_unasked(data, tmp_path, size):
     with pytest.raises(
-        UsageError, match=f"no recipe videomae-{size}-classify.*--recipe videomae-tiny-classify"
+        UsageError, match=f"Recipe videomae-{size}-classify does not exist.*--recipe videomae-tiny-classify"
     ):
         invoke(finetune.command, "classify", data, "--recipe", f"videomae-{size}", "--out", tmp_path / "fine")
     assert not (tmp_path / "fine").exists()

@@ -66,7 +66,7 @@ def test_a_sample_that_is_all_rejected_is_exit_code_1(tmp_path: Path) -> None:
 def test_a_missing_source_is_told(tmp_path: Path) -> None:
     done = plan(tmp_path / "nowhere")
     assert isinstance(done.exception, UsageError)
-    assert "There is no " in str(done.exception)
+    assert "does not exist: name a folder" in str(done.exception)
 
 
 def test_help_names_every_option_and_an_example() -> None:

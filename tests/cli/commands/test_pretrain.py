@@ -164,7 +164,7 @@ def test_signal_saves_and_the_same_command_goes_on(unbroken, tmp_path, number, s
     assert found == status, said
     name = signal.Signals(number).name
     assert f"Stopped by {name} after step " in said
-    assert "run the same command again to go on" in said
+    assert "run the same command again to resume" in said
     stopped_at = int(said.split(f"{name} after step ")[1].split()[0])
     assert newest(tmp_path / "run" / "checkpoints", fall_back=False, say=print).step == stopped_at
     found, said = finish(start(data, tmp_path / "run"))

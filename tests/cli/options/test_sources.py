@@ -85,7 +85,7 @@ def test_limit_takes_the_beginning_of_the_plan(films: Film, tmp_path: Path) -> N
         assert keys == list(whole["first"])[:num]  # type: ignore[call-overload]
         assert list(open_dataset(tmp_path / f"{num}").keys) == keys
     assert result_of(root, tmp_path / "2", "--limit", 2)["num_shards_before"] == 1
-    with pytest.raises(UsageError, match="4 sources asked for and not there.*choose another output"):
+    with pytest.raises(UsageError, match="4 sources requested and not there.*choose another output"):
         invoke(root, tmp_path / "2")
 
 

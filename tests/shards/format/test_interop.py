@@ -1,4 +1,4 @@
-"""The files that other readers want follow from vfm's own index, and are made anew when they are lost."""
+"""The files that other readers want follow from vfm's own index, and are rewritten when they are lost."""
 
 import struct
 import tarfile
@@ -82,7 +82,7 @@ def test_what_is_lost_is_found_and_made_again(make_dataset: MakeDataset, column:
     (finding,) = verify(data)
     verb = "extract" if column == "frames" else "tokenize"
     assert str(finding) == (
-        f"{column}/{lost}: It is missing: run the same `vfm {verb}` command again, which makes it anew."
+        f"{column}/{lost}: It is missing: run the same `vfm {verb}` command again, which rewrites it."
     )
     reports = read_reports(data, column=column, num_shards=3)
     finish_column(data / column, reports=reports, has_splits=True)
@@ -111,4 +111,4 @@ def test_an_index_beside_a_shard_without_samples_is_found(make_dataset: MakeData
     data = make_dataset(rejected=tuple(f"v{i}" for i in range(8)), targets=())
     (data / "frames" / "000001.idx").write_bytes(b"")
     (finding,) = verify(data)
-    assert str(finding) == "frames/000001.idx: The shard has no samples, but here is an index."
+    assert str(finding) == "frames/000001.idx: The shard has no samples, but there is an index."

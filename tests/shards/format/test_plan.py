@@ -104,7 +104,8 @@ def test_two_sources_with_one_key_are_both_named(source: MakeSource) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "size", "message"), [([], 4, "no sources"), (["a"], 0, "0 samples"), (["a.b"], 1, "a.b")]
+    ("keys", "size", "message"),
+    [([], 4, "No sources were given"), (["a"], 0, "0 samples"), (["a.b"], 1, "a.b")],
 )
 def test_plans_that_cannot_be(source: MakeSource, keys: list[str], size: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):

@@ -47,7 +47,7 @@ def test_object_arrays_are_refused_both_ways() -> None:
 @pytest.mark.parametrize("cut", [0, 5, 9, 60, 128, -1])
 def test_cut_arrays_are_refused(cut: int) -> None:
     data = to_npy(np.arange(10))[:cut]
-    with pytest.raises(DamageError, match=r"v1\.codes\.npy is no array that vfm wrote"):
+    with pytest.raises(DamageError, match=r"v1\.codes\.npy is not an array that vfm wrote"):
         from_npy(data, name="v1.codes.npy")
 
 

@@ -62,7 +62,7 @@ def test_a_target_that_fails_is_told_once_and_dropped():
         log.write({"step": step})
     log.close()
     assert (bad.taken, good.taken) == ([1], [1, 2, 3, 4])
-    assert said == ["Logging to bad stopped (No space left on device); the training goes on without it."]
+    assert said == ["Logging to bad stopped (No space left on device); training continues without it."]
 
 
 LINES = [b'{"step": 1, "loss": 3.0}', b'{"step": 2, "loss": 2.0}', b'{"step": 3, "loss": 1.0}']
@@ -122,7 +122,7 @@ def test_a_disk_that_fills_up_leaves_no_half_line(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     log.close()
-    assert said == ["Logging to log.jsonl stopped (File too large); the training goes on without it."]
+    assert said == ["Logging to log.jsonl stopped (File too large); training continues without it."]
     assert path.read_bytes() == b'{"step": 1, "loss": 3.0}\n'
 
 

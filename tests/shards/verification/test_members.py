@@ -86,4 +86,4 @@ def test_arrays_that_are_not_finite(tmp_path: Path, value: float) -> None:
 
 def test_arrays_that_are_none(tmp_path: Path) -> None:
     (finding,) = check(tmp_path, {"feat.npy": b"no array"}, row=IndexRow(num_frames=1))
-    assert "v1.feat.npy is no array" in finding.message
+    assert "v1.feat.npy is not an array" in finding.message

@@ -47,7 +47,7 @@ def test_an_index_of_other_members(folder: Path, report: ShardReport, index: Ind
 
 def test_a_tar_that_no_sample_explains(folder: Path, report: ShardReport) -> None:
     (finding,) = check_tar(folder, report=replace(report, sha256=None), index=None)
-    assert finding.message == "The report tells of no samples, but here is a tar."
+    assert finding.message == "The report counts no samples, but there is a tar."
 
 
 def test_a_damaged_tar_without_an_index_is_at_least_named(folder: Path, report: ShardReport) -> None:

@@ -111,7 +111,7 @@ def test_all_damaged_is_an_error(tmp_path):
         ({"meter": {"num_updates": 1, "sums": {"loss": "x"}}}, "meter.sums.loss is 'x'"),
         ({"recipe": []}, r"recipe is \[\], but must be an object"),
         ({"fit": {"seconds_apart": "x"}}, "fit.seconds_apart is 'x', but must be a number or none"),
-        ({"files": {}}, "it tells of other files than model.safetensors and optim.safetensors"),
+        ({"files": {}}, "it names other files than model.safetensors and optim.safetensors"),
         ({"files": {MODEL: {"sha256": 1, "size_bytes": 1}}}, "files.model.safetensors.sha256 is 1"),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_forged_state_is_one_sentence(tmp_path, change, told):
     path = write(tmp_path, 2)
     write_sealed(path / STATE, {**read_sealed(path / STATE), **change})
     with pytest.raises(
-        DamageError, match=rf"state\.json is none that a run writes \(.*{told}.*\): restore it"
+        DamageError, match=rf"state\.json is not one that vfm wrote \(.*{told}.*\): restore it"
     ):
         read(path)
     said = []
@@ -136,7 +136,7 @@ def test_a_state_that_lacks_a_key_is_one_sentence(tmp_path, name):
     state = read_sealed(path / STATE)
     del state[name]
     write_sealed(path / STATE, state)
-    with pytest.raises(DamageError, match=f"none that a run writes .it lacks the key {name}.: restore it"):
+    with pytest.raises(DamageError, match=f"not one that vfm wrote .it lacks the key {name}.: restore it"):
         read(path)
 
 

@@ -41,7 +41,7 @@ def test_a_target_that_cannot_be_opened_is_told(tmp_path):
     (tmp_path / "tb").write_text("")
     log = RunLog({"tb": lambda: Events(tmp_path / "tb", after_step=0)}, say=said.append)
     log.write(RECORD)
-    assert said == ["Logging to tb stopped (File exists); the training goes on without it."]
+    assert said == ["Logging to tb stopped (File exists); training continues without it."]
 
 
 def test_whoever_watches_gets_the_figures(watched):

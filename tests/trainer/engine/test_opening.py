@@ -46,12 +46,12 @@ def test_every_update_is_counted_and_a_resumed_run_goes_on(toy):
         (["optim.warmup=5"], None),
         (
             ["optim.warmup=12", "optim.lr=0.012"],
-            "The warm-up of 12 updates is not over when the run of 6 ends: its learning rate only rises, to "
+            "The warm-up of 12 updates is longer than the run of 6: the learning rate only rises, to "
             "0.005 of 0.012; train for longer, or lower optim.warmup.",
         ),
         (
             ["optim.warmup_epochs=4", "optim.lr=0.012"],
-            "The warm-up of 12 updates is not over when the run of 6 ends: its learning rate only rises, to "
+            "The warm-up of 12 updates is longer than the run of 6: the learning rate only rises, to "
             "0.005 of 0.012; train for longer, or lower optim.warmup_epochs.",
         ),
     ],

@@ -53,7 +53,7 @@ def test_recipe_is_the_tasks_numbers_with_the_encoders_model():
 
 def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
     encoder = replace(load_recipe("vimpac-tiny"), name="mine")
-    told = "no recipe mine-classify.*choose one with --recipe vimpac-small-classify or vimpac-tiny-classify"
+    told = "Recipe mine-classify does not exist.*--recipe vimpac-small-classify or vimpac-tiny-classify"
     with pytest.raises(UsageError, match=told):
         finetune_recipe("classify", start=encoder, settings=[])
     chosen = finetune_recipe("classify", start=encoder, settings=[], numbers="vimpac-tiny-classify")
@@ -66,7 +66,7 @@ def test_unknown_task():
 
 
 def test_method_without_a_recipe_for_the_task():
-    with pytest.raises(UsageError, match="There is no recipe vimpac-tiny-classify, which .*vfm recipes"):
+    with pytest.raises(UsageError, match="Recipe vimpac-tiny-classify does not exist; .*vfm recipes"):
         finetune_recipe("classify", start=replace(load_recipe("vimpac-tiny"), method="other"), settings=[])
 
 
@@ -124,7 +124,7 @@ def test_no_labels(toy_dataset, tmp_path):
 
 def test_one_class_is_nothing_to_tell_apart(toy_dataset, tmp_path):
     bench = Bench(toy_dataset(classes=("left",)), tmp_path)
-    with pytest.raises(UsageError, match="1 classes and telling classes apart needs two"):
+    with pytest.raises(UsageError, match="Classification needs at least two classes, and the dataset has 1"):
         bench.finetune(bench.pretrain())
 
 

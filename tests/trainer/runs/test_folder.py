@@ -94,7 +94,7 @@ def test_a_forged_state_of_version_0_1_is_one_sentence(bench, column):
     path = bench.root / "run/checkpoints/step-000004"
     to_old_form(path)
     write_sealed(path / STATE, {**read_sealed(path / STATE), "column": column})
-    with pytest.raises(DamageError, match=r"none that a run writes \(columns.vq.toy.options is .*: restore"):
+    with pytest.raises(DamageError, match=r"not one that vfm wrote \(columns.vq.toy.options is .*: restore"):
         read(path)
 
 

@@ -95,7 +95,7 @@ def test_a_recipe_that_no_run_writes_is_damage_and_that_of_another_version_is_no
     options = RunOptions(device="cpu", say=print)
     write_sealed(path / STATE, changed(sound, ("recipe", "optim", "lr"), "fast"))
     with pytest.raises(
-        DamageError, match=r"state.json is none .*\(optim.lr is 'fast', .* a number\): restore"
+        DamageError, match=r"state.json is not one .*\(optim.lr is 'fast', .* a number\): restore"
     ):
         recipe_of(newest_checkpoint(tmp_path / "run", options=options))
     write_sealed(path / STATE, changed(sound, ("recipe", "method"), "later"))

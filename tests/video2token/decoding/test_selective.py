@@ -218,7 +218,7 @@ def test_stream_that_changes_its_size_is_decoded_whole(film: Callable[..., Path]
     first = film("1.ts", num_frames=25).read_bytes()
     joined = film("2.ts", num_frames=25, first=25, size=(128, 96))
     joined.write_bytes(first + joined.read_bytes())
-    assert ways(joined, QUERIES[:1]) == ["full: the stream changes on its way"]
+    assert ways(joined, QUERIES[:1]) == ["full: the stream changes midway"]
     assert decode(joined, fps=2.0).flags == ("joined", "size_change")
 
 

@@ -36,7 +36,7 @@ def test_frames_smaller_than_the_target_needs_are_extracted_larger(stills: Still
         run(data)
     assert str(refused.value) == (
         f"Target hog is computed from frames of 224 px, and {data} has frames of 128 px, which would be "
-        "enlarged 1.75 times: extract anew with `vfm extract VIDEOS NEW_DATA --fps 2 --size 224`, "
+        "enlarged 1.75 times: extract again with `vfm extract VIDEOS NEW_DATA --fps 2 --size 224`, "
         "or go on with --accept-data."
     )
     assert (data / "dataset.json").read_bytes() == before

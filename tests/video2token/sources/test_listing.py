@@ -155,7 +155,7 @@ def test_listed_files_that_are_missing(tmp_path: Path) -> None:
         ("path\na.mp4\x00b\n", "line 2 has no usable path"),
         ("path,label\na.mp4\n", "line 2 has 1 cells, its header 2"),
         ("path,label\n,x\n", "line 2 has no usable path"),
-        ('path\n"a.mp4\n', "no CSV file in UTF-8"),
+        ('path\n"a.mp4\n', "not a CSV file in UTF-8"),
         ("path\na.mp4\na.mp4\n", r"a\.mp4 is named more than once"),
         ("path\n", "holds no video"),
     ],
@@ -168,13 +168,13 @@ def test_list_that_cannot_be_understood(tmp_path: Path, text: str, told: str) ->
 
 def test_list_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_bytes(b"path\n\xff.mp4\n")
-    with pytest.raises(UsageError, match="no CSV file in UTF-8"):
+    with pytest.raises(UsageError, match="not a CSV file in UTF-8"):
         list_sources([tmp_path / "l.csv"], missing="error")
 
 
 @pytest.mark.parametrize("name", ["list.lst", "shard.tar.gz", "list.xlsx", "all.zip"])
 def test_lists_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="those are csv, json, jsonl, parquet, tar, tsv, txt"):
+    with pytest.raises(UsageError, match="vfm can read \\(csv, json, jsonl, parquet, tar, tsv, txt\\)"):
         list_sources([touch(tmp_path, name) / name], missing="error")
 
 
@@ -194,7 +194,7 @@ def test_an_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(UsageError, match="There is no .*nowhere"):
+    with pytest.raises(UsageError, match="nowhere does not exist: name a folder, a video or a list"):
         list_sources([tmp_path / "nowhere"], missing="quarantine")
     with pytest.raises(UsageError, match="empty holds no video: name"):
         list_sources([tmp_path / "empty"], missing="error")

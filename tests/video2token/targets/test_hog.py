@@ -146,7 +146,9 @@ def test_black_frames_have_finite_values() -> None:
 def test_another_storage_of_that_name_is_refused(stills: Stills) -> None:
     data = stills()
     run(data)
-    with pytest.raises(UsageError, match=r"hog holds another column \(store uint8 there, fp16 asked; scale"):
+    with pytest.raises(
+        UsageError, match=r"hog holds another column \(store uint8 there, fp16 requested; scale"
+    ):
         run(data, store="fp16")
     run(data, store="fp16", name="half")
     assert set(read_manifest(data).columns) == {"frames", "hog", "hog.half"}
@@ -154,7 +156,7 @@ def test_another_storage_of_that_name_is_refused(stills: Stills) -> None:
 
 def test_what_it_cannot_do_is_refused() -> None:
     with pytest.raises(
-        UsageError, match="not defined by 'dalal' here: use one of maskfeat, mmselfsup, skimage"
+        UsageError, match="Unknown HOG definition 'dalal': use one of maskfeat, mmselfsup, skimage"
     ):
         build_target("hog:dalal", TargetOptions())
     with pytest.raises(UsageError, match="220 px cannot be cut into tokens of 16 px: use 224, or another"):

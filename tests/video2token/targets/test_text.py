@@ -71,10 +71,10 @@ def test_what_is_no_vocabulary_is_refused(tiny_vocabulary: Path, tmp_path: Path)
     (tmp_path / "words.txt").write_text("just\nwords\n")
     for spec, told in {
         "text": "write text:PATH",
-        f"text:{tmp_path / 'gone'}": "is no vocabulary: name a tokenizer.json or vocab.txt",
-        f"text:{tmp_path}": r"tokenizer\.json is no vocabulary that vfm understands",
-        f"text:{tmp_path / 'bytes.txt'}": r"bytes\.txt is no vocabulary that vfm understands",
-        f"text:{tmp_path / 'words.txt'}": r"words\.txt is no vocabulary that vfm understands",
+        f"text:{tmp_path / 'gone'}": "is not a vocabulary: name a tokenizer.json or vocab.txt",
+        f"text:{tmp_path}": r"tokenizer\.json is not a vocabulary that vfm can read",
+        f"text:{tmp_path / 'bytes.txt'}": r"bytes\.txt is not a vocabulary that vfm can read",
+        f"text:{tmp_path / 'words.txt'}": r"words\.txt is not a vocabulary that vfm can read",
     }.items():
         with pytest.raises(UsageError, match=told):
             build_target(spec, TargetOptions())

@@ -1,4 +1,4 @@
-"""VideoMAE (Tong et al. 2022, arXiv 2203.12602): paint the hidden tubelets of a clip.
+"""VideoMAE (Tong et al. 2022, arXiv 2203.12602): reconstruct the masked tubelets of a clip.
 
 Nothing here imports torch before a model is asked for, so that listing recipes stays instant.
 """

@@ -9,7 +9,7 @@ from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 
 
 def tiny_classify() -> Recipe:
-    """Fine-tune the tiny model; of our own making, not the paper's."""
+    """Fine-tune the tiny model; our own configuration, not from the paper."""
     return replace(
         tiny(),
         name="videomae-tiny-classify",

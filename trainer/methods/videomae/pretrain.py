@@ -1,4 +1,4 @@
-"""VideoMAE pretraining: paint the hidden tubelets of a clip."""
+"""VideoMAE pretraining: reconstruct the masked tubelets of a clip."""
 
 from collections.abc import Mapping
 
@@ -130,13 +130,13 @@ def vit_config(recipe: Recipe) -> VitConfig:
     """Return the sizes of the encoder of a recipe.
 
     Raises:
-        UsageError: a clip is no whole number of tubelets.
+        UsageError: a clip is not a whole number of tubelets.
     """
     model, num_frames = recipe.model, recipe.data.clip_len
     if num_frames % model.tubelet:
         raise UsageError(
             f"data.clip_len is {num_frames} and model.tubelet {model.tubelet}; "
-            "the first is a multiple of the second."
+            "the first must be a multiple of the second."
         )
     return VitConfig(
         image_px=model.image_px,

@@ -47,13 +47,13 @@ class ModelConfig:
             if small < 1 or large < 1 or large % small:
                 raise UsageError(
                     f"model.{whole} is {large} and model.{part} is {small}; "
-                    "the first is a multiple of the second."
+                    "the first must be a multiple of the second."
                 )
         for name in ("tubelet", "depth", "decoder_depth"):
             if getattr(self, name) < 1:
-                raise UsageError(f"model.{name} is {getattr(self, name)}; it is at least 1.")
+                raise UsageError(f"model.{name} is {getattr(self, name)}, but must be at least 1.")
         if not 0.0 <= self.drop_path < 1.0:
-            raise UsageError(f"model.drop_path is {self.drop_path}; it lies in [0, 1).")
+            raise UsageError(f"model.drop_path is {self.drop_path}, but must be in [0, 1).")
 
     @property
     def frame_px(self) -> int:
@@ -68,7 +68,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """What is hidden, and how what is painted is judged (arXiv 2203.12602, section 3.3).
+    """What is masked, and how its reconstruction is judged (arXiv 2203.12602, section 3.3).
 
     Attributes:
         mask_ratio: share of the cells of a frame that are hidden, the same ones in all frames.
@@ -80,7 +80,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.mask_ratio < 1.0:
-            raise UsageError(f"objective.mask_ratio is {self.mask_ratio}; it lies between 0 and 1.")
+            raise UsageError(f"objective.mask_ratio is {self.mask_ratio}, but must be between 0 and 1.")
 
 
 def base() -> Recipe:
@@ -130,7 +130,7 @@ def huge() -> Recipe:
 
 
 def tiny() -> Recipe:
-    """A model that learns something on a CPU in minutes; of our own making, not the paper's."""
+    """A model that learns something on a CPU in minutes; our own configuration, not from the paper."""
     recipe = base()
     return replace(
         recipe,

@@ -22,7 +22,7 @@ def small_classify() -> Recipe:
 
 
 def tiny_classify() -> Recipe:
-    """Fine-tune the tiny model; of our own making, not the paper's."""
+    """Fine-tune the tiny model; our own configuration, not from the paper."""
     recipe = small_classify()
     return replace(
         recipe,

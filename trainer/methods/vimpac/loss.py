@@ -37,8 +37,8 @@ def nce_loss(projected: Tensor, *, temperature: float, normalize: bool = True) -
         all_first, all_second = gather_rows(first), gather_rows(second)
         if len(all_first) < 2:
             raise UsageError(
-                "A micro-batch of one video has no other to be told from: set train.micro_batch_size to 2 or "
-                "more, or objective.nce_weight=0."
+                "A micro-batch of one video has no other video to contrast it with: set "
+                "train.micro_batch_size to 2 or more, or objective.nce_weight=0."
             )
         one_way = _contrast(first, partners=all_second, rivals=all_first, temperature=temperature)
         other_way = _contrast(second, partners=all_first, rivals=all_second, temperature=temperature)

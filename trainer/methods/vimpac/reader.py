@@ -80,7 +80,7 @@ class CodeReader:
         """Return a sample's codes [T, H, W], unsigned.
 
         Raises:
-            DamageError: they are no codes of the codebook, of this grid: as an id of MASK or PAD one would
+            DamageError: they are not codes of the codebook, of this grid: as an id of MASK or PAD one would
                 be learned in silence.
         """
         codes = dataset.array(index, self.column, FIELD)

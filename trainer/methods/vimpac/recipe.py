@@ -63,12 +63,12 @@ class ModelConfig:
         _check_sizes(self)
         if self.pos_emb not in get_args(Positions):
             raise UsageError(
-                f"model.pos_emb is {self.pos_emb!r}; it can be {', '.join(get_args(Positions))}."
+                f"model.pos_emb is {self.pos_emb!r}, but must be one of {', '.join(get_args(Positions))}."
             )
         if self.init_std <= 0.0:
-            raise UsageError(f"model.init_std is {self.init_std}; it is greater than 0.")
+            raise UsageError(f"model.init_std is {self.init_std}, but must be greater than 0.")
         if not 0.0 <= self.dropout < 1.0:
-            raise UsageError(f"model.dropout is {self.dropout}; it lies in [0, 1).")
+            raise UsageError(f"model.dropout is {self.dropout}, but must be in [0, 1).")
         if self.pre_activation and self.halve_att:
             raise UsageError("model.pre_activation and model.halve_att do not go together; switch one off.")
         for axes in parse_layout(self.layout):
@@ -95,7 +95,7 @@ def _check_sizes(config: ModelConfig) -> None:
     for name in (*sizes, "nce_proj_layers", "nce_proj_dim", "nce_out_dim"):
         value = getattr(config, name)
         if value is not None and value < 1:
-            raise UsageError(f"model.{name} is {value}; it is at least 1.")
+            raise UsageError(f"model.{name} is {value}, but must be at least 1.")
 
 
 def _check_split(config: ModelConfig, num_axes: int) -> None:
@@ -144,7 +144,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         if self.temperature <= 0.0:
-            raise UsageError(f"objective.temperature is {self.temperature}; it is greater than 0.")
+            raise UsageError(f"objective.temperature is {self.temperature}, but must be greater than 0.")
         if self.mask_blocks == 0 and self.mlm_weight > 0.0:
             raise UsageError(
                 "objective.mask_blocks is 0, which masks nothing; set objective.mlm_weight=0 with it."
@@ -197,7 +197,7 @@ def small() -> Recipe:
 
 
 def tiny() -> Recipe:
-    """A model that learns something on a CPU in minutes; of our own making, not the paper's."""
+    """A model that learns something on a CPU in minutes; our own configuration, not from the paper."""
     recipe = small()
     return replace(
         recipe,

@@ -40,7 +40,7 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
 def _check_labels(dataset: Dataset) -> None:
     if len(dataset.classes) < 2:
         raise UsageError(
-            f"The dataset has {len(dataset.classes)} classes and telling classes apart needs two: "
+            f"Classification needs at least two classes, and the dataset has {len(dataset.classes)}: "
             "give `vfm extract` a list with labels."
         )
     num_unknown = int((dataset.class_indices < 0).sum())

@@ -5,7 +5,7 @@ Multimedia 8(6), 2006: the luma as a cube of time, height and width goes through
 transform, and the hash is made of bits of its lowest coefficients. Here the video is 16 pictures of 9 x 16
 numbers, each the mean of a sixteenth of its time; the bits tell which coefficients are positive: the 16
 lowest spatial frequencies, without the mean brightness, at each of the temporal frequencies 0 to 3. Three
-quarters of the bits are about what changes over time, because videos of one fixed camera are no duplicates.
+quarters of the bits are about what changes over time, because videos of one fixed camera are not duplicates.
 Where nothing changes at a temporal frequency, a bit of the next higher spatial ones takes its place: still
 pictures have 64 bits too.
 

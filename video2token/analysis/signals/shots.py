@@ -11,7 +11,7 @@ a change that
 - lasts: the frames after it differ from the frame before, and it from those before; after a flash of up to
   five frames everything is as it was.
 
-Fades and dissolves are no cuts.
+Fades and dissolves are not cuts.
 """
 
 import math

@@ -13,14 +13,14 @@ class PacketFacts(NamedTuple):
 
     Attributes:
         is_entry: from here on pictures decode without any packet before; leading pictures excepted.
-        is_clean: an entry at which a decoder starts anew by itself, as at an IDR picture.
+        is_clean: an entry that resets the decoder by itself, such as an IDR picture.
         is_leading: precedes its entry in time and may be predicted from before it; undecodable without.
         is_reference: later pictures may be predicted from it, or it is not known that none is.
         is_shown: the decoder gives a picture for it.
         is_layered: belongs to a higher temporal layer, which may be predicted from pictures said to be
             no references.
         parameters: what applies to pictures after this one, such as parameter sets: more than the first
-            packet brought means that the stream changes on its way.
+            packet brought means that the stream changes midway.
     """
 
     is_entry: bool = False

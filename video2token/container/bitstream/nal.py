@@ -93,7 +93,7 @@ def nal_units(data: bytes, *, length_size: int) -> Iterator[tuple[int, int]]:
         length_size: bytes of the length before each unit; 0 for start codes (Annex B).
 
     Raises:
-        UnfitError: units and packet do not fit together, as in a damaged file.
+        NotSelectableError: units and packet do not fit together, as in a damaged file.
     """
     units = _by_length(data, length_size) if length_size else _by_start_code(data)
     for start, end in units:

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from vfm.shards.errors import MachineError
-from vfm.video2token.decoding.by_time import decode_by_time
+from vfm.video2token.decoding.by_time import chunks, decode_by_time
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.probe import VideoInfo, probe
 from vfm.video2token.options import ExtractOptions
@@ -22,7 +22,6 @@ from vfm.video2token.sampling.timeline import FrameTimes
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_CHUNK_BYTES = 64 << 20  # of frames that are held at once
 CPU_CODECS = ("vp8", "vp9", "mjpeg")
 GPU_CODECS = (*CPU_CODECS, "h264", "hevc", "av1", "mpeg4")
 
@@ -101,12 +100,10 @@ class _Library:
 
     def frames(self, times: FrameTimes, wanted: Sequence[int]) -> "Iterator[tuple[int, VideoFrame]]":
         """Yield the wanted frames, in chunks that fit into memory."""
-        converter = self._info.converter
-        size = _CHUNK_BYTES // (converter.source_width_px * converter.source_height_px * 3) or 1
-        chunks = [wanted[begin : begin + size] for begin in range(0, len(wanted), size)]
+        parts = chunks(wanted, converter=self._info.converter)
         try:
-            pipeline = self._pipeline(chunks)
-            for chunk in chunks:
+            pipeline = self._pipeline(parts)
+            for chunk in parts:
                 (decoded,) = pipeline.run()
                 pixels = np.asarray((decoded.as_cpu() if has_gpu() else decoded).at(0))
                 if len(pixels) != len(chunk):
@@ -118,13 +115,13 @@ class _Library:
             told = next(lines, "no reason given")
             raise VideoRejected(RejectReason.DECODE_ERROR, f"DALI cannot decode it ({told}).") from None
 
-    def _pipeline(self, chunks: list[Sequence[int]]) -> Any:
+    def _pipeline(self, parts: list[Sequence[int]]) -> Any:
         """Return a pipeline whose runs give one chunk after the other, by places in the order of showing."""
         fn, data = self._dali.fn, np.fromfile(self._path, np.uint8)
         pipeline = self._dali.Pipeline(
             batch_size=1, num_threads=1, device_id=0 if has_gpu() else None, prefetch_queue_depth=1
         )
-        places = iter([np.array(chunk, np.int32) for chunk in chunks])
+        places = iter([np.array(chunk, np.int32) for chunk in parts])
         with pipeline:
             encoded = fn.external_source(source=lambda: [data], batch=True)
             frames = fn.external_source(source=lambda: [next(places)], batch=True)

@@ -124,7 +124,7 @@ class _Video:
         if announces_alpha(opened.stream):
             packets.obstacle = packets.obstacle or "its alpha lies beside the pictures"
         if packets.is_whole and opened.stream.frames > packets.num_counted:
-            packets.obstacle = packets.obstacle or "the container promises more packets than it has"
+            packets.obstacle = packets.obstacle or "the container lists more packets than it has"
         line = timeline(packets)
         sampler = rule.sampler(line.pairs())
         ticks: list[TickFrame[int]] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import av
 
 from vfm.shards.errors import MachineError
-from vfm.video2token.decoding.by_time import decode_by_time, rgb_frame
+from vfm.video2token.decoding.by_time import chunks, decode_by_time, rgb_frame
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.probe import VideoInfo, probe
 from vfm.video2token.options import ExtractOptions
@@ -21,7 +21,6 @@ from vfm.video2token.sampling.timeline import FrameTimes
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-_CHUNK_BYTES = 64 << 20  # of frames that are held at once
 _SOURCE_LINE = re.compile(r"^\w+, \S+\.cpp:\d+, ")
 _NO_LIBRARIES = ("libtorchcodec", "FFmpeg is not")
 
@@ -45,7 +44,7 @@ def decode(
     opener = _opener()
     info = probe(path, size_px=options.size_px, size_bytes=size_bytes)
     if info.converter.orientation.mirrored:
-        raise VideoRejected(RejectReason.UNSUPPORTED, "It is to be shown mirrored: use --decoder pyav.")
+        raise VideoRejected(RejectReason.UNSUPPORTED, "It is displayed mirrored: use --decoder pyav.")
     return decode_by_time(info, _Library(opener, path, info), options, start_s=start_s, end_s=end_s)
 
 
@@ -118,7 +117,6 @@ class _Library:
                 "Its container has no presentation times to find frames by: use --decoder pyav.",
             )
         converter, unit_s = self._info.converter, float(self._info.time_base)
-        size = _CHUNK_BYTES // (converter.source_width_px * converter.source_height_px * 3) or 1
         try:
             decoder = self._opener(
                 self._path,
@@ -127,8 +125,7 @@ class _Library:
                 num_ffmpeg_threads=1,
                 seek_mode="exact",  # scans the packets, so that frames have their own times
             )
-            for begin in range(0, len(wanted), size):
-                chunk = wanted[begin : begin + size]
+            for chunk in chunks(wanted, converter=converter):
                 batch = decoder.get_frames_played_at([amid(times, index) * unit_s for index in chunk])
                 for index, pixels, pts_s in zip(chunk, batch.data, batch.pts_seconds.tolist(), strict=True):
                     if abs(pts_s - times.pts[index] * unit_s) > unit_s / 2 + 1e-6:

@@ -105,11 +105,11 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
         options: how frames are taken, and what one video may cost.
         samples_per_shard: at most; what a killed job loses is the shard in hand.
         num_workers: decoding processes.
-        retry: which sources that an earlier run rejected are tried again; their shards are made anew with
+        retry: which sources that an earlier run rejected are tried again; their shards are rewritten with
             the samples they hold, and stay as they are when nothing comes of it.
         signals: what is measured beside the frames, and which videos are left out by it.
         is_split_at_cuts: make a sample of each shot of a video; the cuts are looked for first.
-        progress: hears how it comes along.
+        progress: receives progress updates.
 
     Raises:
         UsageError: ``data`` holds another plan, other options, or something else.

@@ -11,7 +11,7 @@ from vfm.shards.io.atomic import clean_stale
 from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.lock import LOCK_NAME
 from vfm.shards.reading.join import find_column
-from vfm.shards.wording import counted
+from vfm.shards.wording import counted, listed
 from vfm.video2token.jobs.extract.retry import with_agreed_sizes
 from vfm.video2token.rejection import Retry
 
@@ -35,7 +35,7 @@ def make_folder(data: Path) -> None:
     strange = [name for name in names if name not in ours and not name.startswith(".")]
     if strange and MANIFEST_NAME not in names:
         raise UsageError(
-            f"{data} holds {strange[0]} and is no vfm dataset: choose an output that is empty or new."
+            f"{data} holds {strange[0]} and is not a vfm dataset: choose an output that is empty or new."
         )
 
 
@@ -76,7 +76,7 @@ def _manifest(plan: Plan, column: Column, *, made_with: dict[str, str]) -> Manif
 def _refuse_other(data: Path, *, plan: Plan, column: Column, manifest: Manifest) -> None:
     there = find_column(data, manifest=manifest, name=FRAMES).options
     differences = [
-        f"{name} {there.get(name)} there, {asked} asked"
+        f"{name} {there.get(name)} there, {asked} requested"
         for name, asked in column.options.items()
         if there.get(name) != asked and name != "plan_sha256"
     ]
@@ -85,10 +85,10 @@ def _refuse_other(data: Path, *, plan: Plan, column: Column, manifest: Manifest)
     if differences:
         are_sizes = all(difference.startswith("size_bytes of ") for difference in differences)
         retry = ", or take what was rejected as it is now, with --retry-failed." if are_sizes else "."
-        more = len(differences) - _NUM_NAMED
-        named = "; ".join(differences[:_NUM_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        named = listed(differences, limit=_NUM_NAMED, separator="; ")
         raise UsageError(
-            f"{data} was begun differently ({named}): ask for the same again, or choose another output{retry}"
+            f"{data} was begun with other options or sources ({named}): repeat those, or choose another "
+            f"output{retry}"
         )
 
 
@@ -100,9 +100,9 @@ def _plan_differences(there: Plan, asked: Plan) -> list[str]:
     ]
     gone, added = sorted(old.keys() - new.keys()), sorted(new.keys() - old.keys())
     if gone:
-        changed.append(f"{counted(len(gone), 'source')} there and not asked for, the first {gone[0]}")
+        changed.append(f"{counted(len(gone), 'source')} there and not requested, the first {gone[0]}")
     if added:
-        changed.append(f"{counted(len(added), 'source')} asked for and not there, the first {added[0]}")
+        changed.append(f"{counted(len(added), 'source')} requested and not there, the first {added[0]}")
     return changed
 
 
@@ -117,7 +117,8 @@ def _segment_name(source: Source) -> str:
 def _changes(old: Source, new: Source) -> list[str]:
     names = ("size_bytes", "labels", "split", "captions", "key")
     return [
-        f"{name} of {_segment_name(new)} {_told(getattr(old, name))} there, {_told(getattr(new, name))} asked"
+        f"{name} of {_segment_name(new)} {_told(getattr(old, name))} there, "
+        f"{_told(getattr(new, name))} requested"
         for name in names
         if getattr(old, name) != getattr(new, name)
     ]

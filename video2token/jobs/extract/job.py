@@ -249,7 +249,7 @@ class ExtractJob:
             return ""
         return (
             f"{self._num_in_a_row} videos in a row were rejected, the last with {rejection.reason} "
-            f"({rejection.message}): something else than the videos may be wrong, look before it runs on."
+            f"({rejection.message}): the cause may not be the videos, check before it runs on."
         )
 
     def _tell_before(self, reports: Sequence[ShardReport], *, progress: Progress) -> None:
@@ -262,7 +262,7 @@ class ExtractJob:
             )
         if other := next((report.tools for report in reports if report.tools != self._tools), None):
             progress.advance(
-                note=f"Shards made before were made with {_listed(other)}, now {_listed(self._tools)}."
+                note=f"Earlier shards were made with {_listed(other)}, this run uses {_listed(self._tools)}."
             )
 
     def _tell_touched(self, done: Container[int], *, progress: Progress) -> None:
@@ -276,9 +276,9 @@ class ExtractJob:
         ]
         if touched:
             progress.advance(
-                note=f"Changed since their shards were finished, at the same size: "
-                f"{counted(len(touched), 'video')}, the first {touched[0]}. Their samples show what they "
-                "were: if they show something else now, choose another output."
+                note=f"{counted(len(touched), 'video')} changed after their shards were finished, at "
+                f"the same size, the first {touched[0]}. Their samples still show the old contents: if that "
+                "matters, choose another output."
             )
 
 

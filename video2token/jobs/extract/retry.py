@@ -1,4 +1,4 @@
-"""Which rejections are tried again, and what is kept of a shard that is made anew for them."""
+"""Which rejections are tried again, and what is kept of a shard that is rewritten for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ class PreviousShard:
         return key in self._retried
 
     def tools(self, now: dict[str, str]) -> dict[str, str]:
-        """Return the tools of the shard made anew: where they differ, those of what is kept, then ``now``."""
+        """Return the tools of the rewritten shard: where they differ, those of what is kept, then ``now``."""
         before = self.report.tools
         return {
             name: version

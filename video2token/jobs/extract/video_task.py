@@ -78,7 +78,7 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
-        told = f"There is no room for its frames in {tempfile.gettempdir()} (set TMPDIR)."
+        told = f"No space left for its frames in {tempfile.gettempdir()} (set TMPDIR)."
         return {"reason": RejectReason.NO_SPACE, "message": told}, b""
     except MemoryError:
         limit = options.memory_bytes >> 20

@@ -64,7 +64,7 @@ def fit_codebook(
         options: what is fitted.
         device: where to compute, such as cuda.
         accept_data: go on, aloud, with frames that have to be enlarged; the codebook's facts tell how far.
-        progress: hears how it comes along.
+        progress: receives progress updates.
 
     Raises:
         UsageError: ``out`` holds another codebook or something else, or the dataset has too few frames or
@@ -159,7 +159,7 @@ class _Fit:
         try:
             found = unfinished.find(self.out)
         except DamageError as error:
-            self._say(f"{error} Fitting starts anew.")
+            self._say(f"{error} Fitting starts over.")
             return None
         if found is not None:
             _refuse_other(self.out, there=found.asked, asked=self.asked)
@@ -178,7 +178,9 @@ class _Fit:
         try:
             unfinished.keep(self.out, asked=self.asked, step=learner.step, tensors=tensors)
         except OSError as error:
-            self._say(f"Step {learner.step} could not be kept ({error.strerror or error}); the fit goes on.")
+            self._say(
+                f"Step {learner.step} could not be kept ({error.strerror or error}); fitting continues."
+            )
 
     def _say(self, sentence: str) -> None:
         self.progress.advance(note=sentence)
@@ -195,7 +197,7 @@ def _make_folder(out: Path) -> None:
     strange = sorted(name for name in names - ours if not name.startswith("."))
     if strange:
         raise UsageError(
-            f"{out} holds {strange[0]} and is no codebook: choose an output that is empty or new."
+            f"{out} holds {strange[0]} and is not a codebook: choose an output that is empty or new."
         )
 
 
@@ -209,7 +211,7 @@ def _there_already(out: Path, *, asked: dict[str, Any]) -> Codebook | None:
 
 def _refuse_other(out: Path, *, there: dict[str, Any], asked: dict[str, Any]) -> None:
     differences = [
-        f"{name} {_short(there.get(name))} there, {_short(value)} asked"
+        f"{name} {_short(there.get(name))} there, {_short(value)} requested"
         for name, value in asked.items()
         if there.get(name) != value
     ]

@@ -24,7 +24,7 @@ from vfm.video2token.options import ExtractOptions
 from vfm.video2token.target import Target, TargetOptions
 from vfm.video2token.targets import build_target
 
-_LARGEST = 4  # one in so many sampled sources is taken for its size
+_LARGEST = 4  # one of every 4 sampled sources is taken for its size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ class EstimateOptions:
     def __post_init__(self) -> None:
         """Refuse a sample of none."""
         if self.num_sampled < 1:
-            raise UsageError(f"A sample of {self.num_sampled} sources tells nothing: use 1 or more.")
+            raise UsageError(f"--sample must be at least 1, got {self.num_sampled}.")
 
 
 def estimate(
@@ -126,7 +126,7 @@ def estimate(
         how: how to measure.
         specs: targets that would be computed, as in ``tokenize``.
         target_options: what every target is told.
-        progress: hears how the extraction of the sample comes along.
+        progress: receives progress updates of the sample's extraction.
 
     Raises:
         UsageError: no sources, or no such target.

@@ -8,6 +8,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.manifest import Column, Manifest, make_column
 from vfm.shards.format.report import ShardReport, read_report
+from vfm.shards.wording import listed
 from vfm.video2token.target import Target
 
 _NUM_NAMED = 3  # how many of many differences a sentence names
@@ -43,8 +44,7 @@ def check_same_column(
     there = manifest.columns.get(column.name)
     differences = _differences(there, column) or list(_stale_shards(folder, frames))
     if differences:
-        more = len(differences) - _NUM_NAMED
-        named = "; ".join(differences[:_NUM_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        named = listed(differences, limit=_NUM_NAMED, separator="; ")
         raise UsageError(
             f"{folder} holds another column ({named}): choose another --name, or run "
             f"`vfm drop {folder.parent} {folder.name}` and the command again."
@@ -59,7 +59,7 @@ def _differences(there: Column | None, asked: Column) -> list[str]:
     if there.source != asked.source:
         return ["it was computed from other frames"]
     told = [
-        f"{name} {_short(name, there.options.get(name))} there, {_short(name, value)} asked"
+        f"{name} {_short(name, there.options.get(name))} there, {_short(name, value)} requested"
         for name, value in asked.options.items()
         if there.options.get(name) != value
     ]

@@ -121,7 +121,7 @@ class ColumnJob:
             clean_stale(data)
             clean_stale(self._folder)
             self._target.save_tokenizer(self._folder)
-            # Read anew: an earlier target of this command has added its column.
+            # Read again: an earlier target of this command has added its column.
             manifest = read_manifest(data)
             if manifest.columns.get(self._target.name) != self._column:
                 write_manifest(data, manifest.with_column(self._column))

@@ -42,7 +42,7 @@ def compute_rows(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         dataset, target = _opened(task["data"], task["spec"], json.dumps(task["options"]))
         if target.options != task["expected"]:
             raise errors.UsageError(
-                f"{task['spec']} has changed while the job ran: leave it alone and run the command again."
+                f"{task['spec']} changed while the job was running: leave it alone and run the command again."
             )
         rows = list(compute_members(dataset, target, task["indices"]))
     except errors.VfmError as error:

@@ -35,7 +35,7 @@ def tokenize(
         options: what every target is told.
         num_workers: computing processes, on a CPU; small datasets take fewer.
         accept_data: go on, aloud, with frames that a target enlarges; its column tells how far.
-        progress: hears how it comes along.
+        progress: receives progress updates.
 
     Raises:
         UsageError: no dataset, frames not complete, no such target, the dataset has not what a target is
@@ -58,7 +58,7 @@ def tokenize(
 @contextmanager
 def _holding(data: Path) -> Iterator[Dataset]:
     """Open the frames of a dataset that nobody else writes to meanwhile."""
-    read_manifest(data)  # a folder that is no dataset gets no lock either
+    read_manifest(data)  # a folder that is not a dataset gets no lock either
     with hold(data):
         yield open_dataset(data)
 

@@ -2,7 +2,7 @@
 
 A video has ``video_id``, ``split`` and ``category``, a sentence ``video_id`` and ``caption``. Source: the
 files published with MSR-VTT (Xu et al. 2016, CVPR). Its ``start time`` and ``end time`` are times in the web
-video that a clip was cut from; the published clips are cut already, so they are no segment here.
+video that a clip was cut from; the published clips are cut already, so they are not segments here.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def entries(path: Path, value: dict[str, Any], *, options: ListOptions) -> Itera
         video_id, caption = _sentence(sentence, where=f"{path} sentence {number}")
         if video_id not in captions:
             raise UsageError(
-                f"{path} sentence {number} is about {video_id!r}, which is none of its videos: mend it."
+                f"{path} sentence {number} is about {video_id!r}, which is not one of its videos: fix it."
             )
         captions[video_id].append(caption)
     root = options.root_of(path)
@@ -53,7 +53,7 @@ def entries(path: Path, value: dict[str, Any], *, options: ListOptions) -> Itera
 def _list(value: dict[str, Any], name: str, path: Path) -> list[Any]:
     items = value.get(name, [])
     if not isinstance(items, list):
-        raise UsageError(f"{path}: {name} is no list: write it as MSR-VTT does.")
+        raise UsageError(f"{path}: {name} is not a list: write it as MSR-VTT does.")
     return items
 
 
@@ -71,7 +71,7 @@ def _video(video: object, *, where: str) -> tuple[str, str | None, str | None, s
 
 def _sentence(sentence: object, *, where: str) -> tuple[str, str]:
     if not isinstance(sentence, dict):
-        raise UsageError(f"{where} is no object: write it as MSR-VTT does.")
+        raise UsageError(f"{where} is not an object: write it as MSR-VTT does.")
     video_id, caption = (
         text_of(sentence.get(name), where=where, column=name) for name in ("video_id", "caption")
     )

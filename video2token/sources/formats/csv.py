@@ -18,7 +18,7 @@ def read(path: Path, options: ListOptions, *, delimiter: str = ",") -> Iterator[
         delimiter: what stands between cells.
 
     Raises:
-        UsageError: it is no such list; the sentence names the line.
+        UsageError: it is not such a list; the sentence names the line.
         MachineError: it may not be read.
     """
     kind = path.suffix[1:].upper()
@@ -31,7 +31,9 @@ def read(path: Path, options: ListOptions, *, delimiter: str = ",") -> Iterator[
             rows = _rows(placed, header=header)
             yield from entries(path, header, rows, options=options, header_at=f"{path} line 1")
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is no {kind} file in UTF-8 ({error}): write it anew as such.") from None
+        raise UsageError(
+            f"{path} is not a {kind} file in UTF-8 ({error}): re-save it as UTF-8 {kind}."
+        ) from None
     except PermissionError as error:
         refuse_unreadable(error)
 
@@ -39,7 +41,7 @@ def read(path: Path, options: ListOptions, *, delimiter: str = ",") -> Iterator[
 def _rows(placed: Iterable[tuple[str, list[str]]], *, header: list[str]) -> Iterator[Row]:
     for where, cells in placed:
         if len(cells) != len(header):
-            raise UsageError(f"{where} has {len(cells)} cells, its header {len(header)}: mend it.")
+            raise UsageError(f"{where} has {len(cells)} cells, its header {len(header)}: fix it.")
         yield Row(where=where, cells=dict(zip(header, cells, strict=True)))
 
 

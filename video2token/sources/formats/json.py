@@ -18,7 +18,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         options: how lists are read.
 
     Raises:
-        UsageError: it is no such list; the sentence names the entry, counted from 1.
+        UsageError: it is not such a list; the sentence names the entry, counted from 1.
         MachineError: it may not be read.
     """
     value = _load(path)
@@ -28,11 +28,13 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
     if isinstance(value, dict):
         value = [{"path": name, "caption": caption} for name, caption in value.items()]
     if not isinstance(value, list):
-        raise UsageError(f"{path} holds no list: write a list of objects, or an object of captions by path.")
+        raise UsageError(
+            f"{path} does not hold a list: write a list of objects, or an object of captions by path."
+        )
     for number, cells in enumerate(value, 1):
         where = f"{path} entry {number}"
         if not isinstance(cells, dict):
-            raise UsageError(f"{where} is no object: write one for each video.")
+            raise UsageError(f"{where} is not an object: write one for each video.")
         row = Row(where=where, cells=cells)
         yield from entries(path, list(cells), [row], options=options, header_at=where)
 
@@ -41,6 +43,6 @@ def _load(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
-        raise UsageError(f"{path} is not JSON in UTF-8 ({error}): write it anew as such.") from None
+        raise UsageError(f"{path} is not JSON in UTF-8 ({error}): re-save it as UTF-8 JSON.") from None
     except PermissionError as error:
         refuse_unreadable(error)

@@ -17,7 +17,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         options: how lists are read.
 
     Raises:
-        UsageError: it is no such list; the sentence names the line.
+        UsageError: it is not such a list; the sentence names the line.
         MachineError: it may not be read.
     """
     try:
@@ -28,7 +28,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
                     row = Row(where=where, cells=_object(line, where=where))
                     yield from entries(path, list(row.cells), [row], options=options, header_at=where)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8 ({error}): write it anew as such.") from None
+        raise UsageError(f"{path} is not UTF-8 text ({error}): re-save it as UTF-8.") from None
     except PermissionError as error:
         refuse_unreadable(error)
 
@@ -39,5 +39,7 @@ def _object(line: str, *, where: str) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is not JSON ({error}): write one object on each line.") from None
     if not isinstance(value, dict):
-        raise UsageError(f'{where} is no JSON object: write one on each line, such as {{"path": "a.mp4"}}.')
+        raise UsageError(
+            f'{where} is not a JSON object: write one on each line, such as {{"path": "a.mp4"}}.'
+        )
     return value

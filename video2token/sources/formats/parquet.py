@@ -20,7 +20,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         options: how lists are read.
 
     Raises:
-        UsageError: it is no such table; the sentence names the row, counted from 1.
+        UsageError: it is not such a table; the sentence names the row, counted from 1.
         MachineError: it may not be read.
     """
     import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
@@ -35,7 +35,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
     except PermissionError as error:
         refuse_unreadable(error)
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path} is no Parquet file ({error}): write it anew as such.") from None
+        raise UsageError(f"{path} is not a Parquet file ({error}): re-save it as Parquet.") from None
 
 
 def _rows(file: Any, *, path: Path, columns: Sequence[str]) -> Iterator[Row]:

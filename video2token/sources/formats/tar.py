@@ -30,7 +30,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         options: not used, the tar says where its videos are.
 
     Raises:
-        UsageError: it is no such tar, or holds two videos of one name.
+        UsageError: it is not such a tar, or holds two videos of one name.
         MachineError: it may not be read.
     """
     del options
@@ -42,7 +42,8 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         yield from _entries(descriptor, path=path)
     except TarError as error:
         raise UsageError(
-            f"{path} is no whole, uncompressed tar ({error}): fetch or unpack it again, or leave it out."
+            f"{path} is not a complete, uncompressed tar ({error}): download or unpack it "
+            "again, or leave it out."
         ) from None
     finally:
         os.close(descriptor)
@@ -91,7 +92,7 @@ def _text(descriptor: int, member: Member, *, where: str) -> str:
     try:
         return os.pread(descriptor, member.size_bytes, member.offset).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is no text in UTF-8 ({error}): write it anew as such.") from None
+        raise UsageError(f"{where} is not UTF-8 text ({error}): re-save it as UTF-8.") from None
 
 
 def _of_txt(data: str, _where: str) -> Texts:
@@ -107,7 +108,7 @@ def _of_json(data: str, where: str) -> Texts:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where} is not JSON ({error}): mend it or leave it out.") from None
+        raise UsageError(f"{where} is not JSON ({error}): fix it or leave it out.") from None
     if not isinstance(value, dict):
         return {}
     return {

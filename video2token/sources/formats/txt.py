@@ -18,7 +18,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
         options: how lists are read; its ``classes`` name the integers.
 
     Raises:
-        UsageError: it is no such list; the sentence names the line.
+        UsageError: it is not such a list; the sentence names the line.
         MachineError: it may not be read.
     """
     root = str(options.root_of(path))
@@ -28,7 +28,7 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
                 if line.strip():
                     yield _entry(line.strip(), root=root, where=f"{path} line {number}")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8 ({error}): write it anew as such.") from None
+        raise UsageError(f"{path} is not UTF-8 text ({error}): re-save it as UTF-8.") from None
     except PermissionError as error:
         refuse_unreadable(error)
 
@@ -58,6 +58,6 @@ def _refuse_other_style(named: str, *, num_labels: int, where: str) -> None:
     words = named.split()
     if any(is_video(word) for word in words[:-1]):
         raise UsageError(
-            f"{where}: the label {words[-1]!r} is no integer: write integers and name them with --classes, "
-            "or use a CSV list with the columns path,label."
+            f"{where}: the label {words[-1]!r} is not an integer: write integers and name them with "
+            "--classes, or use a CSV list with the columns path,label."
         )

@@ -188,13 +188,15 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         value = read_sealed(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder} is no codebook, it has no {CONFIG_NAME}: {how}.") from None
+        raise UsageError(f"{folder} is not a codebook, it has no {CONFIG_NAME}: {how}.") from None
     except DamageError:
         if b'"vfm-codebook"' in path.read_bytes():
             raise
-        raise UsageError(f"{folder} is no codebook, its {CONFIG_NAME} is of another kind: {how}.") from None
+        raise UsageError(
+            f"{folder} is not a codebook, its {CONFIG_NAME} is of another kind: {how}."
+        ) from None
     if value.get("format") != FORMAT:
-        raise UsageError(f"{folder} is no codebook, its {CONFIG_NAME} is of another kind: {how}.")
+        raise UsageError(f"{folder} is not a codebook, its {CONFIG_NAME} is of another kind: {how}.")
     if value.get("format_version") != FORMAT_VERSION:
         raise UsageError(
             f"{folder} is a codebook of format {value.get('format_version')} and this vfm reads format "

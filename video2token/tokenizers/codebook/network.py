@@ -59,7 +59,7 @@ class Autoencoder(nn.Module):
         return pixels
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw all weights anew: He et al. 2015; residual branches start at zero, the last layer near it."""
+        """Draw all weights: He et al. 2015; residual branches start at zero, the last layer near it."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)

@@ -83,9 +83,7 @@ class Learner:
         loss = step_loss(self._network, self._quantize, next(self._windows).to(self._device))
         self.loss = loss.item()
         if not math.isfinite(self.loss):
-            raise UsageError(
-                f"Fitting got lost at step {self.step + 1}, its error is not finite: use another --seed."
-            )
+            raise UsageError(f"Loss became non-finite at step {self.step + 1}: use another --seed.")
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._parameters, self._options.max_norm)

@@ -78,7 +78,7 @@ class DalleTokenizer(Tokenizer):
         """Return uint8 frames [B, 8h, 8w, 3] of codes int64 [B, h, w]."""
         if self.decoder is None:
             raise UsageError(
-                "There is no decoder of DALL-E beside these codes: make the column with decoder.pkl in the "
+                "DALL-E's decoder is missing beside these codes: make the column with decoder.pkl in the "
                 "folder of --weights to look at what they stand for."
             )
         images = self.decoder.images(codes)

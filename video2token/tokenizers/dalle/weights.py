@@ -98,7 +98,7 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     with torch.serialization.safe_globals([*boxes, set]):
         root = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(root, _Box):
-        raise TypeError("it is no pickled module")
+        raise TypeError("it is not a pickled module")
     return dict(_tensors(root, prefix=""))
 
 

@@ -30,7 +30,7 @@ def test_definitions_are_found_by_name() -> None:
     assert all(find_definition(definition.name) is definition for definition in DEFINITIONS)
     assert (MASKFEAT.num_bins, MASKFEAT.cell_px, MASKFEAT.token_px, MASKFEAT.cells_per_side) == (9, 8, 16, 2)
     with pytest.raises(
-        UsageError, match="not defined by 'dalal' here: use one of maskfeat, mmselfsup, skimage"
+        UsageError, match="Unknown HOG definition 'dalal': use one of maskfeat, mmselfsup, skimage"
     ):
         find_definition("dalal")
 
@@ -44,8 +44,8 @@ def test_definitions_are_found_by_name() -> None:
         ({"cell_px": 512, "token_px": 512}, "A cell of 512 px is not summed exactly"),
         ({"cell_px": 6}, "A token of 16 px is not made of cells of 6 px: use a multiple"),
         ({"token_px": 0}, "A token of 0 px is not made of cells of 8 px"),
-        ({"window_px": 1}, "A window of 1 px is no Gaussian: use 0 for none, or 2 or more"),
-        ({"window_px": -4}, "A window of -4 px is no Gaussian"),
+        ({"window_px": 1}, "A Gaussian window of 1 px is too small: use 2 or more, or 0 for none"),
+        ({"window_px": -4}, "A Gaussian window of -4 px is too small"),
     ],
 )
 def test_what_is_not_computed_exactly_is_refused(changes: dict[str, int], told: str) -> None:

@@ -187,10 +187,10 @@ def test_first_weights_follow_from_the_generator():
     [
         ({"layout": "T,X"}, "names 'X'"),
         ({"layout": "T|H|W", "num_heads": 4}, "3 axes in one block, but 24 channels in 4 heads"),
-        ({"pos_emb": "sine"}, "model.pos_emb is 'sine'; it can be hw_separation"),
+        ({"pos_emb": "sine"}, "model.pos_emb is 'sine', but must be one of hw_separation"),
         ({"pre_activation": True, "halve_att": True}, "do not go together"),
-        ({"dropout": 1.0}, r"model.dropout is 1.0; it lies in \[0, 1\)"),
-        ({"num_layers": 0}, "model.num_layers is 0; it is at least 1"),
+        ({"dropout": 1.0}, r"model.dropout is 1.0, but must be in \[0, 1\)"),
+        ({"num_layers": 0}, "model.num_layers is 0, but must be at least 1"),
     ],
 )
 def test_impossible_shapes_are_refused(changes, sentence):

@@ -144,7 +144,7 @@ def test_a_video_alone_has_nothing_to_be_told_from(dataset):
     method = build(recipe(), dataset).eval()
     batch = batch_of(method, dataset, num_samples=1)
     with pytest.raises(
-        UsageError, match="A micro-batch of one video has no other to be told from: set train"
+        UsageError, match="A micro-batch of one video has no other video to contrast it with: set train"
     ):
         method(batch)
     alone = build(replace(recipe(), objective=Objective(nce_weight=0.0)), dataset).eval()
@@ -207,14 +207,14 @@ def test_masking_nothing_needs_no_code_loss():
     with pytest.raises(UsageError, match="masks nothing; set objective.mlm_weight=0"):
         Objective(mask_blocks=0)
     assert Objective(mask_blocks=0, mlm_weight=0.0).mask_blocks == 0
-    with pytest.raises(UsageError, match="temperature is 0.0; it is greater than 0"):
+    with pytest.raises(UsageError, match="temperature is 0.0, but must be greater than 0"):
         Objective(temperature=0.0)
 
 
 def test_codes_that_the_codebook_does_not_have_are_never_learned(dataset):
     most = max(int(dataset.array(i, "vq.toy", "codes").max()) for i in range(len(dataset)))
     index = next(i for i in range(len(dataset)) if dataset.array(i, "vq.toy", "codes").max() == most)
-    told = f"Sample {dataset.keys[index]} of vq.toy holds the code {most}, and its codebook has {most}: make"
+    told = f"Sample {dataset.keys[index]} of vq.toy holds the code {most}, and its codebook has {most}: recompute"
     reader = CodeReader(column="vq.toy", vocab_size=most)
     with pytest.raises(DamageError, match=told):
         reader(dataset, index, np.arange(4))

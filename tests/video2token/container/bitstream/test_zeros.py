@@ -16,7 +16,7 @@ from vfm.video2token.rejection import VideoRejected
 Film = Callable[..., Path]
 PAGE_BYTES = 4096
 AVCC = bytes([1, 100, 0, 31, 0xFF, 0xE1, 0])
-TOLD = "Packets with zeros where their codec has none: "
+TOLD = "Packets with runs of zeros that their codec forbids: "
 X265 = {"x265-params": "log-level=error:keyint=12:bframes=2:pools=1:frame-threads=1", "crf": "20"}
 CODECS = {"h264": ("libx264", {"g": "12", "bf": "2", "crf": "20"}), "hevc": ("libx265", X265)}
 

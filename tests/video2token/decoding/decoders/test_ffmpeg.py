@@ -149,7 +149,7 @@ def test_want_of_memory_is_no_damage(film: Film, stub: Callable[..., Path]) -> N
 
 def test_output_that_is_no_picture_is_a_fault_of_the_video(film: Film, stub: Callable[..., Path]) -> None:
     stub("head -c 100000 /dev/zero")
-    with pytest.raises(VideoRejected, match="Not one frame"):
+    with pytest.raises(VideoRejected, match="No frame of the video"):
         ffmpeg.decode(str(film()), OPTIONS)
 
 
@@ -191,7 +191,7 @@ def test_no_command_at_all_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.delenv("VFM_FFMPEG", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
-    with pytest.raises(MachineError, match=r"^There is no ffmpeg command here: install .*vfm\[ffmpeg\].*\.$"):
+    with pytest.raises(MachineError, match=r"^No ffmpeg command was found: install .*vfm\[ffmpeg\].*\.$"):
         find_ffmpeg()
 
 

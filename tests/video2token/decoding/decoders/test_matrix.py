@@ -237,4 +237,4 @@ def test_bad_videos_end_as_with_pyav_or_are_rejected_with_a_reason(
     }
     assert set(others.values()) <= {"unsupported", "decode_error"}
     if name == "ffmpeg":
-        assert others == {"b19_resolution_change.ts": "unsupported"}  # its clock starts anew
+        assert others == {"b19_resolution_change.ts": "unsupported"}  # its timestamps restart

@@ -197,10 +197,14 @@ def test_only_missing_shards_are_made_again(films: Film, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("options", "job", "told"),
     [
-        ({"fps": 4.0}, {}, r"fps 5\.0 there, 4\.0 asked"),
-        ({"size_px": 64, "quality": 80}, {}, r"size_px 48 there, 64 asked; quality 90 there, 80 asked"),
-        ({"max_frames": 7}, {}, "max_frames 36000 there, 7 asked"),
-        ({}, {"samples_per_shard": 2}, "samples_per_shard 3 there, 2 asked"),
+        ({"fps": 4.0}, {}, r"fps 5\.0 there, 4\.0 requested"),
+        (
+            {"size_px": 64, "quality": 80},
+            {},
+            r"size_px 48 there, 64 requested; quality 90 there, 80 requested",
+        ),
+        ({"max_frames": 7}, {}, "max_frames 36000 there, 7 requested"),
+        ({}, {"samples_per_shard": 2}, "samples_per_shard 3 there, 2 requested"),
     ],
 )
 def test_other_options_are_refused_by_name(
@@ -209,7 +213,7 @@ def test_other_options_are_refused_by_name(
     root = films(3)
     run(root, tmp_path / "data")
     before = stored(tmp_path / "data")
-    with pytest.raises(UsageError, match=told + ".*ask for the same again, or choose another output"):
+    with pytest.raises(UsageError, match=told + ".*repeat those, or choose another output"):
         run(root, tmp_path / "data", ExtractOptions(**{"fps": 5.0, "size_px": 48, **options}), **job)
     assert stored(tmp_path / "data") == before
 
@@ -225,14 +229,14 @@ def test_other_sources_are_refused_by_name(films: Film, film: Film, tmp_path: Pa
     root = films(3)
     run(root, tmp_path / "data")
     film("films/a/new.mp4", num_frames=3)
-    with pytest.raises(UsageError, match=r"1 source asked for and not there, the first a/new\.mp4"):
+    with pytest.raises(UsageError, match=r"1 source requested and not there, the first a/new\.mp4"):
         run(root, tmp_path / "data")
     (root / "a" / "new.mp4").unlink()
     (root / "a" / "000.mp4").unlink()
-    with pytest.raises(UsageError, match=r"1 source there and not asked for, the first a/000\.mp4"):
+    with pytest.raises(UsageError, match=r"1 source there and not requested, the first a/000\.mp4"):
         run(root, tmp_path / "data")
     film("films/a/000.mp4", num_frames=3)
-    with pytest.raises(UsageError, match=r"size_bytes of a/000\.mp4 \d+ there, \d+ asked"):
+    with pytest.raises(UsageError, match=r"size_bytes of a/000\.mp4 \d+ there, \d+ requested"):
         run(root, tmp_path / "data")
 
 
@@ -241,7 +245,7 @@ def test_other_labels_are_refused_by_name(films: Film, tmp_path: Path) -> None:
     (root / "l.csv").write_text("path,label\na/000.mp4,x\nb/001.mp4,y\n")
     run(root / "l.csv", tmp_path / "data")
     (root / "l.csv").write_text("path,label\na/000.mp4,x\nb/001.mp4,x\n")
-    with pytest.raises(UsageError, match=r"labels of b/001\.mp4 'y' there, 'x' asked"):
+    with pytest.raises(UsageError, match=r"labels of b/001\.mp4 'y' there, 'x' requested"):
         run(root / "l.csv", tmp_path / "data")
 
 
@@ -249,7 +253,7 @@ def test_output_that_is_something_else_is_left_alone(films: Film, tmp_path: Path
     root = films(1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(UsageError, match=r"mine holds thesis\.tex and is no vfm dataset"):
+    with pytest.raises(UsageError, match=r"mine holds thesis\.tex and is not a vfm dataset"):
         run(root, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     for path in (tmp_path / "mine" / "thesis.tex", tmp_path / "mine" / "thesis.tex" / "data"):
@@ -291,7 +295,7 @@ def test_read_only_output_is_refused_before_any_decoding(
     root = films(1)
     monkeypatch.setattr(Path, "mkdir", refuse)
     monkeypatch.setattr(job, "ProcessExecutor", None)
-    with pytest.raises(MachineError, match=r"data cannot be written \(Read-only file system\): mend that"):
+    with pytest.raises(MachineError, match=r"data cannot be written \(Read-only file system\): fix this"):
         run(root, tmp_path / "data")
 
 
@@ -341,4 +345,4 @@ def test_other_tools_on_resume_are_told(films: Film, tmp_path: Path, monkeypatch
     monkeypatch.setattr(module, "tool_versions", lambda _: {"pyav": "99.0"})
     recorder = Recorder()
     run(root, tmp_path / "data", samples_per_shard=1, progress=recorder)
-    assert recorder.notes[0].endswith("now pyav 99.0.")
+    assert recorder.notes[0].endswith("this run uses pyav 99.0.")

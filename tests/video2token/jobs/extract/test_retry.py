@@ -99,7 +99,7 @@ def test_missing_videos_that_have_come_are_added_and_nothing_else_is_touched(
     assert run(listed, data).rejected_by_reason == {"missing": 2}
     plan, before = (data / "plan.parquet").read_bytes(), times(data)
     bring_back()
-    with pytest.raises(UsageError, match=r"size_bytes of .* -1 there, \d+ asked.*with --retry-failed"):
+    with pytest.raises(UsageError, match=r"size_bytes of .* -1 there, \d+ requested.*with --retry-failed"):
         run(listed, data)
     result = run(listed, data, retry="failed")
     assert (result.num_ok, result.num_rejected, result.num_shards_before) == (NUM, 0, 1)
@@ -170,7 +170,7 @@ def test_samples_survive_when_their_videos_are_gone(
     before = stored(data)
     bring_back()
     hidden(videos[1])
-    with pytest.raises(UsageError, match=r"size_bytes of .* \d+ there, -1 asked"):
+    with pytest.raises(UsageError, match=r"size_bytes of .* \d+ there, -1 requested"):
         run(listed, data, retry="all")
     assert stored(data) == before
 

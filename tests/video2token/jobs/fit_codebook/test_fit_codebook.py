@@ -106,9 +106,9 @@ def test_a_second_run_finds_the_first(stills: Stills, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"crop_px": 24}, "crop_px 32 there, 24 asked"),
-        ({"seed": 3, "steps": 9}, "steps 10 there, 9 asked; seed 0 there, 3 asked"),
-        ({"name": "other"}, "name tiny there, other asked"),
+        ({"crop_px": 24}, "crop_px 32 there, 24 requested"),
+        ({"seed": 3, "steps": 9}, "steps 10 there, 9 requested; seed 0 there, 3 requested"),
+        ({"name": "other"}, "name tiny there, other requested"),
     ],
 )
 def test_another_codebook_is_not_overwritten(
@@ -122,7 +122,7 @@ def test_another_codebook_is_not_overwritten(
 
 def test_other_frames_are_another_codebook(tiny_codebook: Path, stills: Stills, tmp_path: Path) -> None:
     book = Path(shutil.copytree(tiny_codebook, tmp_path / "book"))
-    with pytest.raises(UsageError, match=r"dataset [0-9a-f]{12} there, [0-9a-f]{12} asked"):
+    with pytest.raises(UsageError, match=r"dataset [0-9a-f]{12} there, [0-9a-f]{12} requested"):
         fit(stills(num_samples=7), book, replace(TINY, steps=10))
 
 
@@ -138,7 +138,7 @@ def test_what_a_killed_run_left_is_replaced(tiny_codebook: Path, stills: Stills,
 
 def test_a_strange_folder_is_left_alone(stills: Stills, tmp_path: Path) -> None:
     data = stills()
-    with pytest.raises(UsageError, match="holds dataset.json and is no codebook: choose an output"):
+    with pytest.raises(UsageError, match="holds dataset.json and is not a codebook: choose an output"):
         fit(data, data)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="is or lies in a file"):
@@ -288,7 +288,9 @@ def test_a_fit_that_was_interrupted_twice_ends_as_an_unbroken_one(stills: Stills
 def test_an_unfinished_fit_is_not_gone_on_with_otherwise(stills: Stills, tmp_path: Path) -> None:
     data = stills()
     stop(data, tmp_path / "book", after=5)
-    with pytest.raises(UsageError, match=r"holds another codebook \(seed 0 there, 1 asked\): choose another"):
+    with pytest.raises(
+        UsageError, match=r"holds another codebook \(seed 0 there, 1 requested\): choose another"
+    ):
         fit(data, tmp_path / "book", replace(TINY, seed=1))
 
 
@@ -306,7 +308,7 @@ def test_a_damaged_state_is_told_and_the_fit_starts_anew(stills: Stills, tmp_pat
     fit_codebook(open_dataset(data), tmp_path / "book", TINY, progress=progress)
     assert len(progress.notes) == 1
     assert f"{path} is damaged" in progress.notes[0]
-    assert progress.notes[0].endswith("Fitting starts anew.")
+    assert progress.notes[0].endswith("Fitting starts over.")
     weights = "codebook.safetensors"
     assert (tmp_path / "book" / weights).read_bytes() == (tmp_path / "unbroken" / weights).read_bytes()
     assert not (tmp_path / "book" / ".fit").exists()
@@ -322,7 +324,7 @@ def test_a_state_that_cannot_be_written_is_told_and_the_fit_goes_on(
     monkeypatch.setattr("vfm.video2token.jobs.fit_codebook.unfinished.write_bytes", full)
     progress = Killer()
     assert fit_codebook(open_dataset(stills()), tmp_path / "book", TINY, progress=progress).is_new
-    assert progress.notes[0] == "Step 3 could not be kept (No space left on device); the fit goes on."
+    assert progress.notes[0] == "Step 3 could not be kept (No space left on device); fitting continues."
 
 
 def test_no_such_device(stills: Stills, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_an_unknown_target_is_refused_before_any_work(same: Path) -> None:
 
 
 def test_a_sample_of_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="A sample of 0 sources tells nothing"):
+    with pytest.raises(UsageError, match="--sample must be at least 1, got 0"):
         EstimateOptions(num_sampled=0)
 
 

@@ -213,8 +213,8 @@ def test_a_fault_leaves_the_shards_that_were_done(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"crop_px": 24}, "views crop 32 px there, crop 24 px asked"),
-        ({"weights": True}, "weights_sha256 [0-9a-f]{12} there, [0-9a-f]{12} asked"),
+        ({"crop_px": 24}, "views crop 32 px there, crop 24 px requested"),
+        ({"weights": True}, "weights_sha256 [0-9a-f]{12} there, [0-9a-f]{12} requested"),
     ],
 )
 def test_another_target_of_that_name_is_refused(

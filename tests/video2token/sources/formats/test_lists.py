@@ -170,7 +170,7 @@ def test_columns_that_mean_nothing_are_refused_or_ignored(tmp_path: Path) -> Non
     [
         ("l.jsonl", '{"path": "a.mp4"}\n\n{"path": \n', "l.jsonl line 3 is not JSON (Expecting value"),
         ("l.jsonl", "[" * 100_000, "l.jsonl line 1 is not JSON"),
-        ("l.jsonl", '["a.mp4"]', "l.jsonl line 1 is no JSON object: write one on each line"),
+        ("l.jsonl", '["a.mp4"]', "l.jsonl line 1 is not a JSON object: write one on each line"),
         ("l.jsonl", [{"path": "a.mp4"}, {"label": "x"}], "l.jsonl line 2 has no column path"),
         ("l.jsonl", [{"path": "a.mp4", "label": 1.5}], "l.jsonl line 1: label is 1.5: write a text there"),
         ("l.jsonl", [{"path": "a.mp4", "label": True}], "l.jsonl line 1: label is True: write a text"),
@@ -185,8 +185,8 @@ def test_columns_that_mean_nothing_are_refused_or_ignored(tmp_path: Path) -> Non
         ("l.jsonl", [{"path": "a.mp4", "label": "a", "labels": ["a"]}], "has both 'label' and 'labels'"),
         ("l.jsonl", [{"path": "a.mp4", "key": "__x"}], "l.jsonl line 1: Key '__x' cannot name a sample"),
         ("l.json", "{", "l.json is not JSON in UTF-8"),
-        ("l.json", "7", "l.json holds no list: write a list of objects"),
-        ("l.json", ["a.mp4"], "l.json entry 1 is no object"),
+        ("l.json", "7", "l.json does not hold a list: write a list of objects"),
+        ("l.json", ["a.mp4"], "l.json entry 1 is not an object"),
         ("l.json", {"a.mp4": {"x": 1}}, "l.json entry 1: caption is {'x': 1}: write a text there"),
         ("l.json", [], "l.json holds no video"),
         ("l.parquet", [{"path": "a.mp4"}, {"path": None}], "l.parquet row 2 has no usable path"),
@@ -236,7 +236,7 @@ def test_text_list_gives_integers_as_labels_and_paths_with_spaces(tmp_path: Path
         ("v/frames 10 163 1", "l.txt line 2 names a folder of pictures"),
         (
             "b.mp4 run",
-            "l.txt line 2: the label 'run' is no integer: write integers and name them with --classes",
+            "l.txt line 2: the label 'run' is not an integer: write integers and name them with --classes",
         ),
         ("https://x.org/b.mp4 1", "l.txt line 2 is an address, and vfm downloads nothing"),
     ],
@@ -255,7 +255,7 @@ def test_classes_name_integers_of_every_list(tmp_path: Path) -> None:
     assert [source.labels for source in sources] == [("run",), ("ü",), ()]
     for label in ("3", "-1", "walk"):
         told = told_of(write(tmp_path / "l.csv", f"path,label\na.mp4,1\nb.mp4,{label}\n"), options)
-        assert told.startswith(f"l.csv line 3: the label {label!r} is none of the 3 classes (0 to 2)")
+        assert told.startswith(f"l.csv line 3: the label {label!r} is not one of the 3 classes (0 to 2)")
 
 
 @pytest.mark.parametrize(
@@ -263,16 +263,16 @@ def test_classes_name_integers_of_every_list(tmp_path: Path) -> None:
     [
         ("a\n\nb\n", "line 2 is blank"),
         ("a\nb\na\n", "line 3 has the class 'a' of line 1 again"),
-        ("", "names no class"),
+        ("", "names is empty"),
     ],
 )
 def test_bad_classes(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         read_classes(write(tmp_path / "names", text))
-    with pytest.raises(UsageError, match="There is no file .*nowhere"):
+    with pytest.raises(UsageError, match="nowhere does not exist: name a file with one class per line"):
         read_classes(tmp_path / "nowhere")
     (tmp_path / "noise").write_bytes(b"\xff")
-    with pytest.raises(UsageError, match="noise is no text in UTF-8"):
+    with pytest.raises(UsageError, match="noise is not UTF-8 text"):
         read_classes(tmp_path / "noise")
 
 
@@ -369,14 +369,14 @@ def test_msrvtt_gives_all_captions_of_a_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"videos": {}}, "m.json: videos is no list"),
+        ({"videos": {}}, "m.json: videos is not a list"),
         ({"videos": [{"id": 1}]}, "m.json video 1 has no video_id"),
         ({"videos": [{"video_id": "../x"}]}, "m.json video 1 has no usable video_id"),
-        ({"sentences": [7]}, "m.json sentence 1 is no object"),
+        ({"sentences": [7]}, "m.json sentence 1 is not an object"),
         ({"sentences": [{"video_id": "video0"}]}, "m.json sentence 1 lacks its video_id or its caption"),
         (
             {"sentences": [{"video_id": "video9", "caption": "x"}]},
-            "m.json sentence 1 is about 'video9', which is none of its videos",
+            "m.json sentence 1 is about 'video9', which is not one of its videos",
         ),
     ],
 )

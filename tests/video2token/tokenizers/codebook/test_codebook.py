@@ -124,14 +124,14 @@ def copy(tiny_codebook: Path, tmp_path: Path) -> Path:
 
 def test_a_folder_without_a_codebook_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match="is no codebook, it has no config.json: make one with `vfm fit-codebook"
+        UsageError, match="is not a codebook, it has no config.json: make one with `vfm fit-codebook"
     ):
         load_codebook(tmp_path)
     (tmp_path / "config.json").write_text('{"model": "of something else"}')
-    with pytest.raises(UsageError, match="is no codebook, its config.json is of another kind"):
+    with pytest.raises(UsageError, match="is not a codebook, its config.json is of another kind"):
         load_codebook(tmp_path)
     write_sealed(tmp_path / "config.json", {"format": "something else"})
-    with pytest.raises(UsageError, match="is no codebook, its config.json is of another kind"):
+    with pytest.raises(UsageError, match="is not a codebook, its config.json is of another kind"):
         load_codebook(tmp_path)
 
 
