@@ -1,11 +1,9 @@
 """Clips: temporal windows of a sample's stored frames (VIMPAC's sampling, arXiv:2106.11250)."""
 
 import numpy as np
-import numpy.typing as npt
 
+from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
-
-Int64 = npt.NDArray[np.int64]
 
 PAD = -1
 

@@ -6,11 +6,10 @@ from typing import Any, Self
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 
+from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
 
-Int64 = npt.NDArray[np.int64]
 SampleDraw = tuple[int, int]  # (epoch, index of the sample in the dataset)
 
 

@@ -24,20 +24,20 @@ FORBIDDEN_LIBRARIES = {
 }
 
 # A room is a folder or a file right inside a layer. What stands here is all that it may import of its layer.
-_BASE = {"errors", "parent", "progress", "wording"}
+_BASE = {"array_types", "errors", "parent", "progress", "wording"}
 _READ = {"data", "distributed", "engine", "gather", "interrupts", "method", "models", "recipes", "threads"}
 ROOMS: dict[str, dict[str, set[str]]] = {
     "shards": {
         **{room: set() for room in _BASE},
         "open_files": {"errors"},
         "io": {"errors"},
-        "order": {"errors"},
-        "clips": {"errors"},
-        "pixels": {"errors"},
+        "order": {"array_types", "errors"},
+        "clips": {"array_types", "errors"},
+        "pixels": {"array_types", "errors"},
         "columns": {"errors", "io", "pixels"},
-        "format": {"errors", "io", "pixels", "columns"},
+        "format": {"array_types", "errors", "io", "pixels", "columns"},
         "writing": {"errors", "io", "format"},
-        "reading": {"errors", "open_files", "io", "pixels", "columns", "format"},
+        "reading": {"array_types", "errors", "open_files", "io", "pixels", "columns", "format"},
         "verification": {"errors", "io", "pixels", "columns", "format", "reading"},
     },
     "video2token": {

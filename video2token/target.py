@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.typed import MisfitError, coerce
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
 
-UInt8 = npt.NDArray[np.uint8]
 Arrays = dict[str, npt.NDArray[Any]]
 
 

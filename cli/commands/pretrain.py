@@ -17,7 +17,7 @@ from vfm.cli.options import shared, training
 def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
     """Pretrain by RECIPE on the dataset DATA.
 
-    RECIPE is one of those that `vfm recipes` lists. A run that was stopped goes on where it stood when the
+    RECIPE is one of those that `vfm recipes` lists. A run that was stopped resumes where it stopped when the
     same command is given again, on any number of ranks (torchrun) and workers.
 
     \b

@@ -63,7 +63,7 @@ def accept_data() -> Decorator:
     return click.option(
         "--accept-data",
         is_flag=True,
-        help="Go on with a dataset whose frames are not as needed; what they are is kept with the result.",
+        help="Use a dataset whose frames are not as needed; how they differ is kept with the result.",
     )
 
 

@@ -10,14 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from vfm.shards.array_types import Int64, UInt32
 from vfm.shards.errors import DamageError
 from vfm.shards.format.keys import KEY_PATTERN
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.hashing import sha256 as sha256_of
 from vfm.shards.io.parquet import check_columns, no_table, parse_table, table_bytes
-
-Int64 = npt.NDArray[np.int64]
-UInt32 = npt.NDArray[np.uint32]
 
 FRAME_FIELD = "mp4"
 _FRAME_COLUMNS = ("frame_offset", "frame_size", "frame_crc32")

@@ -1,12 +1,10 @@
 """One frame as JPEG bytes and back (libjpeg-turbo)."""
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg  # type: ignore[import-untyped]  # it ships no types
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.errors import DamageError
-
-UInt8 = npt.NDArray[np.uint8]
 
 
 def encode(frame: UInt8, *, quality: int) -> bytes:

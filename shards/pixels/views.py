@@ -4,12 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.errors import UsageError
 
-UInt8 = npt.NDArray[np.uint8]
 Offset = int | Literal["start", "centre", "end"]
 _STEPS = {"start": 0, "centre": 1, "end": 2}
 

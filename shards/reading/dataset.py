@@ -7,6 +7,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.array_types import Int64, UInt8
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.manifest import Manifest, read_manifest
@@ -18,9 +19,6 @@ from vfm.shards.pixels.jpeg import decode
 from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.join import open_columns
 from vfm.shards.reading.lookup import find_row
-
-UInt8 = npt.NDArray[np.uint8]
-Int64 = npt.NDArray[np.int64]
 
 
 def open_dataset(

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.clips import PAD
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
-
-UInt8 = npt.NDArray[np.uint8]
 
 _SCALES = (1.0, 0.875, 0.75, 0.66)
 # Where a crop may lie, in quarters of the room there is: corners, edges, centre, quarter points.

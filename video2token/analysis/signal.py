@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-UInt8 = npt.NDArray[np.uint8]
+from vfm.shards.array_types import UInt8
 
 THUMBNAIL_WIDTH_PX = 64
 THUMBNAIL_HEIGHT_PX = 36

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.columns.arrays import check_codes
 from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.columns.options import views_in
@@ -18,7 +19,7 @@ from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.faults import disk_faults
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.video2token.preview.images import UInt8, frames_picture, stack, text_picture, to_png
+from vfm.video2token.preview.images import frames_picture, stack, text_picture, to_png
 from vfm.video2token.targets.vq import FIELD
 from vfm.video2token.tokenizers.codebook.quality import psnr_db
 from vfm.video2token.tokenizers.saved import load_saved

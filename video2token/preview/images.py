@@ -4,10 +4,9 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-UInt8 = npt.NDArray[np.uint8]
+from vfm.shards.array_types import UInt8
 
 _WHITE = 255
 _GAP_PX = 4

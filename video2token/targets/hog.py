@@ -3,13 +3,14 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.pixels.hog.compute import hog
 from vfm.shards.pixels.hog.definition import MASKFEAT, HogDefinition, find_definition
 from vfm.shards.pixels.hog.storage import SCALES, to_stored
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8, check_device
+from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, check_device
 
 FIELD = "hog.npy"
 

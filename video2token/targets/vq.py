@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.columns.arrays import CODES
 from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import clean_stale
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8, check_device
+from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, check_device
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 from vfm.video2token.tokenizers.dalle.tokenizer import load_dalle
 from vfm.video2token.tokenizers.tokenizer import Tokenizer, check_side

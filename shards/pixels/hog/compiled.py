@@ -9,14 +9,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
-from vfm.shards.pixels.hog.definition import NORM_FLOOR, Float32, HogDefinition
+from vfm.shards.array_types import Float32, Float64, Int32, UInt8
+from vfm.shards.pixels.hog.definition import NORM_FLOOR, HogDefinition
 
-UInt8 = npt.NDArray[np.uint8]
-Int32 = npt.NDArray[np.int32]
-Float64 = npt.NDArray[np.float64]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 

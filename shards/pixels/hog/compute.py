@@ -1,13 +1,10 @@
 """HOG of uint8 frames, offline for a column or on line in a loader: one function, one result."""
 
 import numpy as np
-import numpy.typing as npt
 
+from vfm.shards.array_types import Float32, UInt8
 from vfm.shards.pixels.hog.compiled import hog_of_frames
 from vfm.shards.pixels.hog.definition import MASKFEAT, HogDefinition
-
-UInt8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
 
 
 def hog(frames: UInt8, definition: HogDefinition = MASKFEAT) -> Float32:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from vfm.shards.array_types import Float32
 from vfm.shards.errors import UsageError
 
-Float32 = npt.NDArray[np.float32]
 MAX_BINS = 24  # up to here float32 puts every gradient of uint8 pixels into its true bin: see tests
 MAX_CELL_PX = 256  # up to here the sum of a cell's float32 magnitudes fits a float64 without rounding
 NORM_FLOOR = 1e-12  # a flat cell is divided by this and stays zero

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.array_types import Float32
 from vfm.shards.errors import UsageError
 
-Float32 = npt.NDArray[np.float32]
 DTYPES = {"uint8": "uint8", "fp16": "float16"}
 SCALES = {"uint8": 255, "fp16": 1}  # what a value in [0, 1] is multiplied by
 

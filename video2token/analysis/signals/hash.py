@@ -17,8 +17,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from vfm.shards.array_types import Float64, UInt8
 from vfm.video2token.analysis.signal import THUMBNAIL_HEIGHT_PX, THUMBNAIL_WIDTH_PX, Signal, Thumbnail
 
 WANTS_VECTORS = False
@@ -29,8 +29,6 @@ _MAX_BINS = 256  # 128 to 256 of them hold any video longer than 2 s
 _FIRST_BIN_S = 1 / 64
 # A wave of a thirtieth of a grey level: what is still must not hash the rounding of its codec.
 _DEAD_ZONE = math.sqrt(_TIMES * _ROWS * _COLUMNS / 8) / 30
-
-Floats = npt.NDArray[np.float64]
 
 
 def build() -> Signal:
@@ -74,7 +72,7 @@ class _Hash:
         self._sums[half:], self._counts[half:] = 0, 0
         self._bin_s *= 2
 
-    def _cube(self) -> Floats:
+    def _cube(self) -> Float64:
         """Return float64 [16, 9, 16]: the mean picture of each sixteenth of the time."""
         filled = np.flatnonzero(self._counts)
         # Where no frame falls into a span of time, the one before is still shown.
@@ -84,7 +82,7 @@ class _Hash:
         return np.stack([_mean_between(means, start, end) for start, end in pairwise(ends)])
 
 
-def hash_of(cube: Floats) -> str:
+def hash_of(cube: Float64) -> str:
     """Return the hash of a cube of luma, float64 [16, 9, 16], 0 to 255."""
     coefficients = np.einsum(
         "ut,vh,xw,thw->uvx", _cosines(_TIMES), _cosines(_ROWS), _cosines(_COLUMNS), cube, optimize=False
@@ -102,24 +100,24 @@ def hash_of(cube: Floats) -> str:
     return f"{sum(1 << bit for bit, value in enumerate(told) if value > _DEAD_ZONE):016x}"
 
 
-def _pooled(luma: npt.NDArray[np.uint8]) -> Floats:
+def _pooled(luma: UInt8) -> Float64:
     blocks = luma.reshape(_ROWS, THUMBNAIL_HEIGHT_PX // _ROWS, _COLUMNS, THUMBNAIL_WIDTH_PX // _COLUMNS)
-    means: Floats = blocks.mean(axis=(1, 3))
+    means: Float64 = blocks.mean(axis=(1, 3))
     return means
 
 
-def _mean_between(means: Floats, start: float, end: float) -> Floats:
+def _mean_between(means: Float64, start: float, end: float) -> Float64:
     """Return the mean over the span from ``start`` to ``end``, in bins; bins may be cut."""
     indices = np.arange(int(start), min(len(means), math.ceil(end)))
     weights = np.minimum(indices + 1, end) - np.maximum(indices, start)
-    total: Floats = (means[indices] * weights[:, None, None]).sum(axis=0) / weights.sum()
+    total: Float64 = (means[indices] * weights[:, None, None]).sum(axis=0) / weights.sum()
     return total
 
 
-def _cosines(length: int) -> Floats:
+def _cosines(length: int) -> Float64:
     """Return the rows of the orthonormal DCT-II of ``length`` values, without the first row's own factor."""
     frequency, place = np.ogrid[:length, :length]
-    waves: Floats = np.cos(np.pi * (place + 0.5) * frequency / length) * math.sqrt(2 / length)
+    waves: Float64 = np.cos(np.pi * (place + 0.5) * frequency / length) * math.sqrt(2 / length)
     return waves
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from vfm.video2token.analysis.signal import THUMBNAIL_HEIGHT_PX, THUMBNAIL_WIDTH_PX, Signal, Thumbnail, UInt8
+from vfm.shards.array_types import UInt8
+from vfm.video2token.analysis.signal import THUMBNAIL_HEIGHT_PX, THUMBNAIL_WIDTH_PX, Signal, Thumbnail
 
 WANTS_VECTORS = True
 _LOOK_EVERY_S = 0.095  # ten times a second, whatever rounding does to the times

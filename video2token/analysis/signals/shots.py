@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfm.video2token.analysis.signal import Signal, Thumbnail, UInt8
+from vfm.shards.array_types import UInt8
+from vfm.video2token.analysis.signal import Signal, Thumbnail
 
 WANTS_VECTORS = False
 _MIN_CHANGE = 0.08  # cuts in films measured 0.14 and more, slides that change as a whole 0.09

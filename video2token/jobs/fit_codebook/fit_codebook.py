@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vfm import __version__
+from vfm.shards.array_types import UInt8
 from vfm.shards.columns.codebook import CONFIG_NAME
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.atomic import write_bytes
@@ -32,7 +33,7 @@ from vfm.video2token.tokenizers.codebook.codebook import (
     load_codebook,
     save_codebook,
 )
-from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, UInt8, sample_frames
+from vfm.video2token.tokenizers.codebook.frames import DrawnFrames, sample_frames
 from vfm.video2token.tokenizers.codebook.network import STRIDE
 from vfm.video2token.tokenizers.codebook.quality import Quality, measure_quality
 from vfm.video2token.tokenizers.codebook.quantizer import EmaQuantizer

@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from vfm.shards.array_types import Float64
 
 _NUM_RESAMPLES = 2000
 _Z = 1.96  # of the normal distribution, for 95 %
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.errors import UsageError
 from vfm.shards.order import epoch_order, sample_rng
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 
-UInt8 = npt.NDArray[np.uint8]
 FrameDraw = tuple[int, int]  # (index of the sample, number of the frame)
 
 _HELD_OUT_SHARE = 0.1  # of the samples, for as long as that is not more frames than are needed

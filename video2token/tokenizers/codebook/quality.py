@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-UInt8 = npt.NDArray[np.uint8]
+from vfm.shards.array_types import UInt8
 
 MAX_PSNR_DB = 99.0  # of frames rebuilt without any error, whose PSNR would be infinite
 

@@ -5,16 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.errors import UsageError
 from vfm.video2token.tokenizers.codebook.network import Autoencoder, to_pixels
 from vfm.video2token.tokenizers.codebook.quantizer import Quantizer
-
-UInt8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, UInt8
+from vfm.video2token.target import Arrays, FrameTarget, TargetOptions
 
 FIELD = "pixels.npy"
 

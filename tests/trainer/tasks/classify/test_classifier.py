@@ -116,5 +116,5 @@ def test_unlabelled_samples_are_not_trained_on(toy_dataset):
     with pytest.raises(UsageError, match="2 of 12 samples have no label"):
         build(recipe(), some)
     one = open_dataset(toy_dataset("one", classes=("left",)), columns=("vq.toy",))
-    with pytest.raises(UsageError, match="has 1 classes"):
+    with pytest.raises(UsageError, match="at least two classes, and the dataset has 1"):
         build(recipe(), one)
