@@ -166,7 +166,7 @@ def test_nan_on_one_rank_stops_all_and_names_its_samples(runs, launch, tmp_path)
     assert pair[0]["error"] == pair[1]["error"]
     assert "The loss of step 2 is not finite" in pair[0]["error"]
     # Third micro-batch of rank 1: the first of its two samples in the second update.
-    assert f"with samples {pair[1]['seen'][2]}: nothing" in pair[0]["error"]
+    assert f"with samples {pair[1]['seen'][2]}: no weight" in pair[0]["error"]
     assert [(rank["threads_in_except"], rank["threads"]) for rank in pair] == [([], []), ([], [])]
 
 
