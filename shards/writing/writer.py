@@ -52,7 +52,12 @@ class ShardWriter:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._file = temp_path(self._path).open("wb")
+        temp = temp_path(self._path)
+        try:
+            self._file = temp.open("wb")
+        except BaseException:  # a signal can come between the file and ``__exit__``, which would remove it
+            temp.unlink(missing_ok=True)
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -135,6 +135,21 @@ def test_an_error_leaves_nothing_and_passes(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_a_signal_just_as_the_file_was_made_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Path.open
+
+    def interrupted(path: Path, mode: str) -> None:
+        made(path, mode).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), ShardWriter(folder, "000000"):
+        raise AssertionError
+    assert list(folder.iterdir()) == []
+
+
 def test_a_shard_without_samples_has_a_report_alone(folder: Path) -> None:
     rejected = (Rejection(key="a", source="a.mp4", reason="empty", message="Nothing.", tool="vfm"),)
     write(folder)
