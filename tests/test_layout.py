@@ -34,7 +34,8 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "order": {"array_types", "errors"},
         "clips": {"array_types", "errors"},
         "pixels": {"array_types", "errors"},
-        "columns": {"errors", "io", "pixels"},
+        "codecs": {"array_types"},
+        "columns": {"codecs", "errors", "io", "pixels"},
         "format": {"array_types", "errors", "io", "pixels", "columns"},
         "writing": {"errors", "io", "format"},
         "reading": {"array_types", "errors", "open_files", "io", "pixels", "columns", "format"},
@@ -43,6 +44,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
     "video2token": {
         "rejection": set(),
         "sources": set(),
+        "teachers": set(),
         "tokenizers": set(),
         "execution": set(),
         "target": set(),
@@ -52,7 +54,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "options": {"picture", "sampling"},
         "decoding": {"container", "execution", "options", "picture", "rejection", "sampling"},
         "analysis": {"container", "rejection"},
-        "targets": {"target", "tokenizers"},
+        "targets": {"target", "teachers", "tokenizers"},
         "preview": {"targets", "tokenizers"},
         "jobs": {
             "analysis",

@@ -8,8 +8,9 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
 
 Arrays = dict[str, npt.NDArray[Any]]
+_PART_FRAMES = 128  # about a second of work: long beside what a message costs, short beside a shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,20 @@ class TargetOptions:
         """Refuse a batch of none."""
         if self.batch_size < 1:
             raise UsageError(f"A batch cannot hold {self.batch_size} frames: use 1 or more.")
+
+
+class Part(NamedTuple):
+    """A piece of the work on the samples of one shard; where pieces are cut depends on nothing else.
+
+    Attributes:
+        indices: which samples it touches.
+        start: the first of these samples' frames that it is about, counted through all of their views.
+        stop: where it ends, in the same count.
+    """
+
+    indices: list[int]
+    start: int
+    stop: int
 
 
 class Target(ABC):
@@ -71,6 +87,29 @@ class Target(ABC):
 
         A sample's arrays depend on that sample alone.
         """
+
+    def parts(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Part]:
+        """Yield the work on the samples of a shard in pieces, which processes can compute apart."""
+        group: list[int] = []
+        count = 0
+        for index in indices:
+            group.append(index)
+            count += int(dataset.num_frames[index])
+            if count >= _PART_FRAMES:
+                yield Part(group, 0, count)
+                group, count = [], 0
+        if group:
+            yield Part(group, 0, count)
+
+    def compute_part(self, dataset: Dataset, part: Part) -> Iterator[Arrays]:
+        """Yield what one piece computes, in an order that `assembled` understands."""
+        return self.rows(dataset, part.indices)
+
+    def assembled(
+        self, dataset: Dataset, indices: Sequence[int], computed: Iterator[Arrays]
+    ) -> Iterator[Arrays]:
+        """Yield the arrays of each sample of a shard, of what its pieces computed one after the other."""
+        return islice(computed, len(indices))
 
     def check(self, dataset: Dataset) -> None:  # noqa: B027 (most kinds need the frames alone)
         """See that the dataset has what the column is computed from, before anything is written.
@@ -147,22 +186,48 @@ class FrameTarget(Target):
         """
 
     def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
-        """Yield arrays [V, T, ...] of each sample; no more than a batch of frames is in memory.
+        """Yield arrays [V, T, ...] of each sample; no more than a sample and a batch are in memory.
 
         Raises:
             DamageError: a frame is not as it was written, or a value is not finite.
         """
+        parts = self.parts(dataset, indices)
+        computed = (arrays for part in parts for arrays in self.compute_part(dataset, part))
+        return self.assembled(dataset, indices, computed)
+
+    def parts(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Part]:
+        """Yield pieces of whole batches, so that every frame has the same place in the same batch.
+
+        Only then are its bytes the same: products of matrices may round by where a row lies.
+        """
+        #   samples   aaaaaaabbbbbbbbbbbbbcccc      a frame each, of one shard
+        #   batches   0---1---2---3---4---5---      of 4
+        #   parts     aaaaaaab bbbbbbbb bbbbcccc    of 2 batches: samples a b, b, b c
+        ends = np.cumsum([len(self.views) * int(dataset.num_frames[index]) for index in indices])
+        step = max(_PART_FRAMES // self.batch_size, 1) * self.batch_size
+        for start in range(0, int(ends[-1]) if len(ends) else 0, step):
+            stop = min(start + step, int(ends[-1]))
+            first = int(np.searchsorted(ends, start, side="right"))
+            last = int(np.searchsorted(ends, stop, side="left")) + 1
+            before = int(ends[first - 1]) if first else 0
+            yield Part(list(indices[first:last]), start - before, stop - before)
+
+    def compute_part(self, dataset: Dataset, part: Part) -> Iterator[Arrays]:
+        """Yield arrays [N, ...] of batch after batch."""
         assert len({view.crop_px for view in self.views}) == 1, "views of one size"
-        lengths = [len(self.views) * int(dataset.num_frames[index]) for index in indices]
-        squares = (
-            square for index in indices for square in _squares(dataset, index, self.views, self.batch_size)
-        )
-        computed = (self.compute(np.stack(batch)) for batch in _batches(squares, self.batch_size))
+        squares = _squares(dataset, part, self.views, self.batch_size)
+        for batch in _batches(squares, self.batch_size):
+            yield self.compute(np.stack(batch))
+
+    def assembled(
+        self, dataset: Dataset, indices: Sequence[int], computed: Iterator[Arrays]
+    ) -> Iterator[Arrays]:
+        """Yield arrays [V, T, ...] of each sample, cut from batches."""
+        num_views = len(self.views)
+        lengths = [num_views * int(dataset.num_frames[index]) for index in indices]
         for index, arrays in zip(indices, regroup(computed, lengths), strict=True):
             _refuse_non_finite(arrays, target=self.name, key=dataset.keys[index])
-            yield {
-                field: array.reshape(len(self.views), -1, *array.shape[1:]) for field, array in arrays.items()
-            }
+            yield {field: array.reshape(num_views, -1, *array.shape[1:]) for field, array in arrays.items()}
 
 
 def check_device(name: str) -> str:
@@ -193,24 +258,25 @@ def regroup(chunks: Iterator[Mapping[str, npt.NDArray[Any]]], lengths: Sequence[
     held: Arrays = {}
     for length in lengths:
         pieces = [held] if held else []
-        while sum(_length(piece) for piece in pieces) < length:
+        while sum(len(next(iter(piece.values()))) for piece in pieces) < length:
             pieces.append(dict(next(chunks)))
         joined = {field: np.concatenate([piece[field] for piece in pieces]) for field in pieces[0]}
         held = {field: array[length:] for field, array in joined.items()}
         yield {field: array[:length] for field, array in joined.items()}
 
 
-def _length(arrays: Mapping[str, npt.NDArray[Any]]) -> int:
-    return len(next(iter(arrays.values())))
-
-
-def _squares(dataset: Dataset, index: int, views: Sequence[View], batch_size: int) -> Iterator[UInt8]:
-    """Yield what each view shows of each frame of a sample, view after view; frames are read in batches."""
-    num_frames = int(dataset.num_frames[index])
-    for view in views:
-        for start in range(0, num_frames, batch_size):
-            times = range(start, min(start + batch_size, num_frames))
-            yield from apply_view(np.stack(dataset.frames(index, times)), view)
+def _squares(dataset: Dataset, part: Part, views: Sequence[View], batch_size: int) -> Iterator[UInt8]:
+    """Yield what each view shows of each frame of a part, view after view; frames are read in batches."""
+    position = 0
+    for index in part.indices:
+        num_frames = int(dataset.num_frames[index])
+        for view in views:
+            first = max(part.start - position, 0)
+            end = min(part.stop - position, num_frames)
+            for start in range(first, end, batch_size):
+                times = range(start, min(start + batch_size, end))
+                yield from apply_view(np.stack(dataset.frames(index, times)), view)
+            position += num_frames
 
 
 def _batches(squares: Iterator[UInt8], batch_size: int) -> Iterator[list[UInt8]]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     required=True,
     metavar="KIND[:ARGUMENT]",
     help="What to compute: hog, hog:mmselfsup or hog:skimage, vq:CODEBOOK with the folder of a codebook, "
-    "vq:dalle, or text:VOCABULARY; may be given several times.",
+    "vq:dalle, clip:TEACHER with the name of a ViT of timm, or text:VOCABULARY; may be given several times.",
 )
 @targets.options()
 @click.option("--name", metavar="NAME", help="Name of the column after the dot.  [default: the target's own]")

@@ -10,12 +10,21 @@ if TYPE_CHECKING:
     from vfm.video2token.target import TargetOptions
 
 _COMMON = ("name", "batch_size", "device")
-_OWN = ("crop_px", "store", "weights")  # of some kinds only, which refuse those that they do not have
+_OWN = (
+    "crop_px",
+    "token_px",
+    "levels",
+    "normalization",
+    "precision",
+    "store",
+    "weights",
+)  # of some kinds only, which refuse those that they do not have
 
 
 def options() -> Decorator:
     """Return the options that say how targets are computed, as one decorator."""
     return together(
+        _teacher_options(),
         click.option(
             "--crop",
             "crop_px",
@@ -27,17 +36,49 @@ def options() -> Decorator:
         click.option(
             "--store",
             metavar="TYPE",
-            help="How values are kept, for targets that leave the choice: hog takes uint8 or fp16.  "
-            "[default: the target's own]",
+            help="How values are kept, for targets that leave the choice: hog takes uint8 or fp16, clip "
+            "fp32, fp16 or int8.  [default: the target's own]",
         ),
         click.option(
             "--weights",
             metavar="PATH",
-            help="Folder of the network's weights, for vq:dalle: encoder.pkl, and decoder.pkl to look at "
-            "codes.",
+            help="Weights of the network. For vq:dalle a folder with encoder.pkl, and decoder.pkl to look at "
+            "codes; for clip a file of timm, OpenAI's CLIP or open_clip.  [default: clip downloads timm's]",
         ),
         click.option(
             "--device", default="cpu", show_default=True, help="Where to compute targets, such as cuda."
+        ),
+    )
+
+
+def _teacher_options() -> Decorator:
+    """Return the options that only targets with a teacher have, as one decorator."""
+    return together(
+        click.option(
+            "--token",
+            "token_px",
+            type=click.IntRange(min=1),
+            metavar="PX",
+            help="Side of the student's patches, for clip: the teacher sees frames at a size that gives as "
+            "many tokens.  [default: 16]",
+        ),
+        click.option(
+            "--levels",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Blocks at the teacher's end whose features are kept, for clip.  [default: 6]",
+        ),
+        click.option(
+            "--normalization",
+            "normalization",
+            type=click.Choice(["imagenet", "model"]),
+            help="Constants that the teacher's pixels are normalized by, for clip: ImageNet's, as in UMT, or "
+            "those it was trained with.  [default: imagenet]",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["fp32", "bf16", "fp16"]),
+            help="Of the teacher's products, for clip.  [default: fp32]",
         ),
     )
 

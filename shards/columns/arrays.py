@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.codecs.scalar import DTYPES as FEATURE_DTYPES
+from vfm.shards.codecs.scalar import FEATURES, SCALE
 from vfm.shards.columns.options import views_in
 from vfm.shards.errors import DamageError
 from vfm.shards.pixels.hog.storage import DTYPES
@@ -13,10 +15,12 @@ from vfm.shards.pixels.hog.storage import DTYPES
 Array = npt.NDArray[np.generic]
 
 CODES = "codes.npy"
-_NUM_AXES = {CODES: 4, "hog.npy": 5, "ids.npy": 2, "num_ids.npy": 1}
+ATTENTION = "attention.npy"
+_NUM_AXES = {CODES: 4, "hog.npy": 5, FEATURES: 6, SCALE: 5, ATTENTION: 4, "ids.npy": 2, "num_ids.npy": 1}
 _UNSIGNED = ("uint8", "uint16", "uint32")
 _OF_VOCABULARY = (CODES, "ids.npy")
-_PER_FRAME = (CODES, "hog.npy")  # [views, frames, rows, columns, ...]
+_OF_TEACHER = (FEATURES, SCALE, ATTENTION)
+_PER_FRAME = (CODES, "hog.npy", FEATURES, SCALE, ATTENTION)  # [views, frames, rows, columns, ...]
 
 
 def check_codes(
@@ -66,6 +70,8 @@ def _fault(field: str, array: Array, *, options: Mapping[str, Any], num_frames: 
         return "holds NaN or infinity"
     if field in _PER_FRAME and (fault := _shape_fault(array, options=options, num_frames=num_frames)):
         return fault
+    if field in _OF_TEACHER and (fault := _feature_fault(field, array, options)):
+        return fault
     if field in _OF_VOCABULARY and "vocab_size" in options and array.size:
         most, vocab_size = int(array.max()), options["vocab_size"]
         if most >= vocab_size:
@@ -79,7 +85,9 @@ def _dtypes(field: str, options: Mapping[str, Any]) -> tuple[str, ...]:
         return (options["dtype"],) if options.get("dtype") in _UNSIGNED else _UNSIGNED
     if field == "hog.npy":
         return (DTYPES[options["store"]],) if options.get("store") in DTYPES else tuple(DTYPES.values())
-    return ("uint16",) if field == "num_ids.npy" else ()
+    if field == FEATURES:
+        return (FEATURE_DTYPES[options["store"]],) if options.get("store") in FEATURE_DTYPES else ()
+    return {"num_ids.npy": ("uint16",), SCALE: ("float16",), ATTENTION: ("float16", "float32")}.get(field, ())
 
 
 def _shape_fault(array: Array, *, options: Mapping[str, Any], num_frames: int) -> str | None:
@@ -90,6 +98,17 @@ def _shape_fault(array: Array, *, options: Mapping[str, Any], num_frames: int) -
     grid = _grid_of(options)
     if grid is not None and shape[2:4] != grid:
         return f"has a grid of {list(shape[2:4])} where its options make it {list(grid)}"
+    return None
+
+
+def _feature_fault(field: str, array: Array, options: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with features or attention that have the right axes."""
+    if field == ATTENTION and not np.greater(array, 0).all():
+        return "holds attention that is zero or below"
+    expected = {FEATURES: ("levels", "dim"), SCALE: ("levels",)}.get(field, ())
+    sizes = [options[name] for name in expected if name in options]
+    if len(sizes) == len(expected) and list(array.shape[4:]) != sizes:
+        return f"holds {list(array.shape[4:])} numbers a token where its options make it {sizes}"
     return None
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 # What follows the kind in a target's spec, for kinds that cannot do without.
-_ARGUMENTS = {"vq": "CODEBOOK", "text": "VOCABULARY"}
+_ARGUMENTS = {"vq": "CODEBOOK", "text": "VOCABULARY", "clip": "TEACHER"}
 _WITHOUT_VIEWS = {"text"}  # kinds that are computed from no frames
 _KIND = re.compile(r"[A-Za-z0-9_-]*")
 _OWN_NAME = re.compile(r"[A-Za-z0-9_-]+")

@@ -21,6 +21,8 @@ _TYPES: dict[str, Any] = {
     "dtype": str,
     "store": str,
     "weights_sha256": str,
+    "levels": int,
+    "dim": int,
     ENLARGEMENT: float,
 }
 

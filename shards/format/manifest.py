@@ -15,7 +15,11 @@ from vfm.shards.io.typed import coerce
 
 FORMAT_VERSION = 1
 
-_READ_FIELDS = {FRAMES: ("json", "mp4"), "vq": ("codes.npy",)}  # by kind, what readers count on
+_READ_FIELDS = {
+    FRAMES: ("json", "mp4"),
+    "vq": ("codes.npy",),
+    "clip": ("features.npy", "attention.npy"),
+}  # by kind, what readers count on
 _COLUMN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 

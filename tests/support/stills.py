@@ -1,4 +1,4 @@
-"""A dataset of frames made in a moment, without any video: fixtures ``stills`` and ``tiny_codebook``."""
+"""A dataset of frames made in a moment, and networks for it: ``stills``, ``tiny_codebook``, ``tiny_vit``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +38,20 @@ def tiny_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of timm's ``test_vit``: 64 wide, 6 blocks, patches of 16 px; do not write to it."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("vit") / "vit.safetensors"
+    state = timm.create_model("test_vit").state_dict()
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -43,9 +43,12 @@ def arrays_of(target: Target, data: Path, indices: Sequence[int]) -> list[np.nda
 
 
 @pytest.mark.parametrize("name", targets.names())
-def test_every_kind_can_be_built(name: str, tiny_codebook: Path, tiny_vocabulary: Path) -> None:
-    arguments = {"hog": "skimage", "vq": str(tiny_codebook), "text": str(tiny_vocabulary)}
-    target = build_target(f"{name}:{arguments[name]}", TargetOptions())
+def test_every_kind_can_be_built(
+    name: str, tiny_codebook: Path, tiny_vocabulary: Path, tiny_vit: Path
+) -> None:
+    arguments = {"hog": "skimage", "vq": str(tiny_codebook), "text": str(tiny_vocabulary), "clip": "test_vit"}
+    own = {"weights": str(tiny_vit), "levels": 2} if name == "clip" else {}
+    target = build_target(f"{name}:{arguments[name]}", TargetOptions(own=own))
     assert target.kind == name
     assert target.name.startswith(name)
     assert all(field.endswith(".npy") for field in target.fields)
@@ -53,7 +56,7 @@ def test_every_kind_can_be_built(name: str, tiny_codebook: Path, tiny_vocabulary
 
 @pytest.mark.parametrize("spec", ["", "hogg", "vqq:x", "_base:x", "VQ:x", "../vq:x"])
 def test_an_unknown_kind_is_refused(spec: str) -> None:
-    with pytest.raises(UsageError, match="is of no known kind: use one of hog, text, vq"):
+    with pytest.raises(UsageError, match="is of no known kind: use one of clip, hog, text, vq"):
         build_target(spec, TargetOptions())
 
 

@@ -15,8 +15,8 @@ from vfm.video2token.target import TargetOptions
         ("vq.demo", "vq", "vq:CODEBOOK"),
         ("vq.*", "vq", "vq:CODEBOOK"),
         ("text.words", "text", "text:VOCABULARY"),
-        ("clip.*", "clip", "clip"),
-        ("clip.b16-[ab]", "clip", "clip"),
+        ("clip.*", "clip", "clip:TEACHER"),
+        ("clip.b16-[ab]", "clip", "clip:TEACHER"),
         ("frames", "frames", "frames"),
     ],
 )

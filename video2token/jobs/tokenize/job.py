@@ -17,6 +17,7 @@ from vfm.shards.format.plan import PlanMissingError, read_plan
 from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.io.atomic import clean_stale
 from vfm.shards.io.faults import disk_faults
+from vfm.shards.io.npy import to_npy
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.join import read_reports
@@ -24,11 +25,10 @@ from vfm.shards.writing.writer import ShardWriter
 from vfm.video2token.execution.executors.processes import ProcessExecutor
 from vfm.video2token.jobs.enlargement import accepted, find_enlargement
 from vfm.video2token.jobs.tokenize.compatibility import check_same_column, target_column
-from vfm.video2token.jobs.tokenize.target_task import Members, compute_members, members_in
-from vfm.video2token.target import Target, TargetOptions
+from vfm.video2token.jobs.tokenize.target_task import Members, arrays_in, compute_members
+from vfm.video2token.target import Arrays, Target, TargetOptions
 
-_HANDLER = "vfm.video2token.jobs.tokenize.target_task:compute_rows"
-_TASK_FRAMES = 128  # about a second of work: long beside what a task costs, short beside a shard
+_HANDLER = "vfm.video2token.jobs.tokenize.target_task:compute_part"
 _WORKER_FRAMES = 512  # a process takes two seconds to start; with fewer frames it would not pay
 _TASK_LIMIT_S = 3600.0
 _MEMORY_BYTES = 64 << 30  # address space, of which torch takes much more than it uses
@@ -172,23 +172,34 @@ class ColumnJob:
 
     def _members(self, pending: Sequence[int], *, num_workers: int) -> Generator[Members, None, None]:
         """Yield the members of all samples of these shards, in order."""
-        indices = [index for number in pending for index in self._indices(number)]
-        num_frames = int(self._dataset.num_frames[indices].sum())
+        dataset, target = self._dataset, self._target
+        shards = [self._indices(number) for number in pending]
+        num_frames = sum(int(dataset.num_frames[list(indices)].sum()) for indices in shards)
         num_workers = min(num_workers, -(-num_frames // _WORKER_FRAMES))
         if num_workers <= 1 or self._device != "cpu":
-            yield from compute_members(self._dataset, self._target, indices)
+            for indices in shards:
+                yield from compute_members(dataset, target, indices)
             return
+        with closing(self._computed(shards, num_workers=num_workers)) as computed:
+            for indices in shards:
+                for arrays in target.assembled(dataset, indices, computed):
+                    yield [to_npy(arrays[field]) for field in target.fields]
+
+    def _computed(
+        self, shards: Sequence[Sequence[int]], *, num_workers: int
+    ) -> Generator[Arrays, None, None]:
+        """Yield what the parts of these shards compute, in order, in processes."""
+        parts = (part for indices in shards for part in self._target.parts(self._dataset, indices))
         with ProcessExecutor(
             _HANDLER, num_workers=num_workers, timeout_s=_TASK_LIMIT_S, memory_bytes=_MEMORY_BYTES
         ) as pool:
-            tasks = _cut(indices, self._dataset.num_frames.tolist(), max_frames=_TASK_FRAMES)
-            for reply in pool.run({**self._task, "indices": task} for task in tasks):
+            for reply in pool.run({**self._task, "part": part} for part in parts):
                 if reply.failure is not None:
                     raise MachineError(
                         f"A process that computes {self._target.name} was lost ({reply.message}) "
                         "Run the same command again, with fewer --workers when memory is short."
                     )
-                yield from members_in(reply.head, reply.body)
+                yield from arrays_in(reply.head, reply.body, fields=self._target.fields)
 
 
 def _has_splits(dataset: Dataset) -> bool:
@@ -197,20 +208,6 @@ def _has_splits(dataset: Dataset) -> bool:
         return read_plan(dataset.data / PLAN_NAME).has_splits
     except PlanMissingError:
         return bool((dataset.splits != "").any())
-
-
-def _cut(indices: Sequence[int], num_frames: Sequence[int], *, max_frames: int) -> Iterator[list[int]]:
-    """Yield the indices in groups of about ``max_frames`` frames."""
-    group: list[int] = []
-    count = 0
-    for index in indices:
-        group.append(index)
-        count += num_frames[index]
-        if count >= max_frames:
-            yield group
-            group, count = [], 0
-    if group:
-        yield group
 
 
 def _tools(device: str) -> dict[str, str]:

@@ -8,35 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards import errors
-from vfm.shards.io.npy import to_npy
+from vfm.shards.io.npy import from_npy, to_npy
 from vfm.shards.io.spool import Payload, part_of
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.video2token.target import Target, TargetOptions
+from vfm.video2token.target import Arrays, Part, Target, TargetOptions
 from vfm.video2token.targets import build_target
 
 Members = list[bytes]  # of one sample, in the order of the target's fields
 
 
 def compute_members(dataset: Dataset, target: Target, indices: Sequence[int]) -> Iterator[Members]:
-    """Yield the members of each sample, computed with one thread of torch.
+    """Yield the members of each sample of a shard, computed with one thread of torch.
 
     One, because processes scale better than threads, and because sums then come in one order.
     """
     with one_thread():
         for arrays in target.rows(dataset, indices):
-            yield [to_npy(arrays[field]) for field in target.fields]
+            yield _members(arrays, target)
 
 
-def compute_rows(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Return the members of some samples; a handler for ``vfm.video2token.execution.executors.processes``.
+def compute_part(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """Return what one part computes; a handler for ``vfm.video2token.execution.executors.processes``.
 
     Args:
         task: ``data`` (folder), ``spec`` and ``options`` (fields of ``TargetOptions``) of the target,
-            ``expected`` (the target's options as the job knows them), and ``indices``: which samples.
+            ``expected`` (the target's options as the job knows them), and ``part`` (fields of ``Part``).
 
     Returns:
-        ``sizes``, for each sample the bytes of each member, and these members one after the other; or
-        ``error`` and ``message``, a fault to be told to the user.
+        ``sizes``, for each item that the part yields the bytes of each of its arrays, and these arrays as
+        npy, one after the other; or ``error`` and ``message``, a fault to be told to the user.
     """
     try:
         dataset, target = _opened(task["data"], task["spec"], json.dumps(task["options"]))
@@ -44,15 +44,16 @@ def compute_rows(task: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             raise errors.UsageError(
                 f"{task['spec']} changed while the job was running: leave it alone and run the command again."
             )
-        rows = list(compute_members(dataset, target, task["indices"]))
+        with one_thread():
+            items = [_members(arrays, target) for arrays in target.compute_part(dataset, Part(*task["part"]))]
     except errors.VfmError as error:
         return {"error": type(error).__name__, "message": str(error)}, b""
-    sizes = [[len(member) for member in members] for members in rows]
-    return {"sizes": sizes}, b"".join(member for members in rows for member in members)
+    sizes = [[len(member) for member in members] for members in items]
+    return {"sizes": sizes}, b"".join(member for members in items for member in members)
 
 
-def members_in(head: dict[str, Any], body: Payload) -> Iterator[Members]:
-    """Yield the members of each sample of a reply of ``compute_rows``.
+def arrays_in(head: dict[str, Any], body: Payload, *, fields: Sequence[str]) -> Iterator[Arrays]:
+    """Yield the items of a reply of ``compute_part``.
 
     Raises:
         VfmError: the fault that it told.
@@ -61,11 +62,15 @@ def members_in(head: dict[str, Any], body: Payload) -> Iterator[Members]:
         raise getattr(errors, head["error"])(head["message"])
     start = 0
     for sizes in head["sizes"]:
-        members = []
-        for size in sizes:
-            members.append(bytes(part_of(body, start, size)))
+        arrays = {}
+        for field, size in zip(fields, sizes, strict=True):
+            arrays[field] = from_npy(bytes(part_of(body, start, size)), name=field)
             start += size
-        yield members
+        yield arrays
+
+
+def _members(arrays: Arrays, target: Target) -> Members:
+    return [to_npy(arrays[field]) for field in target.fields]
 
 
 @contextlib.contextmanager

@@ -143,7 +143,7 @@ def test_bytes_do_not_depend_on_the_workers(
     stills: Stills, tiny_codebook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._TASK_FRAMES", 4)
+    monkeypatch.setattr("vfm.video2token.target._PART_FRAMES", 4)
     data, other = stills(), stills("other")
     run(data, tiny_codebook)
     run(other, tiny_codebook, num_workers=2)
@@ -187,8 +187,8 @@ def test_a_fault_leaves_the_shards_that_were_done(
 
     class Stopping(VqTarget):
         def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
-            for number, arrays in enumerate(super().rows(dataset, indices)):
-                if number == 6:
+            for index, arrays in zip(indices, super().rows(dataset, indices), strict=True):
+                if index == 6:
                     raise KeyboardInterrupt
                 yield arrays
 

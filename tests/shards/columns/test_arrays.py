@@ -1,0 +1,49 @@
+"""What the arrays of a teacher's column must be."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vfm.shards.columns.arrays import array_faults
+
+OPTIONS: dict[str, Any] = {
+    "levels": 2,
+    "dim": 5,
+    "token_px": 16,
+    "store": "int8",
+    "views": [{"resize_px": 32, "crop_px": 32}],
+}
+
+
+def arrays(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the arrays of a sample of three frames."""
+    sound = {
+        "features": np.ones((1, 3, 2, 2, 2, 5), np.int8),
+        "scale": np.ones((1, 3, 2, 2, 2), np.float16),
+        "attention": np.full((1, 3, 2, 2), 0.1, np.float16),
+    }
+    return {f"{name}.npy": array for name, array in {**sound, **changes}.items()}
+
+
+def test_what_a_target_writes_has_no_fault() -> None:
+    assert list(array_faults(arrays(), options=OPTIONS, num_frames=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"features": np.ones((1, 3, 2, 2, 2, 5), np.float16)}, "It holds float16"),
+        ({"features": np.ones((1, 3, 2, 2, 2, 4), np.int8)}, "It holds [2, 4] numbers a token"),
+        ({"features": np.ones((1, 3, 2, 3, 2, 5), np.int8)}, "It has a grid of [2, 3]"),
+        ({"features": np.ones((1, 4, 2, 2, 2, 5), np.int8)}, "It has the shape [1, 4, 2, 2, 2, 5]"),
+        ({"scale": np.ones((1, 3, 2, 2, 3), np.float16)}, "It holds [3] numbers a token"),
+        ({"attention": np.full((1, 3, 2, 2), np.nan, np.float16)}, "It holds NaN or infinity"),
+        ({"attention": np.zeros((1, 3, 2, 2), np.float16)}, "It holds attention that is zero or below"),
+        ({"attention": np.ones((1, 3, 2, 2), np.int64)}, "It holds int64"),
+    ],
+)
+def test_what_no_target_writes_is_one_finding(changes: dict[str, np.ndarray], told: str) -> None:
+    ((field, message),) = array_faults(arrays(**changes), options=OPTIONS, num_frames=3)
+    assert field.removesuffix(".npy") in changes
+    assert message.startswith(told)

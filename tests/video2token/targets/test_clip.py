@@ -1,0 +1,194 @@
+"""``vfm tokenize --target clip:NAME``: from stored frames to features and attention."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+from vfm.cli.commands.tokenize import command
+from vfm.shards.codecs.scalar import decode
+from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.verification.verify import verify
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
+from vfm.video2token.target import TargetOptions
+from vfm.video2token.targets import build_target
+from vfm.video2token.teachers.loading import load_teacher
+from vfm.video2token.teachers.vit import normalized
+
+Stills = Callable[..., Path]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def run(data: Path, tiny_vit: Path, *, num_workers: int = 1, **own: Any) -> Dataset:
+    options = {"crop_px": 32, "levels": 2, "weights": str(tiny_vit), **own}
+    tokenize(data, ["clip:test_vit"], TargetOptions(batch_size=4, own=options), num_workers=num_workers)
+    return open_dataset(data, columns=("frames", "clip.test_vit"))
+
+
+def expected(dataset: Dataset, index: int, tiny_vit: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return features [T, h, w, K, C] and attention [T, h, w], each frame computed alone."""
+    teacher = load_teacher("test_vit", grid=2, num_levels=2, weights=tiny_vit).teacher
+    frames = np.stack(dataset.frames(index, range(int(dataset.num_frames[index]))))
+    squares = torch.from_numpy(apply_view(frames, centre(32)))
+    with torch.inference_mode():
+        found = [teacher(normalized(one[None], mean=MEAN, std=STD, input_px=32)) for one in squares]
+    features = torch.cat([one.features for one in found]).reshape(-1, 2, 2, 2, 64)
+    return features.numpy(), torch.cat([one.attention for one in found]).reshape(-1, 2, 2).numpy()
+
+
+@pytest.mark.parametrize(("store", "atol"), [("fp32", 1e-5), ("fp16", 3e-4), ("int8", 4e-3)])
+def test_a_column_is_what_the_teacher_says_of_the_stored_frames(
+    stills: Stills, tiny_vit: Path, store: str, atol: float
+) -> None:
+    dataset = run(stills(), tiny_vit, store=store)
+    for index in range(len(dataset)):
+        features, attention = expected(dataset, index, tiny_vit)
+        names = ("features", "scale") if store == "int8" else ("features",)
+        members = {f"{name}.npy": dataset.array(index, "clip.test_vit", name) for name in names}
+        found = decode(members)[0]
+        np.testing.assert_allclose(found, features, atol=atol, rtol=0)
+        cosine = (found * features).sum(-1) / np.linalg.norm(found, axis=-1)
+        assert cosine.min() > 0.9999
+        stored = dataset.array(index, "clip.test_vit", "attention")
+        assert stored.dtype == (np.float32 if store == "fp32" else np.float16)
+        np.testing.assert_allclose(stored[0], attention, rtol=1e-3)
+    assert [finding for finding in verify(dataset.data) if finding.file != "plan.parquet"] == []
+
+
+def test_the_column_is_the_same_bytes_for_any_number_of_workers(
+    stills: Stills, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.target._PART_FRAMES", 8)
+    digests = []
+    for num_workers in (1, 2):
+        data = stills(f"of-{num_workers}", num_samples=9, num_frames=7)
+        run(data, tiny_vit, num_workers=num_workers, store="fp32")
+        tars = sorted((data / "clip.test_vit").glob("*.tar"))
+        digests.append([hashlib.sha256(tar.read_bytes()).hexdigest() for tar in tars])
+    assert len(digests[0]) == 3
+    assert digests[0] == digests[1]
+
+
+def test_a_frame_is_computed_alike_wherever_its_shard_ends(stills: Stills, tiny_vit: Path) -> None:
+    """The last batch is filled up: what a frame gives does not depend on how many are left."""
+    target = build_target("clip:test_vit", TargetOptions(batch_size=8, own=own(tiny_vit, store="fp32")))
+    frames = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    whole, part = target.compute(frames), target.compute(frames[:3])
+    for field, array in whole.items():
+        np.testing.assert_array_equal(part[field], array[:3])
+
+
+def own(tiny_vit: Path, **changes: Any) -> dict[str, Any]:
+    return {"crop_px": 32, "levels": 2, "weights": str(tiny_vit), **changes}
+
+
+def test_the_column_tells_all_that_its_values_follow_from(tiny_vit: Path) -> None:
+    target = build_target("clip:test_vit", TargetOptions(batch_size=4, own=own(tiny_vit)))
+    assert (target.name, target.kind) == ("clip.test_vit", "clip")
+    assert target.fields == ("features.npy", "scale.npy", "attention.npy")
+    digest = target.options.pop("weights_sha256")
+    assert len(digest) == 64
+    assert target.options == {
+        "teacher": "test_vit",
+        "projected": False,
+        "levels": 2,
+        "dim": 64,
+        "token_px": 16,
+        "input_px": 32,
+        "mean": list(MEAN),
+        "std": list(STD),
+        "precision": "fp32",
+        "batch_size": 4,
+        "store": "int8",
+        "views": [centre(32).to_dict()],
+    }
+
+
+def test_the_teacher_sees_as_many_tokens_as_the_student(tiny_vit: Path) -> None:
+    """Patches of 8 px make a grid of 4 x 4, for which this teacher needs frames of 64 px."""
+    target = build_target("clip:test_vit", TargetOptions(batch_size=2, own=own(tiny_vit, token_px=8)))
+    assert target.options["input_px"] == 64
+    arrays = target.compute(np.zeros((1, 32, 32, 3), np.uint8))
+    assert arrays["features.npy"].shape == (1, 4, 4, 2, 64)
+    assert arrays["attention.npy"].shape == (1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"crop_px": 40}, "Frames of 40 px cannot be cut into patches of 16 px"),
+        ({"levels": 7}, "has 6 blocks, so it cannot give 7 levels"),
+        ({"store": "int4"}, "--store of target clip cannot be 'int4': use one of fp32, fp16, int8"),
+        ({"precision": "fp8"}, "--precision of target clip cannot be 'fp8'"),
+        ({"normalization": "none"}, "--normalization of target clip cannot be 'none'"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(tiny_vit: Path, changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        build_target("clip:test_vit", TargetOptions(own=own(tiny_vit, **changes)))
+
+
+def test_weights_that_are_not_finite_store_nothing(stills: Stills, tiny_vit: Path, tmp_path: Path) -> None:
+    state = timm.create_model("test_vit").state_dict()
+    state["norm.weight"] = state["norm.weight"] * float("nan")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "nan.safetensors")
+    with pytest.raises(DamageError, match="NaN or infinity in features.npy, so nothing of it was stored"):
+        run(stills(), tmp_path / "nan.safetensors", store="fp32")
+
+
+def test_another_teacher_is_refused_at_resume(stills: Stills, tiny_vit: Path, tmp_path: Path) -> None:
+    data = stills()
+    run(data, tiny_vit)
+    torch.manual_seed(1)
+    other = {k: v.contiguous() for k, v in timm.create_model("test_vit").state_dict().items()}
+    save_file(other, tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match=r"holds another column \(weights_sha256 .* there, .* requested\)"):
+        run(data, tmp_path / "other.safetensors")
+    assert [finding for finding in verify(data) if finding.file != "plan.parquet"] == []
+
+
+def test_the_command(stills: Stills, tiny_vit: Path) -> None:
+    data = stills()
+    line = [
+        str(data),
+        "--target",
+        "clip:test_vit",
+        "--weights",
+        str(tiny_vit),
+        "--crop",
+        "32",
+        "--levels",
+        "1",
+    ]
+    done = CliRunner().invoke(command, [*line, "--batch", "4", "--store", "fp16"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "clip.test_vit: 6 samples, 20 frames" in done.output
+    without = CliRunner().invoke(command, [str(data), "--target", "clip"])
+    assert isinstance(without.exception, UsageError)
+    assert "write clip:NAME, such as clip:vit_base_patch16_clip_quickgelu_224.openai" in str(
+        without.exception
+    )
+
+
+@pytest.mark.needs("shared")
+def test_a_real_vit_at_another_size(shared: Path) -> None:
+    """Its attention finds what stands out: a bright square on a plain ground, wherever it is."""
+    path = str(shared / "weights" / "vit_tiny_patch16_224.safetensors")
+    options = {"crop_px": 160, "levels": 1, "weights": path, "store": "fp32"}
+    target = build_target("clip:vit_tiny_patch16_224", TargetOptions(batch_size=2, own=options))
+    frames = np.full((2, 160, 160, 3), 90, np.uint8)
+    frames[0, 32:64, 32:64] = frames[1, 96:128, 112:144] = (250, 60, 20)
+    attention = target.compute(frames)["attention.npy"]
+    for one, (top, left) in zip(attention, [(2, 2), (6, 7)], strict=True):
+        inside = one[top : top + 2, left : left + 2].mean()
+        assert inside > 2 * one.mean()

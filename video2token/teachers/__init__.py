@@ -1,0 +1,1 @@
+"""Networks whose features a student learns to match."""
