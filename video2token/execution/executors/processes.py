@@ -269,7 +269,10 @@ class ProcessExecutor:
     def _end(self, worker: _Worker) -> str:
         """Kill a worker with all that it started, and return how it ended."""
         self._workers.remove(worker)
-        self._selector.unregister(worker.connection)
+        with contextlib.suppress(
+            KeyError
+        ):  # a signal can come between the start of a worker and its registration
+            self._selector.unregister(worker.connection)
         worker.connection.close()
         _kill(worker)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,5 @@
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -200,6 +201,18 @@ def test_leaving_the_pool_early_ends_the_workers(run: Callable[..., list[Reply]]
     with pool_of() as pool:
         next(pool.run([["bytes", 1], ["sleep", 60], ["sleep", 60]]))
         assert len(workers()) == 2
+    assert workers() == []
+
+
+def test_a_signal_just_as_a_worker_was_started_ends_it_and_passes(
+    run: Callable[..., list[Reply]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(selectors.DefaultSelector, "register", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run([["sleep", 0.0]])
     assert workers() == []
 
 
