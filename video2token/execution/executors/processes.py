@@ -2,8 +2,7 @@
 
 The processes are started afresh (never forked), talk over a socket pair, and can be killed at any moment.
 Results come back in the order of the tasks, whatever order they are finished in. A worker dies with its
-parent, never hears Ctrl-C (it is in a process group of its own: the parent decides), and is limited in
-time and in address space.
+parent, never gets Ctrl-C (its process group is its own), and is limited in time and in address space.
 """
 
 import contextlib
@@ -269,9 +268,7 @@ class ProcessExecutor:
     def _end(self, worker: _Worker) -> str:
         """Kill a worker with all that it started, and return how it ended."""
         self._workers.remove(worker)
-        with contextlib.suppress(
-            KeyError
-        ):  # a signal can come between the start of a worker and its registration
+        with contextlib.suppress(KeyError):  # a signal can end a start halfway
             self._selector.unregister(worker.connection)
         worker.connection.close()
         _kill(worker)
