@@ -107,7 +107,7 @@ def read_manifest(data: Path) -> Manifest:
     """Return the manifest of the dataset in folder ``data``.
 
     Raises:
-        UsageError: this is no dataset, or one of a newer format.
+        UsageError: this is not a dataset, or one of a newer format.
         DamageError: ``dataset.json`` is not as it was written.
     """
     path = data / MANIFEST_NAME

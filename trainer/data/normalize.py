@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from vfm.shards.pixels.imagenet import MEAN, STD
 
 
 def to_float(clips: Tensor) -> Tensor:
@@ -14,7 +13,5 @@ def to_float(clips: Tensor) -> Tensor:
 
 def normalize(clips: Tensor) -> Tensor:
     """Return clips [B, 3, T, H, W] in 0 to 1 with ImageNet's mean 0 and deviation 1, colour by colour."""
-    mean, deviation = (
-        torch.tensor(values, device=clips.device).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
-    )
+    mean, deviation = (torch.tensor(values, device=clips.device).view(3, 1, 1, 1) for values in (MEAN, STD))
     return (clips - mean) / deviation

@@ -15,13 +15,13 @@ from vfm.shards.codecs.scalar import DTYPES, FEATURES, SCALE, encode
 from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
+from vfm.shards.pixels.imagenet import MEAN, STD
 from vfm.shards.pixels.views import View, centre
 from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, check_device
 
 if TYPE_CHECKING:
     from vfm.video2token.teachers.loading import LoadedTeacher
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and standard deviation of each channel
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -73,7 +73,7 @@ def build(argument: str, own: Options, options: TargetOptions) -> "ClipTarget":
         num_levels=own.levels,
         weights=None if own.weights is None else Path(own.weights),
     )
-    constants = IMAGENET if own.normalization == "imagenet" else (facts.mean, facts.std)
+    constants = (MEAN, STD) if own.normalization == "imagenet" else (facts.mean, facts.std)
     return ClipTarget(
         loaded,
         argument=argument,

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vfm.shards.errors import MachineError, UsageError
+from vfm.video2token.teachers.torchscript import is_torchscript
 from vfm.video2token.teachers.vit import VitTeacher
 from vfm.video2token.teachers.weights import State, read_weights
 
@@ -94,6 +95,11 @@ def load_teacher(
         MachineError: the weights cannot be downloaded.
     """
     facts = find_teacher(name)
+    if weights is not None and _is_clip_with_gelu(facts) and is_torchscript(weights):
+        raise UsageError(
+            f"{weights} is a program, as OpenAI publishes CLIP, whose models have QuickGELU, "
+            f"and {name} has not: use clip:{facts.architecture.replace('_clip_', '_clip_quickgelu_')}."
+        )
     input_px = grid * _patch_px(name, **sizes)
     state = _downloaded(name) if weights is None else read_weights(weights)
     projects = _projects(facts, state=state, is_file=weights is not None)
@@ -109,6 +115,10 @@ def load_teacher(
         projects=projects,
         input_px=input_px,
     )
+
+
+def _is_clip_with_gelu(facts: TeacherFacts) -> bool:
+    return "_clip_" in facts.architecture and "quickgelu" not in facts.architecture
 
 
 def _downloaded(name: str) -> State:

@@ -18,7 +18,9 @@ _MAX_PICKLE_BYTES = 64 << 20  # a module's description; the tensors are files of
 
 
 def is_torchscript(path: Path) -> bool:
-    """Return whether a zip is a program of TorchScript and not a pickled state dict."""
+    """Return whether a file is a program of TorchScript, and not a pickled state dict or no zip at all."""
+    if not zipfile.is_zipfile(path):
+        return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 

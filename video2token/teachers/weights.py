@@ -20,7 +20,7 @@ from vfm.video2token.teachers.torchscript import is_torchscript, read_torchscrip
 State = dict[str, Tensor]
 
 _CONTAINERS = ("state_dict", "model", "module")
-# From OpenAI's names to timm's, in this order: the first two that match a name's parts are replaced.
+# From parts of OpenAI's names to timm's, replaced in this order.
 _RENAMED = (
     ("conv1.", "patch_embed.proj."),
     ("transformer.resblocks.", "blocks."),
@@ -33,7 +33,6 @@ _RENAMED = (
     ("mlp.c_fc.", "mlp.fc1."),
     ("mlp.c_proj.", "mlp.fc2."),
 )
-_OPENAI_ONLY = "input_resolution"  # beside OpenAI's own weights; open_clip writes none
 
 
 def read_weights(path: Path) -> State:
@@ -43,7 +42,7 @@ def read_weights(path: Path) -> State:
         UsageError: there is no such file, it holds no ViT's weights, or it is a pickle of more than tensors.
     """
     tensors = _unwrapped(_read(path))
-    if any(name.endswith("conv1.weight") for name in tensors):
+    if any(name.endswith("class_embedding") for name in tensors):  # which CLIP's ResNets have not
         tensors = _from_clip(tensors)
     if "patch_embed.proj.weight" not in tensors:
         raise UsageError(
@@ -56,7 +55,7 @@ def _read(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             begin = file.read(2)
-        if begin == b"PK" and is_torchscript(path):
+        if is_torchscript(path):
             return read_torchscript(path)
         if begin == b"PK" or begin.startswith(b"\x80"):
             return torch.load(path, map_location="cpu", weights_only=True)

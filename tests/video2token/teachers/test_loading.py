@@ -164,7 +164,8 @@ def test_what_holds_no_weights_is_one_sentence(tmp_path: Path, data: bytes | Non
 
 
 def test_weights_of_something_else(tmp_path: Path) -> None:
-    save_file({"conv.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    of_a_resnet = {"visual.conv1.weight": torch.zeros(3, 3, 3, 3), "visual.bn1.weight": torch.zeros(3)}
+    save_file(of_a_resnet, tmp_path / "other.safetensors")
     with pytest.raises(UsageError, match="other.safetensors holds no vision transformer"):
         read_weights(tmp_path / "other.safetensors")
 
@@ -186,6 +187,12 @@ def test_weights_of_quickgelu_are_refused_under_the_plain_name() -> None:
     right = find_teacher("vit_base_patch16_clip_quickgelu_224.openai")
     assert (right.architecture, right.tag) == ("vit_base_patch16_clip_quickgelu_224", "openai")
     assert right.mean == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
+
+
+def test_openais_own_file_is_refused_under_the_plain_name(clip: Clip, tmp_path: Path) -> None:
+    path = write(clip, tmp_path / "ViT-B-16.pt", "TorchScript")
+    with pytest.raises(UsageError, match="QuickGELU, .* use clip:vit_base_patch16_clip_quickgelu_224"):
+        load_teacher("vit_base_patch16_clip_224", grid=3, num_levels=2, weights=path, **SIZES)
 
 
 def test_an_unknown_model_names_the_nearest() -> None:
