@@ -1,4 +1,8 @@
-"""Clips: temporal windows of a sample's stored frames (VIMPAC's sampling, arXiv:2106.11250)."""
+"""Clips: which of a sample's stored frames a network is given.
+
+Windows with a fixed step (VIMPAC, arXiv 2106.11250), and frames spread over the whole sample (UMT, arXiv
+2303.16058, as its published code draws them for Kinetics and for Something-Something V2).
+"""
 
 import numpy as np
 
@@ -21,8 +25,7 @@ def spread_starts(num_frames: int, *, clip_len: int, stride: int, num_clips: int
     Raises:
         UsageError: ``num_clips`` is below 1.
     """
-    if num_clips < 1:
-        raise UsageError(f"A test needs at least 1 clip, got {num_clips}.")
+    _check_clips(num_clips)
     latest = _latest_start(num_frames, clip_len=clip_len, stride=stride)
     return [latest * k // max(num_clips - 1, 1) for k in range(num_clips)]
 
@@ -38,6 +41,82 @@ def clip_times(start: int, *, num_frames: int, clip_len: int, stride: int) -> In
     """
     times = start + stride * np.arange(clip_len, dtype=np.int64)
     return np.where(times < num_frames, times, PAD)
+
+
+def segment_times(num_frames: int, *, clip_len: int, rng: np.random.Generator) -> Int64:
+    """Return one frame of each of ``clip_len`` equal segments, int64 [clip_len], ascending.
+
+    For pretraining of UMT, and for training on Something-Something V2. Segments have ⌊num_frames / clip_len⌋
+    frames, so those at the end may belong to none; of a sample with fewer than ``clip_len`` frames all are
+    frame 0, as in the published code.
+    """
+    _check_spread(num_frames, clip_len=clip_len)
+    length = num_frames // clip_len
+    within = rng.integers(0, max(length, 1), size=clip_len)
+    return length * np.arange(clip_len, dtype=np.int64) + within
+
+
+def sparse_times(num_frames: int, *, clip_len: int, rng: np.random.Generator) -> Int64:
+    """Return one frame of each of ``clip_len`` segments that reach to the last frame, int64 [clip_len].
+
+    For training on Kinetics: segment i lies between frames round(i · (num_frames - 1) / clip_len), both ends
+    included, so that neighbours may draw the same frame.
+    """
+    borders = _borders(num_frames, clip_len=clip_len)
+    return np.minimum(rng.integers(borders[:-1], borders[1:], endpoint=True), num_frames - 1)
+
+
+def spread_sparse_times(num_frames: int, *, clip_len: int, num_clips: int) -> list[Int64]:
+    """Return the clips of a test on Kinetics, each int64 [clip_len]; one clip is that of validation.
+
+    Clip k of K takes the frame int((k + 1) / (K + 1) of a segment) behind the beginning of each segment.
+    """
+    _check_clips(num_clips)
+    starts = _borders(num_frames, clip_len=clip_len)[:-1]
+    step = (num_frames - 1) / clip_len / (num_clips + 1)
+    return [np.minimum(starts + int(step * (k + 1)), num_frames - 1) for k in range(num_clips)]
+
+
+def spread_ssv2_times(num_frames: int, *, clip_len: int, num_clips: int) -> list[Int64]:
+    """Return the clips of a test on Something-Something V2, each int64 [clip_len].
+
+    One clip takes the middle of each of ``clip_len`` segments, that of validation; two share the middles and
+    the beginnings between them, every second one.
+
+    Raises:
+        UsageError: more clips than two, which the published code has not.
+    """
+    _check_spread(num_frames, clip_len=clip_len)
+    _check_clips(num_clips)
+    if num_clips > 2:
+        raise UsageError(f"Frames spread as for Something-Something V2 make 1 or 2 clips, got {num_clips}.")
+    length = num_frames / clip_len
+    begins = length * np.arange(clip_len)
+    middles = (length / 2 + begins).astype(np.int64)
+    if num_clips == 1:
+        return [middles]
+    both = np.sort(np.concatenate([middles, begins.astype(np.int64)]))
+    return [both[k::2] for k in range(2)]
+
+
+def _borders(num_frames: int, *, clip_len: int) -> Int64:
+    """Return where segments begin, and where the last one ends, int64 [clip_len + 1]."""
+    _check_spread(num_frames, clip_len=clip_len)
+    # Halves go to the even neighbour, here and in the published code.
+    borders: Int64 = np.rint((num_frames - 1) / clip_len * np.arange(clip_len + 1)).astype(np.int64)
+    return borders
+
+
+def _check_spread(num_frames: int, *, clip_len: int) -> None:
+    if num_frames < 1 or clip_len < 1:
+        raise UsageError(
+            f"No clip of {clip_len} frames comes from {num_frames} frames: use 1 or more for each."
+        )
+
+
+def _check_clips(num_clips: int) -> None:
+    if num_clips < 1:
+        raise UsageError(f"A test needs at least 1 clip, got {num_clips}.")
 
 
 def _latest_start(num_frames: int, *, clip_len: int, stride: int) -> int:

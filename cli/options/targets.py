@@ -14,6 +14,7 @@ _OWN = (
     "crop_px",
     "token_px",
     "levels",
+    "level_interval",
     "normalization",
     "precision",
     "store",
@@ -66,7 +67,14 @@ def _teacher_options() -> Decorator:
             "--levels",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Blocks at the teacher's end whose features are kept, for clip.  [default: 6]",
+            help="Of how many blocks of the teacher features are kept, for clip, the last one among them.  "
+            "[default: 6]",
+        ),
+        click.option(
+            "--level-interval",
+            type=click.FloatRange(min=1),
+            metavar="N",
+            help="Blocks from one of them to the next, for clip.  [default: 1]",
         ),
         click.option(
             "--normalization",

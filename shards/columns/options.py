@@ -22,6 +22,7 @@ _TYPES: dict[str, Any] = {
     "store": str,
     "weights_sha256": str,
     "levels": int,
+    "level_interval": float,
     "dim": int,
     ENLARGEMENT: float,
 }

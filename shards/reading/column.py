@@ -45,6 +45,7 @@ class ColumnReader:
         self._sizes_bytes = tuple(report.size_bytes for report in reports)
         self._starts = np.cumsum([0, *(report.num_samples for report in reports)])
         self._maps: OrderedDict[int, mmap.mmap] = OrderedDict()
+        self._sound: dict[str, bytearray] = {}  # 1 for each row whose field matched its checksum
         self._max_open = max_open_shards()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -59,6 +60,24 @@ class ColumnReader:
             KeyError: the column has no such field.
         """
         return self._read(row, self.index.member(row, field), what=field)
+
+    def mapped(self, row: int, field: str) -> memoryview:
+        """Return the bytes of a member, read-only, to be let go of before the next call.
+
+        They are compared with their checksum the first time alone, which reads all of them; after that no
+        more is read than is looked at.
+
+        Raises:
+            VfmError: see `member`.
+            KeyError: the column has no such field.
+        """
+        sound = self._sound.setdefault(field, bytearray(len(self.index)))
+        span = self.index.member(row, field)
+        view = memoryview(self._map(self._shard_number(row)))[span.offset : span.offset + span.size_bytes]
+        if not sound[row]:
+            self._check(view, row, span, what=field)
+            sound[row] = 1
+        return view
 
     def frame(self, row: int, time: int) -> memoryview:
         """Return the bytes of one JPEG, read-only.
@@ -80,6 +99,11 @@ class ColumnReader:
     def _read(self, row: int, span: Span, *, what: str) -> memoryview:
         tar = self._map(self._shard_number(row))
         view = memoryview(tar)[span.offset : span.offset + span.size_bytes]
+        self._check(view, row, span, what=what)
+        # A view keeps its map open: of many shards, all that a batch is made of would stay so.
+        return view if len(self._shards) <= self._max_open else memoryview(bytes(view))
+
+    def _check(self, view: memoryview, row: int, span: Span, *, what: str) -> None:
         if zlib.crc32(view) != span.crc32:
             key = self.index.keys[row].decode()
             path = tar_path(self._folder, self.shard_of(row))
@@ -87,8 +111,6 @@ class ColumnReader:
                 f"{key}.{what} of column {self.name} in {path} does not match its checksum: "
                 f"run `vfm inspect {self._folder.parent} --verify`."
             )
-        # A view keeps its map open: of many shards, all that a batch is made of would stay so.
-        return view if len(self._shards) <= self._max_open else memoryview(bytes(view))
 
     def _map(self, number: int) -> mmap.mmap:
         tar = self._maps.get(number)

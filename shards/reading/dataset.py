@@ -176,6 +176,34 @@ class Dataset:
         data = self._readers[column].member(self._rows[index], name)
         return from_npy(data, name=f"{self.keys[index]}.{name} of column {column}")
 
+    def rows(self, index: int, column: str, field: str, which: Int64) -> npt.NDArray[np.generic]:
+        """Return some tokens of an array of a target column, copied; see `array`.
+
+        After a sample's first time, which compares its checksum, only the pages of these tokens are read.
+
+        Args:
+            index: which sample.
+            column: the column's name.
+            field: the member's name, with or without ``.npy``; an array [V, T, h, w, ...].
+            which: int64 [R], tokens by their number in the order of views, frames, rows and columns.
+
+        Returns:
+            [R, ...].
+
+        Raises:
+            DamageError: the member does not match its checksum, or is not an array of tokens.
+            IndexError: there is no such token.
+            KeyError: the dataset was opened without the column, or the column has no such field.
+        """
+        name = field if field.endswith(".npy") else f"{field}.npy"
+        data = self._readers[column].mapped(self._rows[index], name)
+        array = from_npy(data, name=f"{self.keys[index]}.{name} of column {column}")
+        if array.ndim < 4:
+            raise DamageError(
+                f"{self.keys[index]}.{name} of column {column} holds no tokens: compute it again."
+            )
+        return array.reshape(-1, *array.shape[4:])[which]
+
     def select(self, indices: Sequence[int] | Int64) -> "Dataset":
         """Return the dataset of these samples, in this order."""
         rows = self._rows[np.asarray(indices, dtype=np.int64)]

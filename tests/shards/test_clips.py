@@ -6,8 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from vfm.shards.clips import PAD, clip_times, random_start, spread_starts
+from vfm.shards.clips import (
+    PAD,
+    clip_times,
+    random_start,
+    segment_times,
+    sparse_times,
+    spread_sparse_times,
+    spread_ssv2_times,
+    spread_starts,
+)
 from vfm.shards.errors import UsageError
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "vimpac_test_clips_a.json").read_text())
@@ -60,3 +70,52 @@ def test_clips_of_nothing_are_refused(size: tuple[int, int, int]) -> None:
         spread_starts(num_frames, clip_len=clip_len, stride=stride, num_clips=1)
     with pytest.raises(UsageError, match="at least 1 clip, got 0"):
         spread_starts(5, clip_len=5, stride=1, num_clips=0)
+
+
+@pytest.mark.needs("shared")
+def test_frames_from_the_whole_video_are_those_of_umt(shared: Path) -> None:
+    config = json.loads((shared / "golden" / "umt_frame_indices_a.json").read_text())["config"]
+    tensors = load_file(shared / "golden" / "umt_frame_indices_a.safetensors")
+    size = {"clip_len": config["frames"]}
+    for number, length in enumerate(tensors["input/lengths"].tolist()):
+        clips = spread_sparse_times(length, **size, num_clips=config["segments"])
+        np.testing.assert_array_equal(clips, tensors["output/kinetics_test"][number])
+        (middle,) = spread_sparse_times(length, **size, num_clips=1)
+        np.testing.assert_array_equal(middle, tensors["output/kinetics_val"][number])
+        clips = spread_ssv2_times(length, **size, num_clips=2)
+        both = tensors["output/ssv2_test_all"][number]
+        np.testing.assert_array_equal(clips, [both[0::2], both[1::2]])
+        (middle,) = spread_ssv2_times(length, **size, num_clips=1)
+        np.testing.assert_array_equal(middle, tensors["output/ssv2_val"][number])
+
+
+def test_segments_give_each_of_their_frames_equally_often() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.stack([segment_times(27, clip_len=8, rng=rng) for _ in range(3000)])
+    assert drawn.dtype == np.int64
+    for place in range(8):  # ⌊27 / 8⌋ = 3 frames each; the last three frames belong to none
+        counts = np.bincount(drawn[:, place] - 3 * place, minlength=3)
+        assert counts.shape == (3,)
+        assert abs(counts / 3000 - 1 / 3).max() < 0.05
+    assert segment_times(7, clip_len=8, rng=rng).tolist() == [0] * 8
+    assert segment_times(8, clip_len=8, rng=rng).tolist() == list(range(8))
+
+
+def test_sparse_frames_reach_the_last_one() -> None:
+    rng = np.random.default_rng(0)
+    # (10 - 1) / 4 = 2.25: borders at 0, 2.25, 4.5, 6.75, 9, rounded, halves to even.
+    borders = [0, 2, 4, 7, 9]
+    drawn = np.stack([sparse_times(10, clip_len=4, rng=rng) for _ in range(2000)])
+    for place in range(4):
+        assert set(drawn[:, place]) == set(range(borders[place], borders[place + 1] + 1))
+    assert sparse_times(1, clip_len=4, rng=rng).tolist() == [0] * 4
+
+
+def test_more_than_two_clips_of_ssv2_are_refused() -> None:
+    with pytest.raises(UsageError, match="make 1 or 2 clips, got 3"):
+        spread_ssv2_times(30, clip_len=8, num_clips=3)
+    for spread in (spread_sparse_times, spread_ssv2_times):
+        with pytest.raises(UsageError, match="at least 1 clip, got 0"):
+            spread(30, clip_len=8, num_clips=0)
+        with pytest.raises(UsageError, match="No clip of 8 frames comes from 0 frames"):
+            spread(0, clip_len=8, num_clips=1)

@@ -10,19 +10,25 @@ import numpy as np
 import pytest
 import torch
 
+from vfm.shards.columns.commands import kind_of
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer import methods
 from vfm.trainer.data.stream import stack
 from vfm.trainer.recipes.columns import resolve_columns
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
+from vfm.video2token.target import TargetOptions
 
 
 @pytest.fixture(params=methods.names())
-def method(request, toy_dataset):
+def method(request, toy_dataset, tiny_vit):
     """Return a method built by its smallest recipe, and the dataset it reads."""
     package = importlib.import_module(f"vfm.trainer.methods.{request.param}")
     recipes = importlib.import_module(f"vfm.trainer.methods.{request.param}.recipe").RECIPES
     recipe = recipes[f"{request.param}-tiny"]()
     data = toy_dataset()
+    for kind in {kind_of(column) for column in recipe.data.columns} & {"clip"}:
+        own = {"crop_px": recipe.model.frame_px, "levels": 1, "weights": str(tiny_vit)}
+        tokenize(data, [f"{kind}:test_vit"], TargetOptions(own=own), accept_data=True)
     recipe = resolve_columns(recipe, open_dataset(data).manifest)
     dataset = open_dataset(data, columns=recipe.data.columns)
     return package.build(recipe, dataset), dataset, recipe, package

@@ -1,11 +1,13 @@
 """Clips with what a teacher computed of them: the same frames in the same view for both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from vfm.shards.array_types import Int64, UInt8
 from vfm.shards.columns.options import views_in
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.views import View, apply_view
@@ -44,12 +46,36 @@ class PairedReader:
             view: which of `views`.
         """
         shown = shown_times(dataset, index, times)
-        clip = apply_view(read_frames(dataset, index, shown), self.views[view])
         stored = {
             name: dataset.array(index, target.column, target.field)[view][shown]
             for name, target in self.targets.items()
         }
-        return {"clip": clip, **stored}
+        return {"clip": self.pixels(dataset, index, shown, view=view), **stored}
+
+    def pixels(self, dataset: Dataset, index: int, times: Sequence[int], *, view: int) -> UInt8:
+        """Return frames in one view, uint8 [T, S, S, 3]."""
+        return apply_view(read_frames(dataset, index, times), self.views[view])
+
+    def tokens(
+        self, dataset: Dataset, index: int, times: Sequence[int], *, view: int, which: Int64
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return some tokens of each target, [R, ...], without reading the others.
+
+        Args:
+            dataset: opened with the columns of the targets.
+            index: which sample.
+            times: stored frames of the clip.
+            view: which of `views`.
+            which: int64 [R], tokens of the clip, counted in the order of its frames, rows and columns.
+        """
+        found = {}
+        for name, target in self.targets.items():
+            options = dataset.manifest.columns[target.column].options
+            num_cells = (self.views[view].crop_px // options["token_px"]) ** 2
+            frames = view * int(dataset.num_frames[index]) + np.asarray(times)[which // num_cells]
+            rows = frames * num_cells + which % num_cells
+            found[name] = dataset.rows(index, target.column, target.field, rows)
+        return found
 
 
 def paired_reader(dataset: Dataset, targets: Mapping[str, StoredTarget]) -> PairedReader:

@@ -11,6 +11,7 @@ from vfm.shards.order import eval_share, sample_rng
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
+from vfm.trainer.data.clip_sampling import clip_sampling
 from vfm.trainer.data.stream import stack
 from vfm.trainer.distributed import World, gather
 from vfm.trainer.engine.checkpoint import fill
@@ -68,11 +69,9 @@ def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset
     backbone = package.build_backbone(evaluated.recipe, dataset)
     backbone.load_pretrained(evaluated.state)
     backbone.to(evaluated.world.device).eval()
-    data = evaluated.recipe.data
     clip = RandomClip(
         reader=package.build_clip_reader(evaluated.recipe, dataset),
-        clip_len=data.clip_len,
-        stride=data.known_stride,
+        sampling=clip_sampling(evaluated.recipe.data),
     )
     clips = SpreadClips(random_clip=clip, num_clips=evaluated.num_clips)
 

@@ -72,6 +72,10 @@ class DistilledLevels(nn.Module):
         self.clip_decoder = nn.ModuleList(AlignHead(config.dim, align) for _ in self.levels)
 
     def forward(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
+        """Return what `align` does."""
+        return self.align(clips, is_hidden)
+
+    def align(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
         """Return float [K, B, N_visible, teacher_dim], the shallowest level first.
 
         Args:

@@ -71,12 +71,29 @@ class PatchEmbed(nn.Module):
         shape = (config.tubelet, config.patch_px, config.patch_px)
         self.proj = nn.Conv3d(3, config.dim, kernel_size=shape, stride=shape)
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Return [B, N, D] of clips [B, 3, T, H, W]."""
+    def forward(self, clips: Tensor, *, visible: Tensor | None = None) -> Tensor:
+        """Return [B, N, D] of clips [B, 3, T, H, W], or [B, N_visible, D] of what is visible alone.
+
+        Args:
+            clips: normalized.
+            visible: int64 [B, N_visible]; None for all.
+        """
         wanted = (3, self.config.num_frames, self.config.image_px, self.config.image_px)
         assert clips.shape[1:] == wanted, f"clips of {wanted}, got {tuple(clips.shape[1:])}"
-        tokens: Tensor = self.proj(clips)
-        return tokens.flatten(2).transpose(1, 2)
+        if visible is None:
+            tokens: Tensor = self.proj(clips)
+            return tokens.flatten(2).transpose(1, 2)
+        # A convolution whose stride is its kernel is one product of matrices, here of few rows.
+        return functional.linear(self._cut(clips, visible), self.proj.weight.flatten(1), self.proj.bias)
+
+    def _cut(self, clips: Tensor, visible: Tensor) -> Tensor:
+        """Return the pixels of tubelets in the order of the kernel, [B, N_visible, 3 · tubelet · patch²]."""
+        times, rows, columns = self.config.grid
+        side = self.config.patch_px
+        cubes = clips.view(len(clips), 3, times, self.config.tubelet, rows, side, columns, side)
+        clip = torch.arange(len(clips), device=clips.device)[:, None]
+        time, row, column = visible // (rows * columns), visible // columns % rows, visible % columns
+        return cubes[clip, :, time, :, row, :, column].flatten(2)
 
 
 class Attention(nn.Module):
@@ -190,9 +207,8 @@ class Encoder(nn.Module):
         Returns:
             Of each block [B, N_visible, D].
         """
-        x = self.patch_embed(clips) + self.positions
-        if visible is not None:
-            x = take(x, visible)
+        positions = self.positions if visible is None else self.positions[visible]
+        x = self.patch_embed(clips, visible=visible) + positions
         found = []
         for number, block in enumerate(self.blocks):
             x = block(x)

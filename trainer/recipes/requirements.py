@@ -30,11 +30,13 @@ class Requirements:
 
     Attributes:
         clip_len: frames of a clip.
+        spans_video: whether the frames of a clip are taken from the whole video, whatever its length.
         seconds_apart: from one frame of a clip to the next.
         frame_px: side of the square that the network sees, in pixels.
     """
 
     clip_len: int
+    spans_video: bool = False
     seconds_apart: float | Literal["any"]
     frame_px: int | Literal["any"]
 
@@ -42,6 +44,7 @@ class Requirements:
         """Return the words for it: ``clips of 16 frames, 0.133 s apart (2 s), of 224 px``."""
         apart, side = self.seconds_apart, self.frame_px
         time = "any time apart" if apart == "any" else f"{apart:.3g} s apart"
+        time = "from all over a video" if self.spans_video else time
         return f"clips of {self.clip_len} frames, {time}, of {'any size' if side == 'any' else f'{side} px'}"
 
 
@@ -74,7 +77,7 @@ class Fit:
 
     Attributes:
         stride: stored frames from one frame of a clip to the next.
-        seconds_apart: the time between them; None unknown.
+        seconds_apart: the time between them; None unknown, or different from video to video.
         repeated_frames: mean share of a clip's frames that lie past the end of its video, 0..1.
         enlargement: how many times pixels are enlarged to the recipe's size, or were for its targets; 1 where
             they are not.
@@ -94,6 +97,7 @@ def requirements_of(recipe: Recipe) -> Requirements:
     """Return what a recipe needs."""
     return Requirements(
         clip_len=recipe.data.clip_len,
+        spans_video=recipe.data.sampling != "strided",
         seconds_apart=recipe.data.seconds_apart,
         frame_px=recipe.model.frame_px,
     )
@@ -161,7 +165,7 @@ def compare(needed: Requirements, offer: Offer, *, stride: int | None) -> Fit:
     inside = np.minimum(-(-offer.num_frames // stride), needed.clip_len)
     return Fit(
         stride=stride,
-        seconds_apart=None if offer.fps is None else stride / offer.fps,
+        seconds_apart=None if offer.fps is None or needed.spans_video else stride / offer.fps,
         repeated_frames=float(1 - inside.mean() / needed.clip_len) if len(inside) else 0.0,
         enlargement=enlargement,
     )

@@ -32,7 +32,8 @@ class Options:
     Attributes:
         crop_px: side of the square that the student will see, in the view ``centre``.
         token_px: side of the student's patches: the teacher sees the square at a size that gives as many.
-        levels: how many of the last blocks are kept.
+        levels: of how many blocks features are kept, the last one among them.
+        level_interval: blocks from one of them to the next.
         normalization: constants that the teacher's pixels are normalized by: ``imagenet``, as UMT's teacher
             sees them although CLIP was trained with others, or ``model``, those that it was trained with.
         precision: of the network's products, ``fp32``, ``bf16`` or ``fp16``.
@@ -43,6 +44,7 @@ class Options:
     crop_px: int = 224
     token_px: int = 16
     levels: int = 6
+    level_interval: float = 1
     normalization: str = "imagenet"
     precision: str = "fp32"
     store: str = "int8"
@@ -71,6 +73,7 @@ def build(argument: str, own: Options, options: TargetOptions) -> "ClipTarget":
         argument,
         grid=own.crop_px // own.token_px,
         num_levels=own.levels,
+        level_interval=own.level_interval,
         weights=None if own.weights is None else Path(own.weights),
     )
     constants = (MEAN, STD) if own.normalization == "imagenet" else (facts.mean, facts.std)
@@ -133,6 +136,7 @@ class ClipTarget(FrameTarget):
             "weights_sha256": loaded.weights_sha256,
             "projected": loaded.projects,
             "levels": own.levels,
+            "level_interval": own.level_interval,
             "dim": loaded.teacher.dim,
             "token_px": own.token_px,
             "input_px": self._input_px,

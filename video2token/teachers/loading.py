@@ -79,14 +79,21 @@ def find_teacher(name: str) -> TeacherFacts:
 
 
 def load_teacher(
-    name: str, *, grid: int, num_levels: int, weights: Path | None = None, **sizes: Any
+    name: str,
+    *,
+    grid: int,
+    num_levels: int,
+    level_interval: float = 1,
+    weights: Path | None = None,
+    **sizes: Any,
 ) -> LoadedTeacher:
     """Return a teacher for frames of one size.
 
     Args:
         name: of timm, with or without the tag of its weights.
         grid: tokens along one side of a frame; positions that were learned for another grid are resized.
-        num_levels: how many blocks at its end are matched.
+        num_levels: how many blocks are matched, the last one among them.
+        level_interval: blocks from one of them to the next.
         weights: a file of its weights; None downloads timm's.
         sizes: changes to the architecture, as ``timm.create_model`` takes them.
 
@@ -110,7 +117,7 @@ def load_teacher(
     digest = _digest(state)
     _fill(model, state, name=name, source=str(weights or "the download"))
     return LoadedTeacher(
-        teacher=VitTeacher(model, num_levels=num_levels, projects=projects),
+        teacher=VitTeacher(model, num_levels=num_levels, level_interval=level_interval, projects=projects),
         weights_sha256=digest,
         projects=projects,
         input_px=input_px,

@@ -33,12 +33,16 @@ class VitTeacher(nn.Module):
 
     _model: Any  # whose parts torch types as any module or tensor
 
-    def __init__(self, model: nn.Module, *, num_levels: int, projects: bool) -> None:
+    def __init__(
+        self, model: nn.Module, *, num_levels: int, level_interval: float = 1, projects: bool
+    ) -> None:
         """Take a ViT of timm, which is from now on evaluated only.
 
         Args:
             model: with ``blocks``, ``norm`` and ``forward_intermediates``.
-            num_levels: how many blocks at the end are matched.
+            num_levels: how many blocks are matched, the last one among them.
+            level_interval: blocks from one of them to the next; where it is no whole number, rounded towards
+                the last block, as the published code does.
             projects: whether its head is a projection, as CLIP's, through which tokens are taken too.
 
         Raises:
@@ -47,8 +51,13 @@ class VitTeacher(nn.Module):
         super().__init__()
         self._model = model.requires_grad_(False).eval()
         num_blocks = len(self._model.blocks)
-        if not 1 <= num_levels <= num_blocks:
-            raise UsageError(f"The teacher has {num_blocks} blocks, so it cannot give {num_levels} levels.")
+        steps = [int(level * level_interval) for level in range(num_levels)]
+        if not 0 <= steps[-1] < num_blocks or len(set(steps)) < num_levels:
+            apart = "" if level_interval == 1 else f", {level_interval:g} blocks apart"
+            raise UsageError(
+                f"The teacher has {num_blocks} blocks, so it cannot give {num_levels} levels{apart}."
+            )
+        self._blocks = sorted(num_blocks - 1 - step for step in steps)
         self._has_class_token = getattr(self._model, "cls_token", None) is not None
         if not self._has_class_token and getattr(self._model, "attn_pool", None) is None:
             raise UsageError("The teacher has neither a class token nor attention pooling: choose another.")
@@ -61,7 +70,7 @@ class VitTeacher(nn.Module):
         """Return features and attention of images, float [B, 3, S, S], normalized."""
         with _watched(self._model.blocks[-1].attn.attn_drop) as seen:
             levels: list[Tensor] = self._model.forward_intermediates(
-                images, indices=self.num_levels, norm=True, output_fmt="NLC", intermediates_only=True
+                images, indices=self._blocks, norm=True, output_fmt="NLC", intermediates_only=True
             )
         levels = [self._finished(level) for level in levels]
         attention = self._of_class_token(seen[0]) if self._has_class_token else self._of_pooling(levels[-1])

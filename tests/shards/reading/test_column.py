@@ -118,3 +118,29 @@ def test_a_tar_of_another_size_is_refused(data: Path, reader: ColumnReader, chan
         DamageError, match=r"bytes where its report says \d+: restore it .* delete 000000\.json"
     ):
         reader.member(0, "json")
+
+
+def test_a_mapped_member_is_compared_with_its_checksum_once(data: Path, reader: ColumnReader) -> None:
+    span = reader.index.member(1, "json")
+    tar = data / "frames" / "000000.tar"
+    assert bytes(reader.mapped(1, "json")) == bytes(reader.member(1, "json"))
+    flip(tar, at=span.offset)
+    fresh = pickle.loads(pickle.dumps(reader))
+    with pytest.raises(DamageError, match="does not match its checksum"):
+        reader.member(1, "json")
+    reader.mapped(1, "json")  # has been looked at
+    other = reader.index.member(0, "json")
+    flip(tar, at=other.offset + 1)
+    for one in (reader, fresh):
+        with pytest.raises(DamageError, match=r"\.json of column frames in .*000000\.tar does not match"):
+            one.mapped(0, "json")
+    with pytest.raises(KeyError):
+        reader.mapped(0, "png")
+
+
+def test_a_mapped_member_is_not_copied(reader: ColumnReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_max_open", 2)  # of four shards: `member` copies
+    before = num_descriptors()
+    for row in (0, 3, 6, 9, 0):
+        assert type(reader.mapped(row, "json").obj).__name__ == "mmap"
+    assert num_descriptors() - before <= 2

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_
 from vfm.trainer.models.mae import MaskedAutoencoder, pixel_targets
 from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state, umt_positions
 from vfm.trainer.models.positions import sinusoid_table, stretch_table
-from vfm.trainer.models.vit import DropPath, VitConfig, initialize_vit, split_mask, take
+from vfm.trainer.models.vit import DropPath, PatchEmbed, VitConfig, initialize_vit, split_mask, take
 
 TINY = VitConfig(image_px=8, patch_px=4, num_frames=4, tubelet=2, dim=8, depth=2, num_heads=2)
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None, None]
@@ -54,6 +54,23 @@ def golden(shared):
         return Golden(config=config, params=params, tensors=tensors)
 
     return read
+
+
+@pytest.mark.parametrize("tubelet", [1, 2])
+def test_visible_tokens_are_embedded_as_by_the_convolution(tubelet):
+    config = replace(TINY, image_px=12, num_frames=4, tubelet=tubelet, dim=10)
+    embed = PatchEmbed(config)
+    torch.manual_seed(0)
+    # As readers give them: colours are the last axis in memory.
+    clips = torch.randn(3, 4, 12, 12, 3).permute(0, 4, 1, 2, 3)
+    visible = torch.stack([torch.randperm(config.num_tokens)[:7].sort().values for _ in range(3)])
+    found = embed(clips, visible=visible)
+    torch.testing.assert_close(found, take(embed(clips), visible), atol=1e-6, rtol=1e-6)
+    found.square().sum().backward()
+    gradients = [parameter.grad.clone() for parameter in embed.parameters()]
+    embed.zero_grad()
+    take(embed(clips), visible).square().sum().backward()
+    torch.testing.assert_close(gradients, [parameter.grad for parameter in embed.parameters()])
 
 
 @pytest.mark.needs("shared")

@@ -102,6 +102,7 @@ def test_the_column_tells_all_that_its_values_follow_from(tiny_vit: Path) -> Non
         "teacher": "test_vit",
         "projected": False,
         "levels": 2,
+        "level_interval": 1,
         "dim": 64,
         "token_px": 16,
         "input_px": 32,

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from vfm.shards.errors import UsageError
 from vfm.video2token.teachers.loading import LoadedTeacher, load_teacher
 
 CLIP = "vit_base_patch16_clip_quickgelu_224"
@@ -25,11 +26,12 @@ def reference(
         key.removeprefix("param/"): t.contiguous() for key, t in tensors.items() if key.startswith("param/")
     }
     save_file(params, tmp_path / "weights.safetensors")
-    assert (config["clip_norm_type"], config.get("clip_return_interval", 1)) == ("l2", 1)
+    assert config["clip_norm_type"] == "l2"
     loaded = load_teacher(
         CLIP,
         grid=config["t_resolution"] // config["t_patch"],
         num_levels=config["clip_return_layer"],
+        level_interval=config.get("clip_return_interval", 1),
         weights=tmp_path / "weights.safetensors",
         patch_size=config["t_patch"],
         embed_dim=config["t_width"],
@@ -50,6 +52,19 @@ def test_features_and_attention_are_those_of_the_reference(shared: Path, tmp_pat
     torch.testing.assert_close(features, tensors["output/features"], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.attention, tensors["output/attn"], atol=1e-6, rtol=1e-5)
     assert loaded.projects
+
+
+def test_levels_may_be_some_blocks_apart(tiny_vit: Path) -> None:
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        every = load_teacher("test_vit", grid=2, num_levels=6, weights=tiny_vit).teacher(images)
+        for interval, blocks in ((1, [3, 4, 5]), (2, [1, 3, 5]), (1.5, [2, 4, 5])):
+            loaded = load_teacher("test_vit", grid=2, num_levels=3, level_interval=interval, weights=tiny_vit)
+            torch.testing.assert_close(loaded.teacher(images).features, every.features[:, :, blocks])
+    with pytest.raises(UsageError, match="has 6 blocks, so it cannot give 4 levels, 2 blocks apart"):
+        load_teacher("test_vit", grid=2, num_levels=4, level_interval=2, weights=tiny_vit)
+    with pytest.raises(UsageError, match="cannot give 2 levels, 0.5 blocks apart"):
+        load_teacher("test_vit", grid=2, num_levels=2, level_interval=0.5, weights=tiny_vit)
 
 
 FAMILIES = {

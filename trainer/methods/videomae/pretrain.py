@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.trainer.data.normalize import normalize, to_float
-from vfm.trainer.method import Backbone, Method
+from vfm.trainer.method import Method
 from vfm.trainer.methods.videomae.reader import PretrainReader
 from vfm.trainer.methods.videomae.recipe import Objective
 from vfm.trainer.models.mae import MaskedAutoencoder, pixel_targets
-from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
 from vfm.trainer.models.vit import VitConfig, initialize_vit
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.vit_backbone import VitBackbone, is_vector
 
 _MASK_TOKEN_STD = 0.02
 
@@ -74,58 +74,6 @@ class VideoMae(MaskedAutoencoder, Method):
         return is_vector(name) or name == "mask_token"
 
 
-class VideoMaeBackbone(PooledVit, Backbone):
-    """The encoder as it is finetuned: the mean over tokens, normalised.
-
-    Args:
-        config: sizes.
-    """
-
-    def __init__(self, config: VitConfig) -> None:
-        super().__init__(config)
-        self.dim = config.dim
-
-    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, D].
-
-        Args:
-            batch: `clip`, uint8 [B, T, S, S, 3].
-        """
-        found: Tensor = self(normalize(to_float(batch["clip"])))
-        return found
-
-    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
-        """Take the encoder of a pretraining or finetuning state; ``fc_norm`` stays new unless it is there.
-
-        Raises:
-            UsageError: the state is of another encoder.
-        """
-        found, own = encoder_state(state), self.state_dict()
-        wanted = {name for name in own if name in found or not name.startswith("fc_norm.")}
-        shapes = {name: tuple(found[name].shape) for name in found}
-        for name in sorted(wanted | found.keys()):
-            expected = tuple(own[name].shape) if name in own else "absent"
-            if shapes.get(name, "absent") != expected:
-                raise UsageError(
-                    f"The weights are of another model: {name} is {shapes.get(name, 'absent')} and here "
-                    f"{expected}; use the recipe they were trained with."
-                )
-        self.load_state_dict(found, strict=False)
-
-    def draw_head(self, head: nn.Linear, *, generator: torch.Generator) -> None:
-        """Draw the first weights of a classifier, as the published code does: very small."""
-        draw_head(head, generator=generator)
-
-    def no_weight_decay(self, name: str) -> bool:
-        """Return whether this parameter is kept out of weight decay: vectors."""
-        return is_vector(name)
-
-
-def is_vector(name: str) -> bool:
-    """Return whether the parameter of this name is a bias or the weight of a norm."""
-    return name.endswith("bias") or "norm" in name
-
-
 def vit_config(recipe: Recipe) -> VitConfig:
     """Return the sizes of the encoder of a recipe.
 
@@ -162,9 +110,9 @@ def build_method(recipe: Recipe) -> VideoMae:
     return method
 
 
-def build_encoder(recipe: Recipe) -> VideoMaeBackbone:
+def build_encoder(recipe: Recipe) -> VitBackbone:
     """Return the encoder of a recipe alone, its weights drawn from the recipe's seed."""
-    backbone = VideoMaeBackbone(vit_config(recipe))
+    backbone = VitBackbone(vit_config(recipe))
     generator = torch.Generator().manual_seed(recipe.train.seed)
     initialize_vit(backbone, generator=generator, linear="truncated")
     return backbone

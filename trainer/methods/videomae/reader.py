@@ -6,7 +6,7 @@ import numpy as np
 
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clips import multi_scale_crop, read_frames
-from vfm.trainer.methods.videomae.mask import tube_mask
+from vfm.trainer.data.masks import tube_mask
 from vfm.trainer.methods.videomae.recipe import ModelConfig, Objective
 
 

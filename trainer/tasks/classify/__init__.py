@@ -3,6 +3,7 @@
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
+from vfm.trainer.data.clip_sampling import clip_sampling
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.tasks.classify.classifier import Classify
 from vfm.trainer.tasks.classify.clips import RandomClip
@@ -24,8 +25,7 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
     package = methods.load(recipe.method)
     prepare = RandomClip(
         reader=package.build_clip_reader(recipe, dataset),
-        clip_len=recipe.data.clip_len,
-        stride=recipe.data.known_stride,
+        sampling=clip_sampling(recipe.data),
     )
     backbone = package.build_backbone(recipe, dataset)
     return Classify(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vfm.shards.clips import clip_times, random_start, spread_starts
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.clip_sampling import ClipSampling
 from vfm.trainer.method import ClipReader
 
 LABEL = "label"
@@ -13,23 +13,19 @@ LABEL = "label"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomClip:
-    """One clip of a labelled sample, from a random start: for training.
+    """One clip of a labelled sample, drawn at random: for training.
 
     Attributes:
         reader: reads a clip as the encoder wants it.
-        clip_len: frames of a clip.
-        stride: stored frames from one frame of a clip to the next.
+        sampling: which frames it may hold.
     """
 
     reader: ClipReader
-    clip_len: int
-    stride: int
+    sampling: ClipSampling
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the clip's arrays and `label`, int64 []."""
-        span = {"clip_len": self.clip_len, "stride": self.stride}
-        num_frames = int(dataset.num_frames[index])
-        times = clip_times(random_start(num_frames, **span, rng=rng), num_frames=num_frames, **span)
+        times = self.sampling.random(int(dataset.num_frames[index]), rng=rng)
         return {**self.reader(dataset, index, times), LABEL: dataset.class_indices[index]}
 
 
@@ -49,11 +45,7 @@ class SpreadClips:
         """Return the clips' arrays, stacked along a new first dimension K, and `label`, int64 []."""
         del rng
         clip = self.random_clip
-        span = {"clip_len": clip.clip_len, "stride": clip.stride}
-        num_frames = int(dataset.num_frames[index])
-        starts = spread_starts(num_frames, **span, num_clips=self.num_clips)
-        read = [
-            clip.reader(dataset, index, clip_times(start, num_frames=num_frames, **span)) for start in starts
-        ]
+        clips = clip.sampling.spread(int(dataset.num_frames[index]), num_clips=self.num_clips)
+        read = [clip.reader(dataset, index, times) for times in clips]
         arrays = {name: np.stack([one[name] for one in read]) for name in read[0]}
         return {**arrays, LABEL: dataset.class_indices[index]}

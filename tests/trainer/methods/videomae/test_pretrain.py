@@ -13,7 +13,6 @@ from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.data.stream import stack
 from vfm.trainer.methods.videomae import build, build_backbone, build_clip_reader
 from vfm.trainer.methods.videomae.finetune import tiny_classify
-from vfm.trainer.methods.videomae.mask import tube_mask
 from vfm.trainer.methods.videomae.reader import clip_frames, clip_range
 from vfm.trainer.methods.videomae.recipe import RECIPES, ModelConfig, Objective, base, tiny
 from vfm.trainer.runs.finetune import build_task
@@ -34,22 +33,6 @@ def test_clips_step_as_in_the_reference(shared):
         found = clip_frames(case["start"], num_frames=case["video_frames"], **span)
         assert found == case["frames"], case
         assert [0, clip_range(case["video_frames"], **span)] == case["start_range"], case
-
-
-@pytest.mark.parametrize(
-    ("ratio", "side", "num_hidden"), [(0.9, 14, 176), (0.75, 14, 147), (0.5, 3, 4), (0.01, 3, 0)]
-)
-def test_tubes_hide_the_same_cells_of_every_frame(ratio, side, num_hidden):
-    rng = np.random.default_rng(0)
-    masks = [tube_mask(num_times=4, num_cells=side * side, ratio=ratio, rng=rng) for _ in range(50)]
-    for mask in masks:
-        slices = mask.reshape(4, -1)
-        assert (slices == slices[0]).all()
-        assert slices[0].sum() == num_hidden
-    if num_hidden > 1:
-        assert len({mask.tobytes() for mask in masks}) > 30
-        shares = np.mean(masks, axis=0)
-        assert abs(shares - num_hidden / side**2).max() < 0.4
 
 
 def test_a_crop_is_a_square_of_the_frames_at_one_place():

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vfm.trainer.data.clip_sampling import ClipSampling
 from vfm.trainer.methods.vimpac.loss import nce_loss
 from vfm.trainer.methods.vimpac.model import VimpacBackbone
 from vfm.trainer.methods.vimpac.pretrain import Vimpac
@@ -192,6 +193,6 @@ def classify(config: dict, *, label_smoothing: float) -> Classify:
         VimpacBackbone(model_config(config)),
         num_classes=config["num_labels"],
         config=ClassifyConfig(label_smoothing=label_smoothing),
-        prepare=RandomClip(reader=reader, clip_len=config["length"], stride=1),
+        prepare=RandomClip(reader=reader, sampling=ClipSampling(clip_len=config["length"])),
         seed=0,
     )

@@ -1,0 +1,42 @@
+"""Which frames a recipe's clips hold: windows, or frames from the whole video."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vfm.shards.clips import PAD, segment_times, sparse_times, spread_sparse_times, spread_ssv2_times
+from vfm.shards.errors import UsageError
+from vfm.trainer.data.clip_sampling import ClipSampling, clip_sampling
+from vfm.trainer.recipes.recipe import DataConfig
+from vfm.trainer.registry import load_recipe
+
+
+def test_windows_start_anywhere_and_are_spread_from_end_to_end():
+    sampling = ClipSampling(clip_len=3, stride=2)
+    drawn = {tuple(sampling.random(7, rng=np.random.default_rng(seed))) for seed in range(50)}
+    assert drawn == {(0, 2, 4), (1, 3, 5), (2, 4, 6)}
+    spread = sampling.spread(7, num_clips=2)
+    assert [clip.tolist() for clip in spread] == [[0, 2, 4], [2, 4, 6]]
+    assert sampling.random(3, rng=np.random.default_rng(0)).tolist() == [0, 2, PAD]
+
+
+@pytest.mark.parametrize(
+    ("rule", "draw", "spread"),
+    [("sparse", sparse_times, spread_sparse_times), ("ssv2", segment_times, spread_ssv2_times)],
+)
+def test_frames_from_the_whole_video_are_drawn_by_their_rule(rule, draw, spread):
+    sampling = clip_sampling(DataConfig(columns=("frames",), clip_len=4, sampling=rule))
+    for seed in range(20):
+        found = sampling.random(30, rng=np.random.default_rng(seed))
+        np.testing.assert_array_equal(found, draw(30, clip_len=4, rng=np.random.default_rng(seed)))
+    np.testing.assert_array_equal(sampling.spread(30, num_clips=2), spread(30, clip_len=4, num_clips=2))
+
+
+@pytest.mark.parametrize("name", ["videomae-tiny", "vimpac-tiny"])
+def test_a_recipe_of_windows_refuses_other_clips(name):
+    data = replace(load_recipe(name).data, seconds_apart="any", stride=1)
+    assert data.known_stride == 1
+    sparse = replace(data, sampling="sparse")
+    with pytest.raises(UsageError, match="data.sampling is sparse, but must be strided for this recipe"):
+        _ = sparse.known_stride

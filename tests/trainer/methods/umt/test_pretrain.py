@@ -1,0 +1,322 @@
+"""UMT's first stage on a small column: what the student is given, what it learns, and what is refused."""
+
+import math
+import tarfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from vfm.shards.codecs import scalar
+from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.order import sample_rng
+from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.writing.drop import drop_column
+from vfm.trainer.data.normalize import normalize, to_float
+from vfm.trainer.data.stream import stack
+from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate
+from vfm.trainer.methods.umt import build, build_backbone
+from vfm.trainer.methods.umt.pretrain import Umt
+from vfm.trainer.methods.umt.recipe import RECIPES, ModelConfig, Objective, base, large, tiny
+from vfm.trainer.models.vit import split_mask
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
+from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
+from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
+from vfm.trainer.runs.run import pretrain
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
+from vfm.video2token.target import TargetOptions
+
+COLUMN = "clip.test_vit"
+TINY = (
+    "model.image_px=32",
+    "model.dim=24",
+    "model.depth=3",
+    "model.num_heads=2",
+    "model.num_levels=2",
+    "objective.mask_ratio=0.5",
+    "data.clip_len=4",
+    "train.batch_size=4",
+    "train.max_steps=6",
+    "train.checkpoint_every=2",
+    "train.precision=fp32",
+    "train.num_workers=0",
+)
+
+
+class Bench:
+    """One dataset with frames and a teacher's column, and runs on it."""
+
+    def __init__(self, data, root, weights):
+        self.data, self.root, self.weights, self.said = data, root, weights, []
+        self.options = RunOptions(device="cpu", say=self.said.append, accept_data=True)
+
+    def tokenize(self, **own):
+        given = {"crop_px": 32, "levels": 3, "weights": str(self.weights), **own}
+        tokenize(self.data, ["clip:test_vit"], TargetOptions(batch_size=4, own=given))
+
+    def recipe(self, *settings):
+        return override(tiny(), [*TINY, f"data.columns=frames,{COLUMN}", *settings])
+
+    def method(self, *settings):
+        recipe = self.recipe("data.stride=1", *settings)
+        return build(recipe, self.dataset())
+
+    def dataset(self):
+        return open_dataset(self.data, columns=("frames", COLUMN))
+
+    def read(self, index, *settings, seed=0):
+        """Return what is read of one sample, and the stored frames that it was drawn from."""
+        rng = np.random.default_rng(seed)
+        return self.method(*settings).prepare(self.dataset(), index, rng)
+
+    def pretrain(self, *settings, out="run"):
+        recipe = override(load_recipe("umt-tiny"), [*TINY, *settings])
+        return pretrain(recipe, data=self.data, out=self.root / out, options=self.options)
+
+    def newest(self, out="run"):
+        return newest_checkpoint(self.root / out, options=self.options)
+
+
+@pytest.fixture
+def bench(stills, tiny_vit, tmp_path):
+    made = Bench(stills(num_samples=12, num_frames=9), tmp_path, tiny_vit)
+    made.tokenize()
+    return made
+
+
+@pytest.mark.parametrize("store", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("mask", ["attention", "tube", "random"])
+def test_visible_tokens_come_with_what_the_teacher_says_of_them(bench, store, mask):
+    if store != "int8":
+        drop_column(bench.data, COLUMN)
+        bench.tokenize(store=store)
+    dataset, index = bench.dataset(), 0  # nine frames: two in each segment of a clip
+    fields = ("features", "scale") if store == "int8" else ("features",)
+    stored = {}
+    for field in fields:
+        whole = dataset.array(index, COLUMN, field)
+        stored[field] = whole.reshape(9, 4, *whole.shape[4:])
+    frames = apply_view(np.stack(dataset.frames(index, range(9))), centre(32))
+    seen = set()
+    for seed in range(20):
+        read = bench.read(index, f"objective.mask={mask}", seed=seed)
+        assert set(read) == {"clip", "is_hidden", *fields}
+        times = [int(np.abs(frames - shown).sum((1, 2, 3)).argmin()) for shown in read["clip"].astype(int)]
+        assert [time // 2 for time in times] == [0, 1, 2, 3]
+        np.testing.assert_array_equal(read["clip"], frames[times])
+        visible = np.flatnonzero(~read["is_hidden"])
+        assert len(visible) == 8
+        for field in fields:
+            expected = np.stack([stored[field][times[token // 4], token % 4] for token in visible])
+            np.testing.assert_array_equal(read[field], expected)
+            assert read[field].dtype == stored[field].dtype
+        slices = ~read["is_hidden"].reshape(4, 4)
+        if mask != "random":
+            assert (slices.sum(1) == 2).all()
+        if mask == "tube":
+            assert (slices == slices[0]).all()
+        seen.add(read["is_hidden"].tobytes())
+    assert len(seen) > 4
+
+
+def test_patches_of_more_attention_are_seen_more_often(bench):
+    dataset, index = bench.dataset(), 1  # one frame, shown four times
+    weights = dataset.array(index, COLUMN, "attention")[0, 0].reshape(4).astype(np.float64)
+    prepare = bench.method("objective.mask_ratio=0.75").prepare
+    masks = [prepare(dataset, index, np.random.default_rng(seed))["is_hidden"] for seed in range(1500)]
+    shares = (~np.stack(masks).reshape(-1, 4)).mean(0)  # one of four is visible: in proportion to attention
+    np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.03)
+
+
+def test_masks_are_drawn_again_in_every_epoch(bench):
+    dataset, prepare = bench.dataset(), bench.method().prepare
+    masks = [
+        prepare(dataset, 3, sample_rng(seed=0, epoch=epoch, key=dataset.keys[3]))["is_hidden"].tobytes()
+        for epoch in range(12)
+    ]
+    assert len(set(masks)) > 8
+
+
+@pytest.mark.parametrize("distance", ["l2", "mse", "smooth_l1"])
+def test_the_loss_is_the_distance_at_the_visible_tokens(bench, distance):
+    method, dataset = bench.method(f"objective.distance={distance}").eval(), bench.dataset()
+    batch = stack([method.prepare(dataset, index, np.random.default_rng(index)) for index in (7, 8, 11)])
+    loss = method(batch)["loss"]
+    clips = normalize(to_float(batch["clip"]))
+    visible, _ = split_mask(batch["is_hidden"])
+    # Every patch through the convolution, then the visible ones alone.
+    embedded = method.encoder.patch_embed(clips) + method.encoder.positions
+    x = embedded.gather(1, visible[:, :, None].expand(-1, -1, 24))
+    students = []
+    for block in method.encoder.blocks:
+        x = block(x)
+        students.append(method.encoder.norm(x))
+    members = {f"{name}.npy": batch[name].numpy() for name in ("features", "scale")}
+    teacher = functional.normalize(torch.from_numpy(scalar.decode(members)), dim=-1)
+    total = []
+    for level, head in enumerate(method.clip_decoder):
+        out = head.norm(head.head(students[level + 1] + method.clip_positions[visible]))
+        difference = functional.normalize(out, dim=-1) - teacher[:, :, level + 1]
+        size = difference.abs()
+        total += {
+            "l2": [difference.square().sum(-1).mean()],
+            "mse": [difference.square().mean()],
+            "smooth_l1": [torch.where(size < 1, size.square() / 2, size - 0.5).mean()],
+        }[distance]
+    torch.testing.assert_close(loss, torch.stack(total).mean())
+
+
+def test_it_learns_and_its_state_is_the_published_one(bench):
+    first, last = bench.pretrain("train.max_steps=1", out="short"), bench.pretrain("train.max_steps=60")
+    assert last.record["loss"] < 0.6 * first.record["loss"]
+    state = bench.newest().model()
+    assert "encoder.blocks.0.attn.q_bias" in state
+    assert tuple(state["clip_decoder.1.head.weight"].shape) == (64, 24)
+    assert {name.partition(".")[0] for name in state} == {"encoder", "clip_decoder"}
+    columns = bench.newest().state["columns"]
+    assert set(columns) == {"frames", COLUMN}
+    assert columns[COLUMN]["options"]["weights_sha256"]
+
+
+def test_resumed_equals_uninterrupted(bench):
+    bench.pretrain("model.drop_path=0.2")
+    bench.pretrain("model.drop_path=0.2", out="again")
+    for step in ("step-000006", "step-000004"):
+        for file in sorted((bench.root / "again/checkpoints" / step).iterdir(), reverse=True):
+            file.unlink()
+        (bench.root / "again/checkpoints" / step).rmdir()
+    bench.pretrain("model.drop_path=0.2", "train.keep_checkpoints=3", out="again")
+    whole, resumed = bench.newest().model(), bench.newest("again").model()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_sizes_are_the_published_ones():
+    with torch.device("meta"):
+        for recipe, teacher_dim, expected in ((base(), 512, 88.01e6), (large(), 768, 307.81e6)):
+            method = Umt(recipe, teacher_dim=teacher_dim, prepare=None)
+            assert sum(p.numel() for p in method.parameters()) == pytest.approx(expected, rel=1e-4)
+            if recipe.name == "umt-base":
+                assert len(method.state_dict()) == 184
+
+
+def test_the_published_rates_follow_from_the_batch():
+    recipe = base()
+    assert recipe.optim.for_run(batch_size=2048, updates_per_epoch=10).lr == pytest.approx(1.2e-3)
+    assert recipe.optim.for_run(batch_size=2048, updates_per_epoch=10).min_lr == pytest.approx(8e-5)
+    assert set(RECIPES) == {"umt-tiny", "umt-base", "umt-large"}
+
+
+def test_students_are_finetuned_and_looked_at_from_the_frames_alone(bench):
+    bench.pretrain()
+    start = from_run(bench.root / "run", options=bench.options)
+    drop_column(bench.data, COLUMN)
+    settings = ["data.split=train", "train.max_steps=2", "train.batch_size=4", "train.num_workers=0"]
+    recipe = finetune_recipe("classify", start=start.recipe, settings=settings)
+    assert (recipe.data.columns, recipe.data.sampling) == (("frames",), "sparse")
+    finetune(recipe, start=start, data=bench.data, out=bench.root / "fine", options=bench.options)
+    how = EvaluateOptions(protocol="knn", split="val", num_clips=3)
+    done = evaluate(bench.root / "run", data=bench.data, how=how, options=bench.options)
+    assert (done.num_clips, done.fit.seconds_apart) == (3, None)
+    backbone = build_backbone(start.recipe, bench.data)
+    backbone.load_pretrained(bench.newest().model())
+    state = bench.newest().model()
+    torch.testing.assert_close(backbone.blocks[2].mlp.fc1.weight, state["encoder.blocks.2.mlp.fc1.weight"])
+
+
+def test_a_dataset_without_a_teacher_is_told_the_command(bench):
+    drop_column(bench.data, COLUMN)
+    told = r"no column 'clip\.\*' .*: run `vfm tokenize DATA --target clip:TEACHER --crop 32` first"
+    with pytest.raises(UsageError, match=told):
+        bench.pretrain()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            ["model.patch_px=8"],
+            r"has 2 x 2 tokens a frame and the student 4 x 4: compute .*--token 8`",
+        ),
+        (
+            ["model.num_levels=4", "model.depth=4"],
+            r"holds 3 levels .* compares 4: compute .*--levels 4",
+        ),
+        (
+            ["model.depth=5", "model.level_interval=2"],
+            "blocks of its teacher that are 1 apart .* 2 apart: compute it with --level-i",
+        ),
+    ],
+)
+def test_a_teacher_that_does_not_fit_the_student_is_refused(bench, settings, told):
+    with pytest.raises(UsageError, match=told):
+        bench.pretrain(*settings)
+
+
+def test_another_teacher_is_told_when_going_on(bench):
+    bench.pretrain("train.max_steps=2")
+    drop_column(bench.data, COLUMN)
+    bench.tokenize(normalization="model")
+    with pytest.raises(UsageError, match=rf"other settings \(column {COLUMN}, made with another mean"):
+        bench.pretrain("train.max_steps=2")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Objective(mask_ratio=1.0), "mask_ratio is 1.0, but must be 0 or more and below 1: a part"),
+        (lambda: Objective(mask_ratio=-0.1), "mask_ratio is -0.1"),
+        (lambda: ModelConfig(num_levels=13), "takes 13 blocks, and model.depth is 12: use fewer"),
+        (lambda: ModelConfig(level_interval=0.5), "at least 1 block apart"),
+        (lambda: ModelConfig(image_px=225), "model.image_px is 225 and model.patch_px is 16"),
+        (lambda: ModelConfig(drop_path=1.0), "model.drop_path is 1.0"),
+        (lambda: replace(tiny().data, seconds_apart=0.5), "must be any where data.sampling is sparse"),
+        (lambda: replace(tiny().data, stride=2), "data.stride is 2"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, told):
+    with pytest.raises(UsageError, match=told):
+        make()
+
+
+def test_videos_of_too_few_frames_are_refused(bench):
+    options = replace(bench.options, accept_data=False)
+    recipe = override(load_recipe("umt-tiny"), [*TINY, "data.clip_len=9"])
+    told = r"clips of 9 frames, from all over a video, of 32 px, and .* has videos so short that"
+    with pytest.raises(UsageError, match=told):
+        pretrain(recipe, data=bench.data, out=bench.root / "run", options=options)
+    assert not (bench.root / "run").exists()
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan, -1.0])
+def test_attention_that_is_not_above_zero_is_refused(bench, monkeypatch, value):
+    dataset, prepare = bench.dataset(), bench.method().prepare
+    read = type(dataset).array
+
+    def broken(self, index, column, field):
+        found = read(self, index, column, field)
+        if field.startswith("attention"):
+            found = found.copy()
+            found[0, 1, 1, 0] = value
+        return found
+
+    monkeypatch.setattr(type(dataset), "array", broken)
+    told = r"The teacher's attention in frame 1 of still-000 is not above zero everywhere, so no mask"
+    with pytest.raises(DamageError, match=told):
+        for seed in range(10):  # one of two frames is drawn first
+            prepare(dataset, 0, np.random.default_rng(seed))
+
+
+def test_a_flipped_byte_of_the_features_is_told(bench):
+    tar = bench.data / COLUMN / "000000.tar"
+    tar = tar if tar.exists() else next((bench.data / COLUMN).glob("*.tar"))
+    with tarfile.open(tar) as opened:
+        member = next(one for one in opened if one.name.startswith("still-001.features"))
+    data = bytearray(tar.read_bytes())
+    data[member.offset_data + member.size - 1] ^= 1
+    tar.write_bytes(bytes(data))
+    with pytest.raises(DamageError, match=r"still-001.features.npy of .* does not match"):
+        bench.read(1)

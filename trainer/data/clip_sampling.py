@@ -1,0 +1,60 @@
+"""Which stored frames make a clip, by a recipe: at random to learn from, spread out to count on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vfm.shards.array_types import Int64
+from vfm.shards.clips import (
+    clip_times,
+    random_start,
+    segment_times,
+    sparse_times,
+    spread_sparse_times,
+    spread_ssv2_times,
+    spread_starts,
+)
+from vfm.trainer.recipes.recipe import DataConfig, Sampling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipSampling:
+    """Draws and spreads the clips of a sample.
+
+    Attributes:
+        rule: ``strided`` is a window; ``sparse`` and ``ssv2`` spread the frames of a clip over the sample.
+        clip_len: frames of a clip.
+        stride: stored frames from one frame of a window to the next.
+    """
+
+    rule: Sampling = "strided"
+    clip_len: int
+    stride: int = 1
+
+    def random(self, num_frames: int, *, rng: np.random.Generator) -> Int64:
+        """Return a clip to learn from: stored frames, int64 [clip_len], `clips.PAD` past the end."""
+        match self.rule:
+            case "sparse":
+                return sparse_times(num_frames, clip_len=self.clip_len, rng=rng)
+            case "ssv2":
+                return segment_times(num_frames, clip_len=self.clip_len, rng=rng)
+        span = {"clip_len": self.clip_len, "stride": self.stride}
+        start = random_start(num_frames, **span, rng=rng)
+        return clip_times(start, num_frames=num_frames, **span)
+
+    def spread(self, num_frames: int, *, num_clips: int) -> list[Int64]:
+        """Return the clips to count on, from the beginning of a sample to its end; see `random`."""
+        match self.rule:
+            case "sparse":
+                return spread_sparse_times(num_frames, clip_len=self.clip_len, num_clips=num_clips)
+            case "ssv2":
+                return spread_ssv2_times(num_frames, clip_len=self.clip_len, num_clips=num_clips)
+        span = {"clip_len": self.clip_len, "stride": self.stride}
+        starts = spread_starts(num_frames, **span, num_clips=num_clips)
+        return [clip_times(start, num_frames=num_frames, **span) for start in starts]
+
+
+def clip_sampling(data: DataConfig) -> ClipSampling:
+    """Return the sampling of a recipe whose stride, if it has one, is known."""
+    stride = data.known_stride if data.sampling == "strided" else 1
+    return ClipSampling(rule=data.sampling, clip_len=data.clip_len, stride=stride)

@@ -1,0 +1,141 @@
+"""The numbers of UMT's first stage: its student, its mask, its loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+
+Mask = Literal["attention", "tube", "random"]
+Distance = Literal["l2", "mse", "smooth_l1"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Shape of the student (arXiv 2303.16058, appendix; a token is one patch of one frame).
+
+    The frames of a clip are ``data.clip_len``.
+
+    Attributes:
+        image_px: side of a frame.
+        patch_px: side of a token.
+        dim: channels of a token.
+        depth: blocks.
+        num_heads: of each block.
+        drop_path: how often the last block is left out in training; earlier ones less.
+        num_levels: how many blocks are led to the teacher's, the last one among them.
+        level_interval: blocks from one of them to the next; where it is no whole number, rounded towards the
+            last block, as the published code does.
+    """
+
+    image_px: int = 224
+    patch_px: int = 16
+    dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    drop_path: float = 0.1
+    num_levels: int = 6
+    level_interval: float = 1
+
+    def __post_init__(self) -> None:
+        for whole, part in (("image_px", "patch_px"), ("dim", "num_heads")):
+            large, small = getattr(self, whole), getattr(self, part)
+            if small < 1 or large < 1 or large % small:
+                raise UsageError(
+                    f"model.{whole} is {large} and model.{part} is {small}; "
+                    "the first must be a multiple of the second."
+                )
+        for name in ("depth", "num_levels"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"model.{name} is {getattr(self, name)}, but must be at least 1.")
+        needed = int((self.num_levels - 1) * self.level_interval) + 1
+        if self.level_interval < 1 or needed > self.depth:
+            raise UsageError(
+                f"model.num_levels is {self.num_levels} and model.level_interval {self.level_interval:g}, "
+                f"which takes {needed} blocks, and model.depth is {self.depth}: use fewer levels, at least 1 "
+                "block apart."
+            )
+        if not 0.0 <= self.drop_path < 1.0:
+            raise UsageError(f"model.drop_path is {self.drop_path}, but must be in [0, 1).")
+
+    @property
+    def frame_px(self) -> int:
+        """Side of the square that the network sees."""
+        return self.image_px
+
+    @property
+    def cells_per_frame(self) -> int:
+        """Tokens of one frame."""
+        return (self.image_px // self.patch_px) ** 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What is hidden, and how far the student is from the teacher (arXiv 2303.16058, section 3.1).
+
+    Attributes:
+        mask: ``attention`` shows the patches that the teacher attends to more often, frame by frame;
+            ``tube`` hides the same patches of all frames, ``random`` any.
+        mask_ratio: share of the tokens that are hidden, of each frame and, with ``random``, of the clip.
+        distance: ``l2`` is the squared distance of unit vectors; ``mse`` and ``smooth_l1`` are means over
+            their channels as well.
+    """
+
+    mask: Mask = "attention"
+    mask_ratio: float = 0.8
+    distance: Distance = "l2"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.mask_ratio < 1.0:
+            raise UsageError(
+                f"objective.mask_ratio is {self.mask_ratio}, but must be 0 or more and below 1: "
+                "a part of the clip has to stay visible."
+            )
+
+
+def base() -> Recipe:
+    """The base student of CLIP-B/16 on Kinetics-710, 200 epochs (its script of that name runs 201)."""
+    return Recipe(
+        name="umt-base",
+        method="umt",
+        model=ModelConfig(),
+        objective=Objective(),
+        data=DataConfig(columns=("frames", "clip.*"), clip_len=8, sampling="sparse"),
+        optim=OptimConfig(
+            lr=1.5e-4,
+            min_lr=1e-5,
+            lr_batch_size=256,
+            betas=(0.9, 0.95),
+            weight_decay=0.05,
+            clip_norm=None,
+            warmup_epochs=40,
+            warmup_peak="last",
+            schedule="cosine",
+        ),
+        train=TrainConfig(epochs=201, batch_size=2048),
+    )
+
+
+def large() -> Recipe:
+    """The large student of CLIP-L/14 on Kinetics-710, 200 epochs."""
+    recipe = base()
+    model = replace(recipe.model, dim=1024, depth=24, num_heads=16, drop_path=0.2)
+    return replace(recipe, name="umt-large", model=model)
+
+
+def tiny() -> Recipe:
+    """A student that learns something on a CPU in minutes; our own configuration, not from the paper."""
+    recipe = base()
+    return replace(
+        recipe,
+        name="umt-tiny",
+        model=ModelConfig(image_px=160, dim=192, depth=4, num_heads=3, drop_path=0.0, num_levels=1),
+        optim=replace(
+            recipe.optim, lr=1e-3, min_lr=1e-5, lr_batch_size=None, warmup=0.05, warmup_epochs=None
+        ),
+        train=TrainConfig(epochs=40, batch_size=16),
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"umt-tiny": tiny, "umt-base": base, "umt-large": large}
