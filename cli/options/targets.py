@@ -13,6 +13,7 @@ _COMMON = ("name", "batch_size", "device")
 _OWN = (
     "crop_px",
     "token_px",
+    "views",
     "levels",
     "level_interval",
     "normalization",
@@ -62,6 +63,12 @@ def _teacher_options() -> Decorator:
             metavar="PX",
             help="Side of the student's patches, for clip: the teacher sees frames at a size that gives as "
             "many tokens.  [default: 16]",
+        ),
+        click.option(
+            "--views",
+            metavar="center|random:K|FILE",
+            help="What of each frame is seen, for clip: the middle, K crops of several sizes, half of them "
+            "mirrored, or a JSON list of views. Training draws one of them every time.  [default: center]",
         ),
         click.option(
             "--levels",

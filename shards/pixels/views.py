@@ -1,7 +1,7 @@
 """Views: resize, crop and flip as explicit data, so that target and student see the same pixels."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,29 @@ _STEPS = {"start": 0, "centre": 1, "end": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A part of a frame, of any shape, whatever the size of the frame.
+
+    Attributes:
+        top: where it lies, 0..1: 0 at the upper edge, 1 at the lower one.
+        left: the same across, 0 at the left edge.
+        height: as a share of the frame's short side, above 0 and at most 1.
+        width: the same.
+    """
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+    def __post_init__(self) -> None:
+        """Refuse a box that no frame can hold."""
+        for name, low in (("top", 0.0), ("left", 0.0), ("height", 1e-3), ("width", 1e-3)):
+            if not low <= getattr(self, name) <= 1:
+                raise UsageError(f"A box with {name} {getattr(self, name)} does not fit: use {low:g} to 1.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """How a frame is turned into the square that an encoder is given.
 
@@ -23,6 +46,8 @@ class View:
         top: first row of the square in the resized frame: a number, or ``start``, ``centre`` or ``end``,
             which is int(k (resized - crop_px) / 2) for k = 0, 1, 2 (VIMPAC's data preparation).
         left: first column of the square, in the same words.
+        box: a part of the frame that is cut out first and made into the square, without keeping its shape;
+            ``resize_px``, ``top`` and ``left`` then have nothing left to say.
         flip: whether the square is mirrored left to right, last of all.
     """
 
@@ -30,6 +55,7 @@ class View:
     crop_px: int
     top: Offset = "centre"
     left: Offset = "centre"
+    box: Box | None = None
     flip: bool = False
 
     def __post_init__(self) -> None:
@@ -42,15 +68,24 @@ class View:
         for offset in (self.top, self.left):
             if isinstance(offset, str) and offset not in _STEPS:
                 raise UsageError(f"Crop offset {offset!r} is unknown: use start, centre, end or a number.")
+        if self.box is not None and (self.resize_px, self.top, self.left) != (
+            self.crop_px,
+            "centre",
+            "centre",
+        ):
+            raise UsageError("A view with a box has no resize_px, top and left of its own: leave them out.")
+
+    @property
+    def short_px(self) -> float:
+        """The short side of a frame of which nothing is enlarged in this view, in pixels."""
+        return self.resize_px if self.box is None else self.crop_px / min(self.box.height, self.box.width)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, as they stand in a column's options."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Self:
-        """Return the view of ``to_dict``."""
-        return cls(**value)
+        values = asdict(self)
+        if self.box is None:  # columns that were made before there were boxes stay what they are
+            del values["box"]
+        return values
 
 
 def centre(crop_px: int) -> View:
@@ -71,13 +106,25 @@ def apply_view(frames: UInt8, view: View) -> UInt8:
     Raises:
         UsageError: explicit offsets lead out of the resized frame.
     """
-    height_px, width_px = resized_size(frames.shape[1], frames.shape[2], resize_px=view.resize_px)
+    if view.box is not None:
+        frames = _cut(frames, view.box)
+        height_px = width_px = view.crop_px
+    else:
+        height_px, width_px = resized_size(frames.shape[1], frames.shape[2], resize_px=view.resize_px)
     top = _place(view.top, spare_px=height_px - view.crop_px)
     left = _place(view.left, spare_px=width_px - view.crop_px)
     if (height_px, width_px) != frames.shape[1:3]:
         frames = _resize(frames, height_px=height_px, width_px=width_px)
     square = frames[:, top : top + view.crop_px, left : left + view.crop_px]
     return np.ascontiguousarray(square[:, :, ::-1] if view.flip else square)
+
+
+def _cut(frames: UInt8, box: Box) -> UInt8:
+    height_px, width_px = frames.shape[1:3]
+    short_px = min(height_px, width_px)
+    tall_px, wide_px = (max(int(short_px * share), 1) for share in (box.height, box.width))
+    top, left = int(box.top * (height_px - tall_px)), int(box.left * (width_px - wide_px))
+    return frames[:, top : top + tall_px, left : left + wide_px]
 
 
 def resized_size(height_px: int, width_px: int, *, resize_px: int) -> tuple[int, int]:

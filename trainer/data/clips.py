@@ -8,14 +8,9 @@ from PIL import Image
 
 from vfm.shards.array_types import UInt8
 from vfm.shards.clips import PAD
+from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
-
-_SCALES = (1.0, 0.875, 0.75, 0.66)
-# Where a crop may lie, in quarters of the room there is: corners, edges, centre, quarter points.
-_PLACES = (
-    (0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +57,12 @@ def multi_scale_crop(frames: UInt8, *, target_px: int, rng: np.random.Generator,
         uint8 [T, target_px, target_px, 3].
     """
     height, width = frames.shape[1:3]
-    sides = [int(min(height, width) * scale) for scale in _SCALES]
+    sides = [int(min(height, width) * scale) for scale in SCALES]
     sides = [target_px if abs(side - target_px) <= snap_px else side for side in sides]
-    steps = range(len(sides))
-    sizes = [(sides[i], sides[j]) for i in steps for j in steps if abs(i - j) <= 1]
-    crop_height, crop_width = sizes[rng.integers(len(sizes))]
+    tall, wide = SHAPES[rng.integers(len(SHAPES))]
+    crop_height, crop_width = sides[tall], sides[wide]
     crop_height, crop_width = min(crop_height, height), min(crop_width, width)
-    across, down = _PLACES[rng.integers(len(_PLACES))]
+    across, down = PLACES[rng.integers(len(PLACES))]
     left, top = across * ((width - crop_width) // 4), down * ((height - crop_height) // 4)
     cropped = frames[:, top : top + crop_height, left : left + crop_width]
     resized = np.empty((len(frames), target_px, target_px, 3), np.uint8)

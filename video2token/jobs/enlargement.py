@@ -1,5 +1,6 @@
 """Whether a target would enlarge a dataset's pixels, which adds nothing to see, and what to do instead."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,13 +44,13 @@ def enlargement_of(
         what: is computed from them, for a sentence.
         token_px: sides of a view are multiples of it.
     """
-    needed_px = max((view.resize_px for view in views), default=0)
+    needed_px = max((math.ceil(view.short_px) for view in views), default=0)
     metas = look_at(dataset) if needed_px else []
     side = short_side(metas)
     if side is None or needed_px <= side.short_px:
         return None
     times = needed_px / side.short_px
-    crop_px = side.short_px // token_px * token_px
+    crop_px = int(side.short_px * max(view.crop_px for view in views) / needed_px) // token_px * token_px
     if needed_px <= side.source_px:
         remedy = f"extract again with `vfm extract VIDEOS NEW_DATA {_rule(metas[0])} --size {needed_px}`"
     elif crop_px:

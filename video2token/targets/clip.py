@@ -13,10 +13,11 @@ import numpy as np
 from vfm.shards.array_types import UInt8
 from vfm.shards.codecs.scalar import DTYPES, FEATURES, SCALE, encode
 from vfm.shards.columns.arrays import ATTENTION
+from vfm.shards.columns.views import parse_views
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.pixels.imagenet import MEAN, STD
-from vfm.shards.pixels.views import View, centre
+from vfm.shards.pixels.views import View
 from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, check_device
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ class Options:
     """What only this kind may be told.
 
     Attributes:
-        crop_px: side of the square that the student will see, in the view ``centre``.
+        crop_px: side of the square that the student will see.
         token_px: side of the student's patches: the teacher sees the square at a size that gives as many.
+        views: ``centre``, ``random:K`` or a file, see `vfm.shards.columns.views.parse_views`.
         levels: of how many blocks features are kept, the last one among them.
         level_interval: blocks from one of them to the next.
         normalization: constants that the teacher's pixels are normalized by: ``imagenet``, as UMT's teacher
@@ -43,6 +45,7 @@ class Options:
 
     crop_px: int = 224
     token_px: int = 16
+    views: str = "centre"
     levels: int = 6
     level_interval: float = 1
     normalization: str = "imagenet"
@@ -122,7 +125,7 @@ class ClipTarget(FrameTarget):
         self.name = name
         self.kind = "clip"
         self.fields = (FEATURES, *((SCALE,) if own.store == "int8" else ()), ATTENTION)
-        self.views: tuple[View, ...] = (centre(own.crop_px),)
+        self.views: tuple[View, ...] = parse_views(own.views, crop_px=own.crop_px)
         self.token_px = own.token_px
         self.batch_size = options.batch_size
         self._device = check_device(options.device)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vfm.shards.columns.options import views_in
 from vfm.shards.errors import UsageError
-from vfm.shards.pixels.views import View, apply_view, centre, resized_size
+from vfm.shards.pixels.views import Box, View, apply_view, centre, resized_size
 
 
 def numbered(height: int, width: int) -> np.ndarray:
@@ -61,8 +62,48 @@ def test_the_long_side_is_rounded_down(size: tuple[int, int], resized: tuple[int
 
 def test_views_survive_as_json_values() -> None:
     view = View(resize_px=160, crop_px=128, top="start", left=7, flip=True)
-    assert View.from_dict(view.to_dict()) == view
+    assert views_in({"views": [view.to_dict()]}, name="c") == (view,)
     assert view.to_dict() == {"resize_px": 160, "crop_px": 128, "top": "start", "left": 7, "flip": True}
+
+
+def test_a_box_is_cut_by_shares_of_the_short_side_and_made_square() -> None:
+    box = Box(top=1.0, left=0.25, height=0.5, width=1.0)
+    view = View(resize_px=10, crop_px=10, box=box)
+    frames = numbered(
+        20, 40
+    )  # 10 rows at the bottom, 20 columns from a quarter of the 20 px there are to spare
+    expected = Image.fromarray(frames[0, 10:20, 5:25]).resize((10, 10), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(apply_view(frames, view), np.asarray(expected)[None])
+    mirrored = View(resize_px=10, crop_px=10, box=box, flip=True)
+    np.testing.assert_array_equal(apply_view(frames, mirrored), np.asarray(expected)[None, :, ::-1])
+    assert view.short_px == 20
+    assert views_in({"views": [mirrored.to_dict()]}, name="c") == (mirrored,)
+    assert centre(10).short_px == 10
+    whole = View(resize_px=20, crop_px=20, box=Box(top=0.5, left=0.5, height=1.0, width=1.0))
+    np.testing.assert_array_equal(apply_view(frames, whole), apply_view(frames, centre(20)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"top": -0.1}, "top -0.1 does not fit: use 0 to 1"),
+        ({"left": 1.1}, "left 1.1 does not fit"),
+        ({"height": 0.0}, "height 0.0 does not fit: use 0.001 to 1"),
+        ({"width": 1.5}, "width 1.5 does not fit"),
+        ({"width": float("nan")}, "width nan does not fit"),
+    ],
+)
+def test_boxes_that_no_frame_holds_are_refused(fields: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Box(**{"top": 0.0, "left": 0.0, "height": 1.0, "width": 1.0, **fields})
+
+
+def test_a_view_with_a_box_has_no_other_place() -> None:
+    box = Box(top=0.0, left=0.0, height=1.0, width=1.0)
+    with pytest.raises(UsageError, match="has no resize_px, top and left of its own"):
+        View(resize_px=12, crop_px=10, box=box)
+    with pytest.raises(UsageError, match="leave them out"):
+        View(resize_px=10, crop_px=10, left=3, box=box)
 
 
 @pytest.mark.parametrize(

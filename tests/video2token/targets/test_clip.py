@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 
 from vfm.cli.commands.tokenize import command
 from vfm.shards.codecs.scalar import decode
+from vfm.shards.columns.options import views_in
+from vfm.shards.columns.views import random_views
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
@@ -62,6 +64,29 @@ def test_a_column_is_what_the_teacher_says_of_the_stored_frames(
         assert stored.dtype == (np.float32 if store == "fp32" else np.float16)
         np.testing.assert_allclose(stored[0], attention, rtol=1e-3)
     assert [finding for finding in verify(dataset.data) if finding.file != "plan.parquet"] == []
+
+
+def test_every_view_is_computed_from_its_own_pixels(stills: Stills, tiny_vit: Path) -> None:
+    data = stills(num_samples=3, size=(60, 50))
+    dataset = run(data, tiny_vit, store="fp32", views="random:3")
+    views = views_in(dataset.manifest.columns["clip.test_vit"].options, name="c")
+    assert views == random_views(3, crop_px=32)
+    teacher = load_teacher("test_vit", grid=2, num_levels=2, weights=tiny_vit).teacher
+    for index in range(3):
+        frames = np.stack(dataset.frames(index, range(int(dataset.num_frames[index]))))
+        stored = dataset.array(index, "clip.test_vit", "features")
+        for number, view in enumerate(views):
+            images = normalized(torch.from_numpy(apply_view(frames, view)), mean=MEAN, std=STD, input_px=32)
+            with torch.inference_mode():
+                features = teacher(images).features.reshape(-1, 2, 2, 2, 64)
+            np.testing.assert_allclose(stored[number], features, atol=1e-5)
+    assert [finding for finding in verify(data) if finding.file != "plan.parquet"] == []
+
+
+def test_views_that_would_enlarge_pixels_are_told(stills: Stills, tiny_vit: Path) -> None:
+    told = r"from frames of 49 px, .* has frames of 32 px, which would be enlarged 1.53 times"
+    with pytest.raises(UsageError, match=told):  # 32 px of a crop of 0.66 of the short side
+        run(stills(), tiny_vit, views="random:8")
 
 
 def test_the_column_is_the_same_bytes_for_any_number_of_workers(

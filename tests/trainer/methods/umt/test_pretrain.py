@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from vfm.shards.codecs import scalar
+from vfm.shards.columns.views import random_views
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.order import sample_rng
 from vfm.shards.pixels.views import apply_view, centre
@@ -121,6 +122,25 @@ def test_visible_tokens_come_with_what_the_teacher_says_of_them(bench, store, ma
             assert (slices == slices[0]).all()
         seen.add(read["is_hidden"].tobytes())
     assert len(seen) > 4
+
+
+def test_one_of_the_stored_views_is_drawn_for_student_and_teacher_alike(stills, tiny_vit, tmp_path):
+    bench = Bench(stills(num_samples=2, num_frames=9, size=(60, 50)), tmp_path, tiny_vit)
+    bench.tokenize(views="random:3", store="fp32")
+    dataset, drawn = bench.dataset(), []
+    frames = np.stack(dataset.frames(0, range(9)))
+    pictures = [apply_view(frames, view) for view in random_views(3, crop_px=32)]
+    stored = dataset.array(0, COLUMN, "features").reshape(3, 9, 4, 3, 64)
+    for seed in range(30):
+        read = bench.read(0, seed=seed)
+        first = read["clip"][0]
+        places = [(v, t) for v in range(3) for t in range(2) if np.array_equal(pictures[v][t], first)]
+        assert len(places) == 1
+        view, time = places[0]
+        token = int(np.flatnonzero(~read["is_hidden"])[0])
+        np.testing.assert_array_equal(read["features"][0], stored[view, time, token])
+        drawn.append(view)
+    assert set(drawn) == {0, 1, 2}
 
 
 def test_patches_of_more_attention_are_seen_more_often(bench):

@@ -1,0 +1,76 @@
+"""The views that a column is computed in, as a user names them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.io.json import read_json
+from vfm.shards.io.typed import coerce
+from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
+from vfm.shards.pixels.views import Box, View, centre
+
+_RANDOM = "random:"
+_SEED = 0  # the same K views for everybody, and the first of them for a smaller K
+MAX_VIEWS = 64
+
+
+def parse_views(text: str, *, crop_px: int) -> tuple[View, ...]:
+    """Return the views that ``--views`` asks for.
+
+    Args:
+        text: ``centre`` (or ``center``), ``random:K`` or the path of a JSON list of views.
+        crop_px: side of every view; those of a file may leave their sides out.
+
+    Raises:
+        UsageError: it is none of them, or a view that cannot be.
+    """
+    if text in ("centre", "center"):
+        return (centre(crop_px),)
+    if text.startswith(_RANDOM):
+        number = text.removeprefix(_RANDOM)
+        if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= MAX_VIEWS:
+            raise UsageError(f"--views {text} must end in a number from 1 to {MAX_VIEWS}, such as random:4.")
+        return random_views(int(number), crop_px=crop_px)
+    return _read_views(Path(text), crop_px=crop_px)
+
+
+def random_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
+    """Return views as UMT's and VideoMAE's loaders draw them, half of them mirrored; always the same ones.
+
+    Args:
+        num_views: how many.
+        crop_px: side of what is seen.
+    """
+    rng = np.random.default_rng(_SEED)
+    views = []
+    for _ in range(num_views):
+        tall, wide = SHAPES[rng.integers(len(SHAPES))]
+        across, down = PLACES[rng.integers(len(PLACES))]
+        box = Box(top=down / 4, left=across / 4, height=SCALES[tall], width=SCALES[wide])
+        views.append(replace(centre(crop_px), box=box, flip=bool(rng.integers(2))))
+    return tuple(views)
+
+
+def _read_views(path: Path, *, crop_px: int) -> tuple[View, ...]:
+    try:
+        found = read_json(path)
+    except (OSError, DamageError) as error:
+        raise UsageError(
+            f"--views {path} is neither center nor random:K nor a file of JSON that can be read ({error})."
+        ) from None
+    if not isinstance(found, list) or not 1 <= len(found) <= MAX_VIEWS:
+        raise UsageError(f"{path} must hold a JSON list of 1 to {MAX_VIEWS} views.")
+    sides = {"resize_px": crop_px, "crop_px": crop_px}
+    given = [{**sides, **view} if isinstance(view, dict) else view for view in found]
+    try:
+        views: tuple[View, ...] = coerce(given, tuple[View, ...], key="views")
+    except ValueError as error:
+        raise UsageError(f"{path} holds something else than views: {error}.") from None
+    if other := {view.crop_px for view in views} - {crop_px}:
+        raise UsageError(
+            f"{path} holds a view of {min(other)} px where --crop makes all of them {crop_px} px: leave "
+            "crop_px out, or change --crop."
+        )
+    return views

@@ -1,0 +1,77 @@
+"""``--views``: the middle, crops of several sizes, or a list in a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vfm.shards.columns.views import parse_views, random_views
+from vfm.shards.errors import UsageError
+from vfm.shards.pixels.views import Box, View, centre
+
+
+@pytest.mark.parametrize("word", ["centre", "center"])
+def test_the_middle_is_one_view(word: str) -> None:
+    assert parse_views(word, crop_px=32) == (centre(32),)
+
+
+def test_random_views_are_those_that_loaders_draw_and_always_the_same() -> None:
+    views = parse_views("random:64", crop_px=32)
+    assert views == random_views(64, crop_px=32)
+    assert views[:4] == parse_views("random:4", crop_px=32)
+    assert len(set(views)) > 50
+    boxes = [view.box for view in views if view.box is not None]
+    assert len(boxes) == 64
+    scales = [1.0, 0.875, 0.75, 0.66]
+    for box in boxes:
+        assert abs(scales.index(box.height) - scales.index(box.width)) <= 1
+        assert {box.top * 4, box.left * 4} <= {0, 1, 2, 3, 4}
+    assert {box.height for box in boxes} == {box.width for box in boxes} == set(scales)
+    assert 20 < np.sum([view.flip for view in views]) < 44
+    assert {view.crop_px for view in views} == {32}
+
+
+def test_a_file_lists_views_whose_sides_may_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "views.json"
+    box = {"top": 0, "left": 0.5, "height": 0.5, "width": 1}
+    path.write_text(json.dumps([{}, {"flip": True}, {"box": box}, {"resize_px": 40, "left": "end"}]))
+    assert parse_views(str(path), crop_px=32) == (
+        centre(32),
+        View(resize_px=32, crop_px=32, flip=True),
+        View(resize_px=32, crop_px=32, box=Box(top=0.0, left=0.5, height=0.5, width=1.0)),
+        View(resize_px=40, crop_px=32, left="end"),
+    )
+
+
+@pytest.mark.parametrize("text", ["random:0", "random:65", "random:", "random:-1", "random:x", "random:1e3"])
+def test_a_number_of_views_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=f"--views {text} must end in a number from 1 to 64"):
+        parse_views(text, crop_px=32)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[", "nor a file of JSON that can be read"),
+        ("[]", "must hold a JSON list of 1 to 64 views"),
+        ("{}", "must hold a JSON list of 1 to 64 views"),
+        (json.dumps([{}] * 65), "must hold a JSON list of 1 to 64 views"),
+        ("[3]", "holds something else than views: views is 3"),
+        ('[{"crop": 3}]', "does not know the key views.crop"),
+        ('[{"crop_px": 30}]', "a view of 30 px where --crop makes all of them 32 px"),
+        ('[{"resize_px": 20}]', "A crop of 32 px does not fit a short side of 20 px"),
+        ('[{"box": {"top": 0, "left": 0, "height": 2, "width": 1}}]', "height 2.0 does not fit"),
+        ('[{"box": {"top": 0}}]', "lacks the key views.box.height"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str, told: str) -> None:
+    path = tmp_path / "views.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=told):
+        parse_views(str(path), crop_px=32)
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="--views corner is neither center nor random:K nor a file"):
+        parse_views("corner", crop_px=32)
