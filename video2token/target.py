@@ -1,4 +1,4 @@
-"""What every kind of target is: the contract, and what the targets computed from frames share.
+"""What every kind of target is.
 
 A kind is a file of ``vfm.video2token.targets`` that keeps the contract `TargetKind`; a spec on the command
 line, ``kind:argument``, names the file and hands the rest of the text to it.
@@ -12,17 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.array_types import UInt8
-from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.errors import UsageError
+from vfm.shards.format.manifest import Column
 from vfm.shards.io.typed import MisfitError, coerce
-from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.pixels.views import View
 from vfm.shards.reading.dataset import Dataset
 
 Arrays = dict[str, npt.NDArray[Any]]
-_PART_FRAMES = 128  # about a second of work: long beside what a message costs, short beside a shard
+PART_FRAMES = 128  # about a second of work: long beside what a message costs, short beside a shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +71,8 @@ class Target(ABC):
         options: JSON values; everything that a byte of the column follows from beside the frames.
         views: what of a frame is looked at; none where it is computed from no frames.
         token_px: sides of a view are multiples of it.
+        fidelity: how true the stored values are to those computed, JSON values; None where nobody measured.
+        note: what was decided on the way, a sentence; empty where nothing was.
     """
 
     name: str
@@ -80,6 +81,8 @@ class Target(ABC):
     options: dict[str, Any]
     views: tuple[View, ...] = ()
     token_px: int = 1
+    fidelity: dict[str, Any] | None = None
+    note: str = ""
 
     @abstractmethod
     def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
@@ -95,7 +98,7 @@ class Target(ABC):
         for index in indices:
             group.append(index)
             count += int(dataset.num_frames[index])
-            if count >= _PART_FRAMES:
+            if count >= PART_FRAMES:
                 yield Part(group, 0, count)
                 group, count = [], 0
         if group:
@@ -118,7 +121,20 @@ class Target(ABC):
             UsageError: it has not; names a sample.
         """
 
-    def save_tokenizer(self, folder: Path) -> None:  # noqa: B027 (most kinds need nothing)
+    def prepare(self, dataset: Dataset, folder: Path, *, there: Column | None) -> None:  # noqa: B027 (as above)
+        """Learn what values depend on beside options; `fields` and `options` are final only after it.
+
+        Args:
+            dataset: what the column will be computed from.
+            folder: the column's, where an earlier run has put what it learned; need not be there.
+            there: the column as that run began it; None where there is none.
+
+        Raises:
+            UsageError: there is too little to learn from.
+            DamageError: what an earlier run learned is not as it was written.
+        """
+
+    def save_beside(self, folder: Path) -> None:  # noqa: B027 (as above)
         """Put into the column's folder what is needed to understand it later; nothing by default."""
 
 
@@ -167,69 +183,6 @@ def _flags(names: Sequence[str]) -> str:
     return ", ".join("--" + name.removesuffix("_px").replace("_", "-") for name in names)
 
 
-class FrameTarget(Target):
-    """A target computed frame by frame: frames of many samples fill one batch.
-
-    Attributes:
-        views: what of a frame is looked at, all of one size; axis V of every array.
-        batch_size: frames that ``compute`` is given at once.
-    """
-
-    batch_size: int
-
-    @abstractmethod
-    def compute(self, frames: UInt8) -> Arrays:
-        """Return an array [N, ...] for each field, row i a function of frame i alone.
-
-        Args:
-            frames: uint8 [N, S, S, 3], RGB, as a view shows them.
-        """
-
-    def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
-        """Yield arrays [V, T, ...] of each sample; no more than a sample and a batch are in memory.
-
-        Raises:
-            DamageError: a frame is not as it was written, or a value is not finite.
-        """
-        parts = self.parts(dataset, indices)
-        computed = (arrays for part in parts for arrays in self.compute_part(dataset, part))
-        return self.assembled(dataset, indices, computed)
-
-    def parts(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Part]:
-        """Yield pieces of whole batches, so that every frame has the same place in the same batch.
-
-        Only then are its bytes the same: products of matrices may round by where a row lies.
-        """
-        #   samples   aaaaaaabbbbbbbbbbbbbcccc      a frame each, of one shard
-        #   batches   0---1---2---3---4---5---      of 4
-        #   parts     aaaaaaab bbbbbbbb bbbbcccc    of 2 batches: samples a b, b, b c
-        ends = np.cumsum([len(self.views) * int(dataset.num_frames[index]) for index in indices])
-        step = max(_PART_FRAMES // self.batch_size, 1) * self.batch_size
-        for start in range(0, int(ends[-1]) if len(ends) else 0, step):
-            stop = min(start + step, int(ends[-1]))
-            first = int(np.searchsorted(ends, start, side="right"))
-            last = int(np.searchsorted(ends, stop, side="left")) + 1
-            before = int(ends[first - 1]) if first else 0
-            yield Part(list(indices[first:last]), start - before, stop - before)
-
-    def compute_part(self, dataset: Dataset, part: Part) -> Iterator[Arrays]:
-        """Yield arrays [N, ...] of batch after batch."""
-        assert len({view.crop_px for view in self.views}) == 1, "views of one size"
-        squares = _squares(dataset, part, self.views, self.batch_size)
-        for batch in _batches(squares, self.batch_size):
-            yield self.compute(np.stack(batch))
-
-    def assembled(
-        self, dataset: Dataset, indices: Sequence[int], computed: Iterator[Arrays]
-    ) -> Iterator[Arrays]:
-        """Yield arrays [V, T, ...] of each sample, cut from batches."""
-        num_views = len(self.views)
-        lengths = [num_views * int(dataset.num_frames[index]) for index in indices]
-        for index, arrays in zip(indices, regroup(computed, lengths), strict=True):
-            _refuse_non_finite(arrays, target=self.name, key=dataset.keys[index])
-            yield {field: array.reshape(num_views, -1, *array.shape[1:]) for field, array in arrays.items()}
-
-
 def check_device(name: str) -> str:
     """Return the name of a device that computes here.
 
@@ -246,54 +199,3 @@ def check_device(name: str) -> str:
             f"Device {name} cannot be used ({reason}): use cpu, or a GPU that torch sees."
         ) from error
     return name
-
-
-def regroup(chunks: Iterator[Mapping[str, npt.NDArray[Any]]], lengths: Sequence[int]) -> Iterator[Arrays]:
-    """Yield arrays of these lengths, cut from the endless row that the chunks make up.
-
-    Args:
-        chunks: arrays by field, all of one length in a chunk.
-        lengths: 1 or more each.
-    """
-    held: Arrays = {}
-    for length in lengths:
-        pieces = [held] if held else []
-        while sum(len(next(iter(piece.values()))) for piece in pieces) < length:
-            pieces.append(dict(next(chunks)))
-        joined = {field: np.concatenate([piece[field] for piece in pieces]) for field in pieces[0]}
-        held = {field: array[length:] for field, array in joined.items()}
-        yield {field: array[:length] for field, array in joined.items()}
-
-
-def _squares(dataset: Dataset, part: Part, views: Sequence[View], batch_size: int) -> Iterator[UInt8]:
-    """Yield what each view shows of each frame of a part, view after view; frames are read in batches."""
-    position = 0
-    for index in part.indices:
-        num_frames = int(dataset.num_frames[index])
-        for view in views:
-            first = max(part.start - position, 0)
-            end = min(part.stop - position, num_frames)
-            for start in range(first, end, batch_size):
-                times = range(start, min(start + batch_size, end))
-                yield from apply_view(np.stack(dataset.frames(index, times)), view)
-            position += num_frames
-
-
-def _batches(squares: Iterator[UInt8], batch_size: int) -> Iterator[list[UInt8]]:
-    batch: list[UInt8] = []
-    for square in squares:
-        batch.append(square)
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _refuse_non_finite(arrays: Arrays, *, target: str, key: str) -> None:
-    for field, array in arrays.items():
-        if np.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
-            raise DamageError(
-                f"{target} of {key} holds NaN or infinity in {field}, so nothing of it was stored: "
-                "check the weights it was computed with."
-            )

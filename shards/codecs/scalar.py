@@ -31,6 +31,15 @@ def encode(features: Float32, store: str) -> dict[str, npt.NDArray[Any]]:
     return {FEATURES: np.rint(features / steps).astype(np.int8), SCALE: scale}
 
 
+def encode_attention(attention: Float32, store: str) -> npt.NDArray[Any]:
+    """Return attention as it is kept beside features: float32 beside float32, else float16.
+
+    It is never zero: a patch that is could never be seen.
+    """
+    dtype = np.float32 if store == "fp32" else np.float16
+    return np.maximum(attention, np.finfo(dtype).smallest_subnormal).astype(dtype)
+
+
 def decode(members: dict[str, npt.NDArray[Any]]) -> Float32:
     """Return the features, float32 [..., C], that ``encode`` was given, or nearly so."""
     features: Float32 = members[FEATURES].astype(np.float32)

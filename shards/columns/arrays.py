@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.codecs.product import CODES as PRODUCT_CODES
 from vfm.shards.codecs.scalar import DTYPES as FEATURE_DTYPES
 from vfm.shards.codecs.scalar import FEATURES, SCALE
 from vfm.shards.columns.options import views_in
@@ -16,11 +17,20 @@ Array = npt.NDArray[np.generic]
 
 CODES = "codes.npy"
 ATTENTION = "attention.npy"
-_NUM_AXES = {CODES: 4, "hog.npy": 5, FEATURES: 6, SCALE: 5, ATTENTION: 4, "ids.npy": 2, "num_ids.npy": 1}
+_NUM_AXES = {
+    CODES: 4,
+    "hog.npy": 5,
+    FEATURES: 6,
+    SCALE: 5,
+    PRODUCT_CODES: 5,
+    ATTENTION: 4,
+    "ids.npy": 2,
+    "num_ids.npy": 1,
+}
 _UNSIGNED = ("uint8", "uint16", "uint32")
 _OF_VOCABULARY = (CODES, "ids.npy")
-_OF_TEACHER = (FEATURES, SCALE, ATTENTION)
-_PER_FRAME = (CODES, "hog.npy", FEATURES, SCALE, ATTENTION)  # [views, frames, rows, columns, ...]
+_OF_TEACHER = (FEATURES, SCALE, PRODUCT_CODES, ATTENTION)
+_PER_FRAME = (CODES, "hog.npy", *_OF_TEACHER)  # [views, frames, rows, columns, ...]
 
 
 def check_codes(
@@ -87,7 +97,13 @@ def _dtypes(field: str, options: Mapping[str, Any]) -> tuple[str, ...]:
         return (DTYPES[options["store"]],) if options.get("store") in DTYPES else tuple(DTYPES.values())
     if field == FEATURES:
         return (FEATURE_DTYPES[options["store"]],) if options.get("store") in FEATURE_DTYPES else ()
-    return {"num_ids.npy": ("uint16",), SCALE: ("float16",), ATTENTION: ("float16", "float32")}.get(field, ())
+    known = {
+        "num_ids.npy": ("uint16",),
+        SCALE: ("float16",),
+        PRODUCT_CODES: ("uint8",),
+        ATTENTION: ("float16", "float32"),
+    }
+    return known.get(field, ())
 
 
 def _shape_fault(array: Array, *, options: Mapping[str, Any], num_frames: int) -> str | None:
@@ -105,7 +121,7 @@ def _feature_fault(field: str, array: Array, options: Mapping[str, Any]) -> str 
     """Return what is wrong with features or attention that have the right axes."""
     if field == ATTENTION and not np.greater(array, 0).all():
         return "holds attention that is zero or below"
-    expected = {FEATURES: ("levels", "dim"), SCALE: ("levels",)}.get(field, ())
+    expected = {FEATURES: ("levels", "dim"), SCALE: ("levels",), PRODUCT_CODES: ("pq_codes",)}.get(field, ())
     sizes = [options[name] for name in expected if name in options]
     if len(sizes) == len(expected) and list(array.shape[4:]) != sizes:
         return f"holds {list(array.shape[4:])} numbers a token where its options make it {sizes}"

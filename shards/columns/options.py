@@ -22,6 +22,8 @@ _TYPES: dict[str, Any] = {
     "store": str,
     "weights_sha256": str,
     "levels": int,
+    "pq_codes": int,
+    "pq_sha256": str,
     "level_interval": float,
     "dim": int,
     ENLARGEMENT: float,

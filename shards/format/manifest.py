@@ -18,7 +18,7 @@ FORMAT_VERSION = 1
 _READ_FIELDS = {
     FRAMES: ("json", "mp4"),
     "vq": ("codes.npy",),
-    "clip": ("features.npy", "attention.npy"),
+    "clip": ("attention.npy",),
 }  # by kind, what readers count on
 _COLUMN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
@@ -35,6 +35,8 @@ class Column:
         options: JSON values; every option that changes a byte, hashes of weights and the view included.
         fingerprint: ``fingerprint_of(kind, options, source)``.
         source: fingerprint of the column it was computed from; None for frames.
+        fidelity: how true its values are to those computed before they were stored, as measured; JSON
+            values, of which no byte follows. None where nobody measured.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Column:
     options: dict[str, Any]
     fingerprint: str
     source: str | None
+    fidelity: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a name that is not a plain folder name."""
@@ -129,7 +132,11 @@ def read_manifest(data: Path) -> Manifest:
 
 def write_manifest(data: Path, manifest: Manifest) -> None:
     """Replace ``dataset.json`` atomically; the caller holds the lock."""
-    write_sealed(data / MANIFEST_NAME, asdict(manifest))
+    values = asdict(manifest)
+    for column in values["columns"].values():
+        if column["fidelity"] is None:
+            del column["fidelity"]
+    write_sealed(data / MANIFEST_NAME, values)
 
 
 def _manifest(value: dict[str, Any]) -> Manifest:

@@ -10,7 +10,8 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token import targets
-from vfm.video2token.target import FrameTarget, Target, TargetOptions, regroup
+from vfm.video2token.frame_target import FrameTarget, regroup
+from vfm.video2token.target import Target, TargetOptions
 from vfm.video2token.targets import build_target
 from vfm.video2token.tokenizers.codebook.codebook import (
     Codebook,

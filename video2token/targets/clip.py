@@ -11,19 +11,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vfm.shards.array_types import UInt8
-from vfm.shards.codecs.scalar import DTYPES, FEATURES, SCALE, encode
+from vfm.shards.codecs.product import CODES, PRODUCT, TABLES, ProductTables, read_tables
+from vfm.shards.codecs.scalar import DTYPES, FEATURES, SCALE, encode, encode_attention
 from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.columns.views import parse_views
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.keys import check_name
+from vfm.shards.format.manifest import Column
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.hashing import sha256
 from vfm.shards.pixels.imagenet import MEAN, STD
-from vfm.shards.pixels.views import View
-from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, check_device
+from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.reading.dataset import Dataset
+from vfm.video2token.frame_target import FrameTarget
+from vfm.video2token.target import Arrays, TargetOptions, check_device
 
 if TYPE_CHECKING:
     from vfm.video2token.teachers.loading import LoadedTeacher
+    from vfm.video2token.teachers.product import ProductEncoder
+    from vfm.video2token.teachers.storage import Sample, Storage
+    from vfm.video2token.teachers.vit import TeacherOutput
 
 PRECISIONS = ("fp32", "bf16", "fp16")
+# Frames that a teacher looks at before the first shard: to learn product codes from, or to measure alone.
+_LEARNED_FRAMES, _MEASURED_FRAMES = 512, 64
+_TOKENS_PER_FRAME = 64
+_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +52,8 @@ class Options:
         normalization: constants that the teacher's pixels are normalized by: ``imagenet``, as UMT's teacher
             sees them although CLIP was trained with others, or ``model``, those that it was trained with.
         precision: of the network's products, ``fp32``, ``bf16`` or ``fp16``.
-        store: how features are kept, ``fp32``, ``fp16`` or ``int8``.
+        store: how features are kept, ``fp32``, ``fp16``, ``int8``, ``pq:BYTES`` (product codes of so many
+            bytes a token and level), or ``pq``: the fewest bytes that are true enough.
         weights: a file of the teacher's weights; None downloads timm's.
     """
 
@@ -50,7 +64,7 @@ class Options:
     level_interval: float = 1
     normalization: str = "imagenet"
     precision: str = "fp32"
-    store: str = "int8"
+    store: str = "pq"
     weights: str | None = None
 
 
@@ -94,10 +108,12 @@ def _check(own: Options) -> None:
     for name, value, allowed in (
         ("--normalization", own.normalization, ("imagenet", "model")),
         ("--precision", own.precision, PRECISIONS),
-        ("--store", own.store, tuple(DTYPES)),
     ):
         if value not in allowed:
             raise UsageError(f"{name} of target clip cannot be {value!r}: use one of {', '.join(allowed)}.")
+    from vfm.video2token.teachers.storage import check_store
+
+    check_store(own.store)
     if own.token_px < 1 or own.crop_px % own.token_px:
         raise UsageError(
             f"Frames of {own.crop_px} px cannot be cut into patches of {own.token_px} px: use another --crop "
@@ -124,7 +140,6 @@ class ClipTarget(FrameTarget):
     ) -> None:
         self.name = name
         self.kind = "clip"
-        self.fields = (FEATURES, *((SCALE,) if own.store == "int8" else ()), ATTENTION)
         self.views: tuple[View, ...] = parse_views(own.views, crop_px=own.crop_px)
         self.token_px = own.token_px
         self.batch_size = options.batch_size
@@ -147,25 +162,82 @@ class ClipTarget(FrameTarget):
             "std": list(self._std),
             "precision": own.precision,
             "batch_size": self.batch_size,
-            "store": own.store,
             "views": [view.to_dict() for view in self.views],
         }
+        self._tables: ProductTables | None = None
+        self._encoder: ProductEncoder | None = None
+        self.fields = (CODES, ATTENTION)  # settled by `prepare`
+        if own.store in DTYPES:
+            self._store(own.store)
+
+    def prepare(self, dataset: Dataset, folder: Path, *, there: Column | None) -> None:
+        """Measure how true stored features are, on frames drawn from the dataset; learn product codes."""
+        if not len(dataset):
+            self._store("int8" if self._own.store.startswith(PRODUCT) else self._own.store)
+            return
+        found = self._stored(folder, there)
+        if found is None:
+            from vfm.video2token.teachers.storage import choose_storage
+
+            found = choose_storage(self._own.store, lambda: self._sample(dataset))
+        self.fidelity, self.note = found.fidelity, found.note
+        self._store(found.store, found.tables)
+
+    def save_beside(self, folder: Path) -> None:
+        """Put the tables of product codes beside the shards."""
+        if self._tables is not None:
+            write_bytes(folder / TABLES, self._tables.to_bytes())
+
+    def _store(self, store: str, tables: ProductTables | None = None) -> None:
+        """Settle how features are stored."""
+        self.options["store"] = store
+        self._tables = tables
+        if tables is None:
+            self.fields = (FEATURES, *((SCALE,) if store == "int8" else ()), ATTENTION)
+            return
+        from vfm.video2token.teachers.product import ProductEncoder
+
+        self.fields = (CODES, ATTENTION)
+        self.options["pq_codes"] = len(tables.widths)
+        self.options["pq_sha256"] = sha256(tables.to_bytes())
+        self._encoder = ProductEncoder(tables, device=self._device)
+
+    def _stored(self, folder: Path, there: Column | None) -> "Storage | None":
+        """Return what an earlier run with these options has settled; None where there was none."""
+        if there is None or there.fidelity is None:
+            return None
+        settled = {name: there.options.get(name) for name in self.options}
+        store = str(there.options.get("store"))
+        if any(settled[name] != self.options[name] for name in settled if name != "store"):
+            return None
+        if self._own.store not in {store, PRODUCT}:
+            return None
+        from vfm.video2token.teachers.storage import Storage
+
+        tables = None
+        if store.startswith(PRODUCT):
+            digest = there.options.get("pq_sha256")
+            tables = read_tables(folder / TABLES, num_levels=self._own.levels, digest=digest)
+        return Storage(store=store, tables=tables, fidelity=there.fidelity)
 
     def compute(self, frames: UInt8) -> Arrays:
-        """Return ``features.npy`` [N, h, w, K, C] and ``attention.npy`` [N, h, w]; see `scalar.encode`."""
-        features, attention = self.look_at(frames)
+        """Return features [N, h, w, ...] as they are stored and ``attention.npy`` [N, h, w]."""
+        seen = self.look_at(frames)
         grid = (len(frames), self._side, self._side)
-        members = encode(features.reshape(*grid, *features.shape[2:]), self._own.store)
-        dtype = np.float32 if self._own.store == "fp32" else np.float16
-        smallest = np.finfo(dtype).smallest_subnormal  # rounded to zero, a patch could never be seen
-        kept = np.maximum(attention.reshape(grid), smallest).astype(dtype)
-        return {**members, ATTENTION: kept}
+        store = self.options["store"]
+        attention = seen.attention.cpu().numpy().reshape(grid)
+        kept = encode_attention(attention, store)
+        if self._encoder is not None:
+            codes = self._encoder.encode(seen.features.flatten(0, 1)).cpu().numpy()
+            return {CODES: codes.reshape(*grid, -1), ATTENTION: kept}
+        features = seen.features.cpu().numpy()
+        return {**encode(features.reshape(*grid, *features.shape[2:]), store), ATTENTION: kept}
 
-    def look_at(self, frames: UInt8) -> tuple[np.ndarray, np.ndarray]:
-        """Return features [N, h·w, K, C] and attention [N, h·w] of frames, float32."""
+    def look_at(self, frames: UInt8) -> "TeacherOutput":
+        """Return features [N, h·w, K, C] and attention [N, h·w] of frames, float32 on the target's device."""
         import torch
 
-        from vfm.video2token.teachers.vit import normalized
+        from vfm.video2token.teachers.vit import TeacherOutput, normalized
 
         filled = np.zeros((max(self.batch_size, len(frames)), *frames.shape[1:]), np.uint8)
         filled[: len(frames)] = frames
@@ -180,5 +252,37 @@ class ClipTarget(FrameTarget):
                 std=self._std,
                 input_px=self._input_px,
             )
-            features, attention = self._teacher(images)
-        return features[: len(frames)].cpu().numpy(), attention[: len(frames)].cpu().numpy()
+            seen = self._teacher(images)
+        return TeacherOutput(*(part[: len(frames)] for part in seen))
+
+    def _sample(self, dataset: Dataset) -> "Sample":
+        """Return what the teacher says of frames drawn from the dataset, a quarter of its videos held out."""
+        import torch
+
+        from vfm.video2token.teachers.storage import sample_of
+        from vfm.video2token.teachers.vit import TeacherOutput
+
+        rng = np.random.default_rng(_SEED)
+        order = rng.permutation(len(dataset)).tolist()
+        held_out = set(order[: len(order) // 4])
+        most = _LEARNED_FRAMES if self._own.store.startswith(PRODUCT) else _MEASURED_FRAMES
+        num_frames = min(most, -(-int(dataset.num_frames.sum()) // 4))
+        outputs = []
+        for start in range(0, num_frames, self.batch_size):
+            drawn = [order[i % len(order)] for i in range(start, min(start + self.batch_size, num_frames))]
+            seen = self.look_at(np.stack([self._draw(dataset, index, rng) for index in drawn]))
+            if not all(part.isfinite().all() for part in seen):
+                raise DamageError(
+                    f"{self.name} holds NaN or infinity, so nothing of it was stored: check the weights that "
+                    "it is computed with."
+                )
+            parts = zip(*(torch.split(part, 1) for part in seen), strict=True)
+            outputs += [(TeacherOutput(*part), i in held_out) for i, part in zip(drawn, parts, strict=True)]
+        return sample_of(outputs, tokens_per_frame=_TOKENS_PER_FRAME)
+
+    def _draw(self, dataset: Dataset, index: int, rng: np.random.Generator) -> UInt8:
+        """Return one frame of a sample, in one view, uint8 [S, S, 3]."""
+        time = int(rng.integers(int(dataset.num_frames[index])))
+        view = self.views[int(rng.integers(len(self.views)))]
+        square: UInt8 = apply_view(np.stack(dataset.frames(index, [time])), view)[0]
+        return square

@@ -10,7 +10,8 @@ from vfm.shards.pixels.hog.compute import hog
 from vfm.shards.pixels.hog.definition import MASKFEAT, HogDefinition, find_definition
 from vfm.shards.pixels.hog.storage import SCALES, to_stored
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, check_device
+from vfm.video2token.frame_target import FrameTarget
+from vfm.video2token.target import Arrays, TargetOptions, check_device
 
 FIELD = "hog.npy"
 

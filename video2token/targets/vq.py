@@ -14,7 +14,8 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import clean_stale
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.target import Arrays, FrameTarget, TargetOptions, check_device
+from vfm.video2token.frame_target import FrameTarget
+from vfm.video2token.target import Arrays, TargetOptions, check_device
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 from vfm.video2token.tokenizers.dalle.tokenizer import load_dalle
 from vfm.video2token.tokenizers.tokenizer import Tokenizer, check_side
@@ -99,7 +100,7 @@ class VqTarget(FrameTarget):
         assert 0 <= codes.min() <= codes.max() < self._tokenizer.vocab_size, "codes of this codebook"
         return {FIELD: codes.astype(self._dtype)}
 
-    def save_tokenizer(self, folder: Path) -> None:
+    def save_beside(self, folder: Path) -> None:
         """Copy what decodes, so that the dataset can be looked at wherever it goes."""
         home = folder / CODEBOOK_FOLDER
         home.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from vfm.cli.commands.tokenize import command
+from vfm.shards.codecs.product import read_tables
 from vfm.shards.codecs.scalar import decode
 from vfm.shards.columns.options import views_in
 from vfm.shards.columns.views import random_views
@@ -30,9 +31,9 @@ Stills = Callable[..., Path]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def run(data: Path, tiny_vit: Path, *, num_workers: int = 1, **own: Any) -> Dataset:
-    options = {"crop_px": 32, "levels": 2, "weights": str(tiny_vit), **own}
-    tokenize(data, ["clip:test_vit"], TargetOptions(batch_size=4, own=options), num_workers=num_workers)
+def run(data: Path, tiny_vit: Path, *, num_workers: int = 1, batch: int = 4, **own: Any) -> Dataset:
+    options = {"crop_px": 32, "levels": 2, "store": "int8", "weights": str(tiny_vit), **own}
+    tokenize(data, ["clip:test_vit"], TargetOptions(batch_size=batch, own=options), num_workers=num_workers)
     return open_dataset(data, columns=("frames", "clip.test_vit"))
 
 
@@ -93,7 +94,7 @@ def test_the_column_is_the_same_bytes_for_any_number_of_workers(
     stills: Stills, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
-    monkeypatch.setattr("vfm.video2token.target._PART_FRAMES", 8)
+    monkeypatch.setattr("vfm.video2token.frame_target.PART_FRAMES", 8)
     digests = []
     for num_workers in (1, 2):
         data = stills(f"of-{num_workers}", num_samples=9, num_frames=7)
@@ -114,7 +115,7 @@ def test_a_frame_is_computed_alike_wherever_its_shard_ends(stills: Stills, tiny_
 
 
 def own(tiny_vit: Path, **changes: Any) -> dict[str, Any]:
-    return {"crop_px": 32, "levels": 2, "weights": str(tiny_vit), **changes}
+    return {"crop_px": 32, "levels": 2, "store": "int8", "weights": str(tiny_vit), **changes}
 
 
 def test_the_column_tells_all_that_its_values_follow_from(tiny_vit: Path) -> None:
@@ -168,8 +169,112 @@ def test_weights_that_are_not_finite_store_nothing(stills: Stills, tiny_vit: Pat
     state = timm.create_model("test_vit").state_dict()
     state["norm.weight"] = state["norm.weight"] * float("nan")
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "nan.safetensors")
-    with pytest.raises(DamageError, match="NaN or infinity in features.npy, so nothing of it was stored"):
+    with pytest.raises(DamageError, match="holds NaN or infinity, so nothing of it was stored: check the"):
         run(stills(), tmp_path / "nan.safetensors", store="fp32")
+
+
+@pytest.fixture
+def few_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let product codes be learned from what a test has."""
+    monkeypatch.setattr("vfm.video2token.teachers.storage._MIN_TOKENS", 1)
+
+
+@pytest.mark.usefixtures("few_tokens")
+def test_product_codes_lie_with_their_tables(stills: Stills, tiny_vit: Path) -> None:
+    data = stills(num_samples=12, num_frames=9)
+    dataset = run(data, tiny_vit, store="pq:16")
+    column = dataset.manifest.columns["clip.test_vit"]
+    assert column.fields == ("pq.npy", "attention.npy")
+    assert column.options["store"] == "pq:16"
+    assert column.fidelity is not None
+    assert column.fidelity["bytes_per_token"] == column.options["pq_codes"]
+    tables = read_tables(
+        data / "clip.test_vit" / "pq.safetensors", num_levels=2, digest=column.options["pq_sha256"]
+    )
+    cosines = []
+    for index in range(len(dataset)):
+        features, _ = expected(dataset, index, tiny_vit)
+        codes = dataset.array(index, "clip.test_vit", "pq")
+        assert (codes.dtype, codes.shape[-1]) == (np.uint8, column.options["pq_codes"])
+        found = tables.decode(codes)[0]
+        cosines.append((found * features).sum(-1) / np.linalg.norm(found, axis=-1))
+    assert np.mean([one.mean() for one in cosines]) > 0.97
+    assert [finding for finding in verify(data) if finding.file != "plan.parquet"] == []
+
+
+@pytest.mark.usefixtures("few_tokens")
+def test_a_job_goes_on_with_the_tables_it_began_with(
+    stills: Stills, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = stills(num_samples=12, num_frames=9)
+    run(data, tiny_vit, store="pq")
+    folder = data / "clip.test_vit"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    manifest = (data / "dataset.json").read_bytes()
+    (folder / "000001.json").unlink()
+    (folder / "000001.tar").unlink()
+    learned = "vfm.video2token.teachers.storage.choose_storage"
+    monkeypatch.setattr(learned, lambda *_: pytest.fail("learned once more"))
+    run(data, tiny_vit, store="pq")
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert {k: v for k, v in after.items() if k != "000001.json"} == {
+        k: v for k, v in before.items() if k != "000001.json"
+    }
+    assert (data / "dataset.json").read_bytes() == manifest
+
+
+@pytest.mark.usefixtures("few_tokens")
+def test_product_codes_are_the_same_bytes_in_processes(
+    stills: Stills, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tars = []
+    for number, workers in enumerate((1, 2)):
+        if workers > 1:
+            monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+        data = stills(f"data{number}", num_samples=12, num_frames=9)
+        run(data, tiny_vit, store="pq:16", num_workers=workers)
+        tars.append([path.read_bytes() for path in sorted((data / "clip.test_vit").glob("*.tar"))])
+    assert tars[0] == tars[1]
+
+
+@pytest.mark.usefixtures("few_tokens")
+def test_tables_that_are_lost_or_changed_are_told(stills: Stills, tiny_vit: Path) -> None:
+    data = stills(num_samples=12, num_frames=9)
+    run(data, tiny_vit, store="pq:16")
+    path = data / "clip.test_vit" / "pq.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    found = [(one.file, one.message) for one in verify(data) if "pq" in one.file]
+    assert found[0][0] == "clip.test_vit/pq.safetensors"
+    assert "Its SHA-256 is not the column's: restore it" in found[0][1]
+    with pytest.raises(DamageError, match="its SHA-256 is not the column's"):
+        run(data, tiny_vit, store="pq:16")
+    path.unlink()
+    assert any("It is missing: restore it" in one.message for one in verify(data))
+
+
+def test_a_small_dataset_is_stored_as_int8_aloud(stills: Stills, tiny_vit: Path, tmp_path: Path) -> None:
+    data = stills()
+    line = [
+        str(data),
+        "--target",
+        "clip:test_vit",
+        "--crop",
+        "32",
+        "--levels",
+        "2",
+        "--weights",
+        str(tiny_vit),
+    ]
+    done = CliRunner().invoke(command, line)
+    assert done.exit_code == 0, done.output
+    assert "features are stored as int8" in done.output
+    assert open_dataset(data).manifest.columns["clip.test_vit"].options["store"] == "int8"
+    again = CliRunner().invoke(command, line)
+    assert again.exit_code == 0
+    told = r"holds another column \(store int8 there, fp16 requested\)"
+    with pytest.raises(UsageError, match=told):
+        run(data, tiny_vit, store="fp16", batch=64)
 
 
 def test_another_teacher_is_refused_at_resume(stills: Stills, tiny_vit: Path, tmp_path: Path) -> None:

@@ -5,17 +5,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vfm.shards.codecs.scalar import FEATURES, SCALE
-from vfm.shards.columns.arrays import ATTENTION as ATTENTION_FIELD
+from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import clip_sampling
-from vfm.trainer.data.features import FEATURES_NAME, SCALE_NAME, decode_scalar
+from vfm.trainer.data.features import ProductFeatures, ScalarFeatures, open_features
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.data.paired_clips import StoredTarget, paired_reader
 from vfm.trainer.method import Method
-from vfm.trainer.methods.umt.reader import ATTENTION, PretrainReader
+from vfm.trainer.methods.umt.reader import PretrainReader
 from vfm.trainer.methods.umt.recipe import Objective
 from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss, to_unit
 from vfm.trainer.models.vit import VitConfig, initialize_vit
@@ -30,28 +29,36 @@ class Umt(DistilledLevels, Method):
     Args:
         recipe: the numbers.
         teacher_dim: channels of the teacher's features.
+        features: makes numbers of the teacher's features as they are stored.
         prepare: reads a sample.
     """
 
-    def __init__(self, recipe: Recipe, *, teacher_dim: int, prepare: PretrainReader) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        teacher_dim: int,
+        features: ScalarFeatures | ProductFeatures,
+        prepare: PretrainReader,
+    ) -> None:
         model = recipe.model
         align = AlignConfig(
             teacher_dim=teacher_dim, num_levels=model.num_levels, level_interval=model.level_interval
         )
         super().__init__(vit_config(recipe), align)
         self.objective: Objective = recipe.objective
-        self.num_levels: int = model.num_levels
+        self.features = features
         self.prepare = prepare
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's
         """Return `loss`: how far the student is from the teacher at the visible tokens.
 
         Args:
-            batch: `clip`, uint8 [B, T, S, S, 3], `is_hidden`, bool [B, N], and the teacher's features of
-                the visible tokens, `features` [B, N_visible, K, C] and, with int8, `scale`.
+            batch: `clip`, uint8 [B, T, S, S, 3], `is_hidden`, bool [B, N], and what is stored of the
+                teacher's features at the visible tokens, [B, N_visible, ...] by field.
         """
         student = self.align(normalize(to_float(batch["clip"])), batch["is_hidden"]).float()
-        teacher = to_unit(decode_scalar(batch, num_levels=self.num_levels)).permute(2, 0, 1, 3)
+        teacher = to_unit(self.features(batch)).permute(2, 0, 1, 3)
         # Both have length 1: the student's heads see to that.
         return {"loss": align_loss(student, teacher, norm="none", distance=self.objective.distance)}
 
@@ -85,16 +92,15 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Umt:
     column_of_kind(recipe, FRAMES)
     column = column_of_kind(recipe, "clip")
     teacher_dim = _check_teacher(recipe, dataset, column=column)
-    targets = {FEATURES_NAME: StoredTarget(column, FEATURES)}
-    if dataset.manifest.columns[column].options["store"] == "int8":
-        targets[SCALE_NAME] = StoredTarget(column, SCALE)
+    options = dataset.manifest.columns[column].options
+    features = open_features(dataset.data / column, options, num_levels=recipe.model.num_levels)
     prepare = PretrainReader(
-        attention=paired_reader(dataset, {ATTENTION: StoredTarget(column, ATTENTION_FIELD)}),
-        features=paired_reader(dataset, targets),
+        attention=paired_reader(dataset, {ATTENTION: StoredTarget(column, ATTENTION)}),
+        features=paired_reader(dataset, {field: StoredTarget(column, field) for field in features.fields}),
         sampling=clip_sampling(recipe.data),
         objective=recipe.objective,
     )
-    method = Umt(recipe, teacher_dim=teacher_dim, prepare=prepare)
+    method = Umt(recipe, teacher_dim=teacher_dim, features=features, prepare=prepare)
     initialize_vit(method, generator=torch.Generator().manual_seed(recipe.train.seed))
     return method
 

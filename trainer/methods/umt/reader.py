@@ -9,6 +9,7 @@ import numpy as np
 
 from vfm.shards.array_types import Float32, Int64
 from vfm.shards.clips import segment_times
+from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.errors import DamageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import ClipSampling
@@ -16,8 +17,6 @@ from vfm.trainer.data.clips import shown_times
 from vfm.trainer.data.masks import Mask, arrival_times, attention_mask, random_mask, tube_mask
 from vfm.trainer.data.paired_clips import PairedReader
 from vfm.trainer.methods.umt.recipe import Objective
-
-ATTENTION = "attention"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

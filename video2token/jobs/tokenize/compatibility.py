@@ -1,6 +1,7 @@
 """What a target column was made from, and the refusal to mix it with something else."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ _NUM_NAMED = 3  # how many of many differences a sentence names
 
 def target_column(target: Target, manifest: Manifest, *, kept: Mapping[str, Any]) -> Column:
     """Return the column that ``target`` makes of a dataset's frames, with what is ``kept`` of how."""
-    return make_column(
+    column = make_column(
         target.name,
         kind=target.kind,
         fields=target.fields,
         options={**target.options, **kept},
         source=manifest.columns[FRAMES].fingerprint,
     )
+    return replace(column, fidelity=target.fidelity)
 
 
 def check_same_column(

@@ -67,7 +67,9 @@ class ColumnJob:
     ) -> None:
         self._dataset = dataset
         self._target = target
-        kept, self._note = accepted(find_enlargement(target, dataset), accept=accept_data)
+        kept, note = accepted(find_enlargement(target, dataset), accept=accept_data)
+        target.prepare(dataset, dataset.data / target.name, there=dataset.manifest.columns.get(target.name))
+        self._notes = [sentence for sentence in (note, target.note) if sentence]
         self._column = target_column(target, dataset.manifest, kept=kept)
         self._folder = dataset.data / target.name
         self._task = {
@@ -92,8 +94,8 @@ class ColumnJob:
         num_before = len(done)
         progress.start(len(self._dataset), "samples")
         try:
-            if self._note:
-                progress.advance(note=self._note)
+            for note in self._notes:
+                progress.advance(note=note)
             for report in done.values():
                 progress.advance(ok=report.num_samples, num_frames=report.num_frames)
             if pending:
@@ -120,7 +122,7 @@ class ColumnJob:
             self._folder.mkdir(exist_ok=True)
             clean_stale(data)
             clean_stale(self._folder)
-            self._target.save_tokenizer(self._folder)
+            self._target.save_beside(self._folder)
             # Read again: an earlier target of this command has added its column.
             manifest = read_manifest(data)
             if manifest.columns.get(self._target.name) != self._column:

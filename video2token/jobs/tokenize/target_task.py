@@ -89,4 +89,6 @@ def one_thread() -> Iterator[None]:
 @lru_cache(maxsize=1)
 def _opened(data: str, spec: str, options: str) -> tuple[Dataset, Target]:
     """Open dataset and target once for all tasks of a process, which serves one job."""
-    return open_dataset(Path(data)), build_target(spec, TargetOptions(**json.loads(options)))
+    dataset, target = open_dataset(Path(data)), build_target(spec, TargetOptions(**json.loads(options)))
+    target.prepare(dataset, dataset.data / target.name, there=dataset.manifest.columns.get(target.name))
+    return dataset, target

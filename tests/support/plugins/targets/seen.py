@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from vfm.shards.array_types import UInt8
 from vfm.shards.pixels.views import View, centre
-from vfm.video2token.target import Arrays, FrameTarget, TargetOptions
+from vfm.video2token.frame_target import FrameTarget
+from vfm.video2token.target import Arrays, TargetOptions
 
 FIELD = "pixels.npy"
 

@@ -56,7 +56,7 @@ class Bench:
         self.options = RunOptions(device="cpu", say=self.said.append, accept_data=True)
 
     def tokenize(self, **own):
-        given = {"crop_px": 32, "levels": 3, "weights": str(self.weights), **own}
+        given = {"crop_px": 32, "levels": 3, "store": "int8", "weights": str(self.weights), **own}
         tokenize(self.data, ["clip:test_vit"], TargetOptions(batch_size=4, own=given))
 
     def recipe(self, *settings):
@@ -96,7 +96,7 @@ def test_visible_tokens_come_with_what_the_teacher_says_of_them(bench, store, ma
         drop_column(bench.data, COLUMN)
         bench.tokenize(store=store)
     dataset, index = bench.dataset(), 0  # nine frames: two in each segment of a clip
-    fields = ("features", "scale") if store == "int8" else ("features",)
+    fields = ("features.npy", "scale.npy") if store == "int8" else ("features.npy",)
     stored = {}
     for field in fields:
         whole = dataset.array(index, COLUMN, field)
@@ -138,7 +138,7 @@ def test_one_of_the_stored_views_is_drawn_for_student_and_teacher_alike(stills, 
         assert len(places) == 1
         view, time = places[0]
         token = int(np.flatnonzero(~read["is_hidden"])[0])
-        np.testing.assert_array_equal(read["features"][0], stored[view, time, token])
+        np.testing.assert_array_equal(read["features.npy"][0], stored[view, time, token])
         drawn.append(view)
     assert set(drawn) == {0, 1, 2}
 
@@ -175,7 +175,7 @@ def test_the_loss_is_the_distance_at_the_visible_tokens(bench, distance):
     for block in method.encoder.blocks:
         x = block(x)
         students.append(method.encoder.norm(x))
-    members = {f"{name}.npy": batch[name].numpy() for name in ("features", "scale")}
+    members = {name: batch[name].numpy() for name in ("features.npy", "scale.npy")}
     teacher = functional.normalize(torch.from_numpy(scalar.decode(members)), dim=-1)
     total = []
     for level, head in enumerate(method.clip_decoder):
@@ -202,6 +202,22 @@ def test_it_learns_and_its_state_is_the_published_one(bench):
     assert columns[COLUMN]["options"]["weights_sha256"]
 
 
+def test_product_codes_teach_nearly_the_same(bench, monkeypatch):
+    monkeypatch.setattr("vfm.video2token.teachers.storage._MIN_TOKENS", 1)
+    drop_column(bench.data, COLUMN)
+    bench.tokenize(store="pq:32")
+    coded = bench.method().eval()
+    batch = stack([coded.prepare(bench.dataset(), i, np.random.default_rng(i)) for i in (0, 7, 9)])
+    assert batch["pq.npy"].dtype == torch.uint8
+    with_codes = coded(batch)["loss"]
+    drop_column(bench.data, COLUMN)
+    bench.tokenize(store="fp32")
+    exact = bench.method().eval()
+    batch = stack([exact.prepare(bench.dataset(), i, np.random.default_rng(i)) for i in (0, 7, 9)])
+    torch.testing.assert_close(with_codes, exact(batch)["loss"], rtol=0.05, atol=0)
+    assert coded.state_dict().keys() == exact.state_dict().keys()
+
+
 def test_resumed_equals_uninterrupted(bench):
     bench.pretrain("model.drop_path=0.2")
     bench.pretrain("model.drop_path=0.2", out="again")
@@ -217,7 +233,7 @@ def test_resumed_equals_uninterrupted(bench):
 def test_the_sizes_are_the_published_ones():
     with torch.device("meta"):
         for recipe, teacher_dim, expected in ((base(), 512, 88.01e6), (large(), 768, 307.81e6)):
-            method = Umt(recipe, teacher_dim=teacher_dim, prepare=None)
+            method = Umt(recipe, teacher_dim=teacher_dim, features=None, prepare=None)
             assert sum(p.numel() for p in method.parameters()) == pytest.approx(expected, rel=1e-4)
             if recipe.name == "umt-base":
                 assert len(method.state_dict()) == 184

@@ -143,7 +143,7 @@ def test_bytes_do_not_depend_on_the_workers(
     stills: Stills, tiny_codebook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
-    monkeypatch.setattr("vfm.video2token.target._PART_FRAMES", 4)
+    monkeypatch.setattr("vfm.video2token.frame_target.PART_FRAMES", 4)
     data, other = stills(), stills("other")
     run(data, tiny_codebook)
     run(other, tiny_codebook, num_workers=2)
