@@ -40,6 +40,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "writing": {"errors", "io", "format"},
         "reading": {"array_types", "errors", "open_files", "io", "pixels", "columns", "format"},
         "verification": {"codecs", "errors", "io", "pixels", "columns", "format", "reading"},
+        "hdf5": {"errors", "progress", "io", "columns", "format", "reading"},
     },
     "video2token": {
         "rejection": set(),

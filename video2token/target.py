@@ -134,6 +134,12 @@ class Target(ABC):
             DamageError: what an earlier run learned is not as it was written.
         """
 
+    def tools(self) -> dict[str, str]:
+        """Return versions of what the column is computed by, for the reports of its shards."""
+        import torch
+
+        return {"torch": str(torch.__version__)}
+
     def save_beside(self, folder: Path) -> None:  # noqa: B027 (as above)
         """Put into the column's folder what is needed to understand it later; nothing by default."""
 

@@ -17,6 +17,7 @@ Array = npt.NDArray[np.generic]
 
 CODES = "codes.npy"
 ATTENTION = "attention.npy"
+VECTORS = "vectors.npy"
 _NUM_AXES = {
     CODES: 4,
     "hog.npy": 5,
@@ -26,10 +27,26 @@ _NUM_AXES = {
     ATTENTION: 4,
     "ids.npy": 2,
     "num_ids.npy": 1,
+    VECTORS: 2,
+}
+_FLOATS = ("float16", "float32")
+_DTYPES = {
+    "num_ids.npy": ("uint16",),
+    SCALE: ("float16",),
+    PRODUCT_CODES: ("uint8",),
+    ATTENTION: _FLOATS,
+    VECTORS: _FLOATS,
 }
 _UNSIGNED = ("uint8", "uint16", "uint32")
 _OF_VOCABULARY = (CODES, "ids.npy")
 _OF_TEACHER = (FEATURES, SCALE, PRODUCT_CODES, ATTENTION)
+_OF_NETWORK = (*_OF_TEACHER, VECTORS)
+_SIZES = {
+    FEATURES: ("levels", "dim"),
+    SCALE: ("levels",),
+    PRODUCT_CODES: ("pq_codes",),
+    VECTORS: ("dim",),
+}  # options that tell the last axes
 _PER_FRAME = (CODES, "hog.npy", *_OF_TEACHER)  # [views, frames, rows, columns, ...]
 
 
@@ -80,7 +97,7 @@ def _fault(field: str, array: Array, *, options: Mapping[str, Any], num_frames: 
         return "holds NaN or infinity"
     if field in _PER_FRAME and (fault := _shape_fault(array, options=options, num_frames=num_frames)):
         return fault
-    if field in _OF_TEACHER and (fault := _feature_fault(field, array, options)):
+    if field in _OF_NETWORK and (fault := _feature_fault(field, array, options)):
         return fault
     if field in _OF_VOCABULARY and "vocab_size" in options and array.size:
         most, vocab_size = int(array.max()), options["vocab_size"]
@@ -97,13 +114,7 @@ def _dtypes(field: str, options: Mapping[str, Any]) -> tuple[str, ...]:
         return (DTYPES[options["store"]],) if options.get("store") in DTYPES else tuple(DTYPES.values())
     if field == FEATURES:
         return (FEATURE_DTYPES[options["store"]],) if options.get("store") in FEATURE_DTYPES else ()
-    known = {
-        "num_ids.npy": ("uint16",),
-        SCALE: ("float16",),
-        PRODUCT_CODES: ("uint8",),
-        ATTENTION: ("float16", "float32"),
-    }
-    return known.get(field, ())
+    return _DTYPES.get(field, ())
 
 
 def _shape_fault(array: Array, *, options: Mapping[str, Any], num_frames: int) -> str | None:
@@ -118,13 +129,14 @@ def _shape_fault(array: Array, *, options: Mapping[str, Any], num_frames: int) -
 
 
 def _feature_fault(field: str, array: Array, options: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with features or attention that have the right axes."""
+    """Return what is wrong with features, attention or vectors that have the right axes."""
     if field == ATTENTION and not np.greater(array, 0).all():
         return "holds attention that is zero or below"
-    expected = {FEATURES: ("levels", "dim"), SCALE: ("levels",), PRODUCT_CODES: ("pq_codes",)}.get(field, ())
+    expected = _SIZES.get(field, ())
     sizes = [options[name] for name in expected if name in options]
-    if len(sizes) == len(expected) and list(array.shape[4:]) != sizes:
-        return f"holds {list(array.shape[4:])} numbers a token where its options make it {sizes}"
+    found, what = (array.shape[1:], "row") if field == VECTORS else (array.shape[4:], "token")
+    if len(sizes) == len(expected) and list(found) != sizes:
+        return f"holds {list(found)} numbers a {what} where its options make it {sizes}"
     return None
 
 

@@ -25,3 +25,4 @@ FORMATS = {
     "vfm-codebook": Format(weights_name="codebook.safetensors", hash_key="weights_sha256", is_optional=False),
     "vfm-dalle": Format(weights_name="decoder.safetensors", hash_key="decoder_sha256", is_optional=True),
 }
+FILE_NAMES = (CONFIG_NAME, *sorted(known.weights_name for known in FORMATS.values()))

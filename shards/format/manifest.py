@@ -75,6 +75,20 @@ def fingerprint_of(kind: str, *, options: dict[str, Any], source: str | None) ->
     return sha256(canonical_json({"kind": kind, "options": options, "source": source}))
 
 
+def check_column(column: Column) -> None:
+    """Refuse a column whose parts contradict each other, as no job writes it.
+
+    Raises:
+        ValueError: fingerprint, fields or options are not of its kind; a clause.
+    """
+    made_of = fingerprint_of(column.kind, options=column.options, source=column.source)
+    if column.fingerprint != made_of:
+        raise ValueError(f"the fingerprint of {column.name} is not that of its options")
+    if not set(_READ_FIELDS.get(column.kind, ())) <= set(column.fields):
+        raise ValueError(f"{column.name} lacks one of the fields {', '.join(_READ_FIELDS[column.kind])}")
+    check_options(column.options, name=column.name, kind=column.kind)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """``dataset.json``: the plan's hash and the columns; written under the dataset's lock.
@@ -148,12 +162,7 @@ def _manifest(value: dict[str, Any]) -> Manifest:
     for name, column in manifest.columns.items():
         if name != column.name:
             raise ValueError(f"column {name} is called {column.name}")
-        made_of = fingerprint_of(column.kind, options=column.options, source=column.source)
-        if column.fingerprint != made_of:
-            raise ValueError(f"the fingerprint of {name} is not that of its options")
-        if not set(_READ_FIELDS.get(column.kind, ())) <= set(column.fields):
-            raise ValueError(f"{name} lacks one of the fields {', '.join(_READ_FIELDS[column.kind])}")
-        check_options(column.options, name=name, kind=column.kind)
+        check_column(column)
     return manifest
 
 

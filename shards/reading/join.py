@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vfm.shards.columns.commands import tokenize_command
+from vfm.shards.columns.commands import tokenize_command, verb_of
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.index import Index, read_index, spans_fit
 from vfm.shards.format.layout import FRAMES, index_path, shard_name
@@ -23,7 +23,7 @@ def read_reports(data: Path, *, column: str, num_shards: int) -> list[ShardRepor
     reports = [read_report(data / column, shard_name(i)) for i in range(num_shards)]
     done = [report for report in reports if report is not None]
     if len(done) < num_shards:
-        verb = "extract" if column == FRAMES else "tokenize"
+        verb = verb_of(column)
         raise UsageError(
             f"{data} has {len(done)} of {num_shards} shards of column {column}, {verb} has not finished: "
             f"run the same `vfm {verb}` command again."

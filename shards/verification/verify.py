@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vfm.shards.codecs.product import TABLES
 from vfm.shards.columns.codebook import CODEBOOK_FOLDER
+from vfm.shards.columns.commands import verb_of
 from vfm.shards.errors import DamageError
 from vfm.shards.format.index import Index, read_index
 from vfm.shards.format.interop import is_finished
@@ -105,8 +106,8 @@ def _check_column(
 def _check_absence(folder: Path, *, shard: str) -> Iterator[Finding]:
     """Look for a shard that was done once; without its report, nobody finds it."""
     if is_finished(folder) and not is_held(folder.parent):
-        verb = "extract" if folder.name == FRAMES else "tokenize"
-        message = f"It is missing although its column was complete: run the same `vfm {verb}` command again."
+        told = f"run the same `vfm {verb_of(folder.name)}` command again"
+        message = f"It is missing although its column was complete: {told}."
         yield Finding(file=f"{folder.name}/{shard}.json", message=message)
 
 

@@ -1,4 +1,4 @@
-"""What the arrays of a teacher's column must be."""
+"""What the arrays of a teacher's column, and of one of vectors, must be."""
 
 from typing import Any
 
@@ -47,3 +47,20 @@ def test_what_no_target_writes_is_one_finding(changes: dict[str, np.ndarray], to
     ((field, message),) = array_faults(arrays(**changes), options=OPTIONS, num_frames=3)
     assert field.removesuffix(".npy") in changes
     assert message.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "told"),
+    [
+        (np.ones((9, 5), np.float32), None),
+        (np.ones((9, 5), np.float16), None),
+        (np.ones((9, 5), np.float64), "It holds float64 [9, 5] where float16 or float32 of 2 axes belongs."),
+        (np.ones((1, 9, 5), np.float32), "It holds float32 [1, 9, 5] where"),
+        (np.ones((9, 4), np.float32), "It holds [4] numbers a row where its options make it [5]."),
+        (np.full((9, 5), np.inf, np.float32), "It holds NaN or infinity."),
+    ],
+)
+def test_vectors_are_rows_of_one_length_and_of_any_number(vectors: np.ndarray, told: str | None) -> None:
+    found = list(array_faults({"vectors.npy": vectors}, options={"dim": 5}, num_frames=3))
+    assert len(found) == (told is not None)
+    assert all(message.startswith(told or "") for _, message in found)

@@ -1,6 +1,6 @@
 import pytest
 
-from vfm.shards.columns.commands import kind_of, target_spec, tokenize_command
+from vfm.shards.columns.commands import kind_of, target_spec, tokenize_command, verb_of
 from vfm.shards.errors import UsageError
 from vfm.video2token import targets
 from vfm.video2token.target import TargetOptions
@@ -32,6 +32,12 @@ def test_the_command_names_the_data_and_the_crop_that_it_knows(tmp_path):
         == f"vfm tokenize {tmp_path} --target hog --crop 112"
     )
     assert tokenize_command("text.words", crop_px=112) == "vfm tokenize DATA --target text:VOCABULARY"
+    assert tokenize_command("vectors.c3d") == "vfm import-hdf5 DATA FILE --name c3d"
+
+
+def test_what_no_target_computes_has_another_verb():
+    columns = ("frames", "vectors.c3d", "hog", "vq.mine")
+    assert [verb_of(column) for column in columns] == ["extract", "import-hdf5", "tokenize", "tokenize"]
 
 
 @pytest.mark.parametrize("kind", targets.names())

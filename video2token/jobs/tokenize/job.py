@@ -166,7 +166,7 @@ class ColumnJob:
                 fingerprint=self._column.fingerprint,
                 frames_sha256=self._frames[number].sha256,
                 elapsed_s=round(time.monotonic() - begun_s, 3),
-                tools=_tools(self._device),
+                tools={"vfm": __version__, **self._target.tools(), "device": self._device},
             )
 
     def _indices(self, number: int) -> range:
@@ -210,9 +210,3 @@ def _has_splits(dataset: Dataset) -> bool:
         return read_plan(dataset.data / PLAN_NAME).has_splits
     except PlanMissingError:
         return bool((dataset.splits != "").any())
-
-
-def _tools(device: str) -> dict[str, str]:
-    import torch
-
-    return {"vfm": __version__, "torch": str(torch.__version__), "device": device}

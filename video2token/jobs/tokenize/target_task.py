@@ -20,9 +20,10 @@ Members = list[bytes]  # of one sample, in the order of the target's fields
 def compute_members(dataset: Dataset, target: Target, indices: Sequence[int]) -> Iterator[Members]:
     """Yield the members of each sample of a shard, computed with one thread of torch.
 
-    One, because processes scale better than threads, and because sums then come in one order.
+    One, because processes scale better than threads, and because sums then come in one order. What looks at
+    no frames does not wait for torch.
     """
-    with one_thread():
+    with one_thread() if target.views else contextlib.nullcontext():
         for arrays in target.rows(dataset, indices):
             yield _members(arrays, target)
 

@@ -47,7 +47,7 @@ def tokenize(
         raise UsageError(f"{len(specs)} columns cannot all be called {options.name!r}: name one at a time.")
     targets = [build_target(spec, options) for spec in specs]
     _refuse_twins(targets)
-    with _holding(data) as dataset:
+    with holding(data) as dataset:
         jobs = [
             ColumnJob(dataset, spec=spec, target=target, options=options, accept_data=accept_data)
             for spec, target in zip(specs, targets, strict=True)
@@ -56,7 +56,7 @@ def tokenize(
 
 
 @contextmanager
-def _holding(data: Path) -> Iterator[Dataset]:
+def holding(data: Path) -> Iterator[Dataset]:
     """Open the frames of a dataset that nobody else writes to meanwhile."""
     read_manifest(data)  # a folder that is not a dataset gets no lock either
     with hold(data):

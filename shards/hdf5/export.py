@@ -1,0 +1,200 @@
+"""``vfm export-hdf5``: one target column as one HDF5 file, which appears whole or not at all."""
+
+import io
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from vfm.shards.columns.codebook import CODEBOOK_FOLDER, FILE_NAMES
+from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import FRAMES
+from vfm.shards.hdf5.provenance import CODEBOOK_GROUP, root_attributes
+from vfm.shards.io.atomic import publish, temp_path
+from vfm.shards.io.faults import disk_faults
+from vfm.shards.progress import NoProgress, Progress
+from vfm.shards.reading.dataset import Dataset, open_dataset
+
+_CHUNK_BYTES = 256 << 10  # a few pages of the disk, and four of them fit into h5py's cache of chunks
+_HDF5_VERSIONS = ("v110", "v110")  # read since 2016; checksums of metadata, and a group of any size is fast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an HDF5 file holds.
+
+    Attributes:
+        file: where it is.
+        column: its name.
+        num_samples: of the dataset, all of them.
+        size_bytes: of the file.
+    """
+
+    file: str
+    column: str
+    num_samples: int
+    size_bytes: int
+
+
+def export_hdf5(data: Path, column: str, out: Path, *, progress: Progress | None = None) -> Exported:
+    """Write the arrays of one target column to the new file ``out``.
+
+    Args:
+        data: a dataset in which the column is complete.
+        column: its name.
+        out: the file; no file of that name may exist.
+        progress: receives progress updates.
+
+    Raises:
+        UsageError: the column is the frames, missing or not finished, or ``out`` exists.
+        DamageError: an array is not as it was written.
+        MachineError: the disk is full or does not allow it.
+    """
+    if column == FRAMES:
+        raise UsageError(
+            f"Column {FRAMES} holds videos and no arrays: name a target column, or read its tars as they are."
+        )
+    dataset = open_dataset(data, columns=(FRAMES, column))
+    _refuse_existing(out)
+    progress = progress or NoProgress()
+    progress.start(len(dataset), "samples")
+    try:
+        with disk_faults(out), _published(out) as file:
+            _write(file, dataset, column, progress=progress)
+    finally:
+        progress.finish()
+    return Exported(file=str(out), column=column, num_samples=len(dataset), size_bytes=out.stat().st_size)
+
+
+def chunk_shape(shape: tuple[int, ...], *, itemsize: int) -> tuple[int, ...] | None:
+    """Return the chunks of an array: as many whole frames as fit, and about as many in each.
+
+    Args:
+        shape: such as [views, frames, rows, columns]; the last axes are kept whole as far as possible.
+        itemsize: bytes of a number.
+
+    Returns:
+        As many numbers as ``shape``; None for an array without numbers, which has no chunks.
+    """
+    if not math.prod(shape) or not shape:
+        return None
+    chunk = list(shape)
+    for axis, length in enumerate(shape):
+        inner_bytes = math.prod(chunk[axis + 1 :]) * itemsize
+        fitting = max(1, min(length, _CHUNK_BYTES // inner_bytes))
+        # 16 frames of which 12 fit are two chunks of 8: what a last chunk lacks is stored all the same.
+        chunk[axis] = -(-length // -(-length // fitting))
+        if inner_bytes <= _CHUNK_BYTES:
+            break
+    return tuple(chunk)
+
+
+class _Disk(io.FileIO):
+    """The file that HDF5 writes to, which keeps the first fault to itself until it is asked.
+
+    HDF5 answers a fault of the disk with tracebacks on stderr and loses errno.
+    """
+
+    fault: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of ``data``; nothing more after a fault."""
+        view = memoryview(data).cast("B")
+        start = 0
+        try:
+            while self.fault is None and start < len(view):
+                start += super().write(view[start:]) or 0
+        except OSError as error:
+            self.fault = error
+        return len(view)
+
+    def check(self) -> None:
+        """Raise the fault there was."""
+        if self.fault is not None:
+            raise self.fault
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.exists() or out.is_symlink():
+        raise UsageError(f"{out} exists already: delete it, or choose another name.")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent} is not a folder: make it first, or choose another.")
+
+
+@contextmanager
+def _published(out: Path) -> Iterator[_Disk]:
+    """Give the block a file that gets the name ``out`` when the block ends well."""
+    temp = temp_path(out)
+    try:
+        with closing(_Disk(temp, "w+")) as file:
+            yield file
+        file.check()
+        with temp.open("rb") as whole:
+            _refuse_existing(out)
+            publish(whole, out)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def _write(disk: _Disk, dataset: Dataset, name: str, *, progress: Progress) -> None:
+    column = dataset.manifest.columns[name]
+    try:
+        with h5py.File(disk, "w", libver=_HDF5_VERSIONS) as file:
+            file.attrs.update(root_attributes(dataset, column))
+            for index, key in enumerate(dataset.keys):
+                arrays = {
+                    field.removesuffix(".npy"): dataset.array(index, name, field) for field in column.fields
+                }
+                _attach(_add(file, key, arrays), dataset, index)
+                disk.check()
+                progress.advance(ok=1, num_frames=int(dataset.num_frames[index]))
+            _add_codebook(file, dataset.data / name / CODEBOOK_FOLDER)
+    except (OSError, RuntimeError):
+        disk.check()  # HDF5 stumbles over what was not written
+        raise
+
+
+def _add(file: h5py.File, key: str, arrays: Mapping[str, npt.NDArray[Any]]) -> h5py.HLObject:
+    """Add the arrays of a sample, and return what carries its attributes."""
+    if len(arrays) == 1:
+        (array,) = arrays.values()
+        return _add_array(file, key, array)
+    group = file.create_group(key)
+    for field, array in arrays.items():
+        _add_array(group, field, array)
+    return group
+
+
+def _add_array(group: h5py.Group, name: str, array: npt.NDArray[Any]) -> h5py.Dataset:
+    chunks = chunk_shape(array.shape, itemsize=array.dtype.itemsize)
+    return group.create_dataset(name, data=array, chunks=chunks, fletcher32=chunks is not None)
+
+
+def _attach(target: h5py.HLObject, dataset: Dataset, index: int) -> None:
+    """Write what is known of a sample as attributes."""
+    meta = dataset.meta(index)
+    labels = [_text(label) for label in meta.labels]
+    target.attrs["source"] = _text(meta.source)
+    target.attrs.create("labels", labels, shape=(len(labels),), dtype=h5py.string_dtype())
+    target.attrs["class_index"] = int(dataset.class_indices[index])
+    target.attrs["split"] = _text(str(dataset.splits[index]))
+    target.attrs["num_frames"] = int(dataset.num_frames[index])
+
+
+def _text(value: str) -> str:
+    """Return a text that HDF5 can hold: it has no way to say NUL or bytes that are not UTF-8."""
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def _add_codebook(file: h5py.File, folder: Path) -> None:
+    """Add the codebook of a column of codes, bytes as they are in its files."""
+    for name in FILE_NAMES:
+        path = folder / name
+        if path.exists():
+            _add_array(file.require_group(CODEBOOK_GROUP), name, np.fromfile(path, np.uint8))

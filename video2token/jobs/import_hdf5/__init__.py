@@ -1,0 +1,1 @@
+"""Takes a column of targets out of an HDF5 file."""
