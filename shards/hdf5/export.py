@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,14 @@ class _Disk(io.FileIO):
             self.fault = error
         return len(view)
 
+    def truncate(self, size_bytes: int | None = None, /) -> int:
+        """Set the length of the file, which HDF5 does at its end; nothing after a fault."""
+        try:
+            return self.tell() if self.fault is not None else super().truncate(size_bytes)
+        except OSError as error:
+            self.fault = error
+            return self.tell()
+
     def check(self) -> None:
         """Raise the fault there was."""
         if self.fault is not None:
@@ -143,32 +152,43 @@ def _published(out: Path) -> Iterator[_Disk]:
 
 
 def _write(disk: _Disk, dataset: Dataset, name: str, *, progress: Progress) -> None:
+    """Write a column in another thread: HDF5 calls back into `_Disk`, where no signal may raise.
+
+    Python raises what a signal asks for in the main thread, between two steps of a callback too, and HDF5
+    would lose the write and go on.
+    """
     column = dataset.manifest.columns[name]
-    try:
-        with h5py.File(disk, "w", libver=_HDF5_VERSIONS) as file:
-            file.attrs.update(root_attributes(dataset, column))
+    with ThreadPoolExecutor(1) as thread:
+        file = thread.submit(h5py.File, disk, "w", libver=_HDF5_VERSIONS).result()
+        try:
+            thread.submit(file.attrs.update, root_attributes(dataset, column)).result()
             for index, key in enumerate(dataset.keys):
                 arrays = {
                     field.removesuffix(".npy"): dataset.array(index, name, field) for field in column.fields
                 }
-                _attach(_add(file, key, arrays), dataset, index)
+                thread.submit(_add, file, key, arrays, _attributes(dataset, index)).result()
                 disk.check()
                 progress.advance(ok=1, num_frames=int(dataset.num_frames[index]))
-            _add_codebook(file, dataset.data / name / CODEBOOK_FOLDER)
-    except (OSError, RuntimeError):
-        disk.check()  # HDF5 stumbles over what was not written
-        raise
+            thread.submit(_add_codebook, file, dataset.data / name / CODEBOOK_FOLDER).result()
+        except (OSError, RuntimeError):
+            disk.check()  # HDF5 stumbles over what was not written
+            raise
+        finally:
+            thread.submit(file.close).result()
 
 
-def _add(file: h5py.File, key: str, arrays: Mapping[str, npt.NDArray[Any]]) -> h5py.HLObject:
-    """Add the arrays of a sample, and return what carries its attributes."""
+def _add(
+    file: h5py.File, key: str, arrays: Mapping[str, npt.NDArray[Any]], attributes: Mapping[str, Any]
+) -> None:
+    """Add a sample: a data set where it has one array, else a group of them."""
     if len(arrays) == 1:
         (array,) = arrays.values()
-        return _add_array(file, key, array)
-    group = file.create_group(key)
-    for field, array in arrays.items():
-        _add_array(group, field, array)
-    return group
+        target: h5py.HLObject = _add_array(file, key, array)
+    else:
+        target = file.create_group(key)
+        for field, array in arrays.items():
+            _add_array(target, field, array)
+    target.attrs.update(attributes)
 
 
 def _add_array(group: h5py.Group, name: str, array: npt.NDArray[Any]) -> h5py.Dataset:
@@ -176,15 +196,16 @@ def _add_array(group: h5py.Group, name: str, array: npt.NDArray[Any]) -> h5py.Da
     return group.create_dataset(name, data=array, chunks=chunks, fletcher32=chunks is not None)
 
 
-def _attach(target: h5py.HLObject, dataset: Dataset, index: int) -> None:
-    """Write what is known of a sample as attributes."""
+def _attributes(dataset: Dataset, index: int) -> dict[str, Any]:
+    """Return what is known of a sample."""
     meta = dataset.meta(index)
-    labels = [_text(label) for label in meta.labels]
-    target.attrs["source"] = _text(meta.source)
-    target.attrs.create("labels", labels, shape=(len(labels),), dtype=h5py.string_dtype())
-    target.attrs["class_index"] = int(dataset.class_indices[index])
-    target.attrs["split"] = _text(str(dataset.splits[index]))
-    target.attrs["num_frames"] = int(dataset.num_frames[index])
+    return {
+        "source": _text(meta.source),
+        "labels": np.array([_text(label) for label in meta.labels], h5py.string_dtype()),
+        "class_index": int(dataset.class_indices[index]),
+        "split": _text(str(dataset.splits[index])),
+        "num_frames": int(dataset.num_frames[index]),
+    }
 
 
 def _text(value: str) -> str:

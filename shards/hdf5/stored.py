@@ -122,8 +122,9 @@ def _check_chunks(dataset: h5d.DatasetID, *, num_chunks: int, chunk_bytes: int) 
     """See that all chunks are there, and none stored larger than it is."""
     if num_chunks > _MAX_CHUNKS:
         raise UnsafeError(f"has {num_chunks} chunks, more than {_MAX_CHUNKS}")
-    sizes: list[int] = []
-    dataset.chunk_iter(lambda info: sizes.append(int(info.size)))
+    chunks: list[h5d.StoreInfo] = []
+    dataset.chunk_iter(chunks.append)
+    sizes = [int(chunk.size) for chunk in chunks]
     if len(sizes) != num_chunks:
         raise UnsafeError(f"has {len(sizes)} of its {num_chunks} chunks")
     most = chunk_bytes + chunk_bytes // 64 + 64  # what cannot be packed grows a little
@@ -136,10 +137,10 @@ def _check_inflated(dataset: h5d.DatasetID, stored: Stored) -> None:
     assert stored.chunk_bytes is not None, "only chunks are packed"
     place = stored.filters.index(h5z.FILTER_DEFLATE)
     most = stored.chunk_bytes + _CHECKSUM_BYTES  # of fletcher32, where it came before
-    offsets: list[tuple[int, ...]] = []
-    dataset.chunk_iter(lambda info: offsets.append(tuple(info.chunk_offset)))
-    for offset in offsets:
-        skipped, packed = dataset.read_direct_chunk(offset)
+    chunks: list[h5d.StoreInfo] = []
+    dataset.chunk_iter(chunks.append)
+    for chunk in chunks:
+        skipped, packed = dataset.read_direct_chunk(chunk.chunk_offset)
         if skipped >> place & 1:
             continue
         unpacker = zlib.decompressobj()  # whose rest, such as a checksum behind it, is left alone

@@ -15,7 +15,7 @@ import pytest
 from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.hdf5 import export
 from vfm.shards.hdf5.export import chunk_shape, export_hdf5
-from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
 
@@ -157,14 +157,31 @@ def test_a_full_disk_is_one_sentence_and_no_file(
 
 def test_an_interruption_leaves_no_file(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = set(tmp_path.iterdir())
-    attach = export._attach
+    attributes = export._attributes
 
-    def interrupt(*given: object) -> None:
-        if given[2] == 4:
+    def interrupt(dataset: Dataset, index: int) -> dict[str, object]:
+        if index == 4:
             raise KeyboardInterrupt
-        attach(*given)  # type: ignore[arg-type]
+        return attributes(dataset, index)
 
-    monkeypatch.setattr(export, "_attach", interrupt)
+    monkeypatch.setattr(export, "_attributes", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export_hdf5(data, "hog", tmp_path / "out.h5")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_no_signal_raises_where_hdf5_writes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A callback of HDF5 is the worst place for an exception: the write is lost, and all goes on."""
+    write = export._Disk.write
+
+    def interrupted(disk: export._Disk, piece: object) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return write(disk, piece)
+
+    before = set(tmp_path.iterdir())
+    monkeypatch.setattr(export._Disk, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export_hdf5(data, "hog", tmp_path / "out.h5")
     assert set(tmp_path.iterdir()) == before
