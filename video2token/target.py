@@ -18,6 +18,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import Column
 from vfm.shards.io.typed import MisfitError, coerce
 from vfm.shards.pixels.views import View
+from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -121,13 +122,16 @@ class Target(ABC):
             UsageError: it has not; names a sample.
         """
 
-    def prepare(self, dataset: Dataset, folder: Path, *, there: Column | None) -> None:  # noqa: B027 (as above)
+    def fit(  # noqa: B027 (as above)
+        self, dataset: Dataset, folder: Path, *, there: Column | None, progress: Progress
+    ) -> None:
         """Learn what values depend on beside options; `fields` and `options` are final only after it.
 
         Args:
             dataset: what the column will be computed from.
             folder: the column's, where an earlier run has put what it learned; need not be there.
             there: the column as that run began it; None where there is none.
+            progress: receives progress updates.
 
         Raises:
             UsageError: there is too little to learn from.

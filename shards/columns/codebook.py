@@ -1,6 +1,8 @@
-"""The codebook that a column of codes keeps beside its shards: its files, and whether they are whole."""
+"""What a column of codes keeps beside its shards: the files of its codebook, or its tables."""
 
 from dataclasses import dataclass
+
+from vfm.shards.codecs.product import TABLES
 
 CODEBOOK_FOLDER = "codebook"
 CONFIG_NAME = "config.json"
@@ -25,4 +27,8 @@ FORMATS = {
     "vfm-codebook": Format(weights_name="codebook.safetensors", hash_key="weights_sha256", is_optional=False),
     "vfm-dalle": Format(weights_name="decoder.safetensors", hash_key="decoder_sha256", is_optional=True),
 }
-FILE_NAMES = (CONFIG_NAME, *sorted(known.weights_name for known in FORMATS.values()))
+# What a column keeps beside its shards, by file name: where it lies in the column's folder.
+BESIDE = {
+    name: f"{CODEBOOK_FOLDER}/{name}"
+    for name in (CONFIG_NAME, *sorted(known.weights_name for known in FORMATS.values()))
+} | {TABLES: TABLES}

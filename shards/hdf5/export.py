@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.columns.codebook import CODEBOOK_FOLDER, FILE_NAMES
+from vfm.shards.columns.codebook import BESIDE
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
-from vfm.shards.hdf5.provenance import CODEBOOK_GROUP, root_attributes
+from vfm.shards.hdf5.provenance import BESIDE_GROUP, root_attributes
 from vfm.shards.io.atomic import publish, temp_path
 from vfm.shards.io.faults import disk_faults
 from vfm.shards.progress import NoProgress, Progress
@@ -169,7 +169,7 @@ def _write(disk: _Disk, dataset: Dataset, name: str, *, progress: Progress) -> N
                 thread.submit(_add, file, key, arrays, _attributes(dataset, index)).result()
                 disk.check()
                 progress.advance(ok=1, num_frames=int(dataset.num_frames[index]))
-            thread.submit(_add_codebook, file, dataset.data / name / CODEBOOK_FOLDER).result()
+            thread.submit(_add_beside, file, dataset.data / name).result()
         except (OSError, RuntimeError):
             disk.check()  # HDF5 stumbles over what was not written
             raise
@@ -213,9 +213,9 @@ def _text(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _add_codebook(file: h5py.File, folder: Path) -> None:
-    """Add the codebook of a column of codes, bytes as they are in its files."""
-    for name in FILE_NAMES:
-        path = folder / name
+def _add_beside(file: h5py.File, folder: Path) -> None:
+    """Add what a column of codes keeps beside its shards, bytes as they are in its files."""
+    for name, place in BESIDE.items():
+        path = folder / place
         if path.exists():
-            _add_array(file.require_group(CODEBOOK_GROUP), name, np.fromfile(path, np.uint8))
+            _add_array(file.require_group(BESIDE_GROUP), name, np.fromfile(path, np.uint8))

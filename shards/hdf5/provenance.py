@@ -14,8 +14,17 @@ from vfm.shards.reading.dataset import Dataset
 
 FORMAT = "vfm-column"
 FORMAT_VERSION = 1
-CODEBOOK_GROUP = ".codebook"  # of columns of codes; no key begins with a dot
-_TEXTS = ("column", "kind", "fields", "options", "fingerprint", "frames_fingerprint", "frames_sha256")
+BESIDE_GROUP = ".beside"  # files that columns of codes keep beside their shards; no key begins with a dot
+_TEXTS = (
+    "column",
+    "kind",
+    "fields",
+    "options",
+    "fidelity",
+    "fingerprint",
+    "frames_fingerprint",
+    "frames_sha256",
+)
 ATTRIBUTES = ("format_version", *_TEXTS)  # that an import reads
 
 
@@ -47,6 +56,7 @@ def root_attributes(dataset: Dataset, column: Column) -> dict[str, str | int]:
         "kind": column.kind,
         "fields": _json(column.fields),
         "options": _json(column.options),
+        "fidelity": _json(column.fidelity),
         "fingerprint": column.fingerprint,
         "tars_sha256": dataset.tars_sha256(column.name),
         "frames_fingerprint": dataset.manifest.columns[FRAMES].fingerprint,
@@ -87,6 +97,7 @@ def read_provenance(attributes: Mapping[str, str | int | None], *, name: str) ->
 def _column(texts: Mapping[str, str], *, name: str) -> Column:
     fields = parse_json(texts["fields"].encode(), name=f"The attribute fields of {name}")
     options = parse_json(texts["options"].encode(), name=f"The attribute options of {name}")
+    fidelity = parse_json(texts["fidelity"].encode(), name=f"The attribute fidelity of {name}")
     return Column(
         name=texts["column"],
         kind=texts["kind"],
@@ -94,6 +105,7 @@ def _column(texts: Mapping[str, str], *, name: str) -> Column:
         options=coerce(options, dict[str, Any], key="options"),
         fingerprint=texts["fingerprint"],
         source=texts["frames_fingerprint"],
+        fidelity=coerce(fidelity, dict[str, Any] | None, key="fidelity"),
     )
 
 

@@ -1,16 +1,37 @@
-"""Whether the codebook that a column keeps is whole."""
+"""Whether what a column keeps beside its shards is whole: a codebook, or the tables of product codes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.columns.codebook import CONFIG_NAME, FORMATS, Format
+from vfm.shards.codecs.product import TABLES
+from vfm.shards.columns.codebook import CODEBOOK_FOLDER, CONFIG_NAME, FORMATS, Format
 from vfm.shards.errors import DamageError
 from vfm.shards.io.hashing import sha256_file
 from vfm.shards.io.sealed import read_sealed
 from vfm.shards.verification.finding import Finding
 
 _RESTORE = "restore it from a copy, or run the `vfm tokenize` command that made the column again."
+
+
+def check_beside(folder: Path, *, kind: str, options: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what of the files that make codes mean something is not as it was written.
+
+    Args:
+        folder: of the column.
+        kind: of the column.
+        options: of the column.
+    """
+    home, weights_sha256 = folder / CODEBOOK_FOLDER, options.get("weights_sha256")
+    if kind == "vq" and (weights_sha256 is not None or home.exists()):
+        yield from check_kept(home, weights_sha256=weights_sha256)
+    digest, tables = options.get("pq_sha256"), folder / TABLES
+    if digest is not None and (not tables.exists() or sha256_file(tables) != digest):
+        told = "Its SHA-256 is not the column's" if tables.exists() else "It is missing"
+        yield Finding(
+            file=f"{folder.name}/{TABLES}",
+            message=f"{told}: restore it from a copy, or drop the column and compute it again.",
+        )
 
 
 def check_kept(folder: Path, *, weights_sha256: str | None) -> Iterator[Finding]:

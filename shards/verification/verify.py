@@ -3,8 +3,6 @@
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from vfm.shards.codecs.product import TABLES
-from vfm.shards.columns.codebook import CODEBOOK_FOLDER
 from vfm.shards.columns.commands import verb_of
 from vfm.shards.errors import DamageError
 from vfm.shards.format.index import Index, read_index
@@ -15,10 +13,9 @@ from vfm.shards.format.plan import Plan, read_plan
 from vfm.shards.format.quarantine import quarantine_lines
 from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.format.shots import CUT_OPTION, SCENES_NAME, read_shots
-from vfm.shards.io.hashing import sha256_file
 from vfm.shards.io.lock import is_held
 from vfm.shards.reading.join import misfit
-from vfm.shards.verification.codebook import check_kept
+from vfm.shards.verification.codebook import check_beside
 from vfm.shards.verification.finding import Finding
 from vfm.shards.verification.interop import check_column_files, check_shard_files
 from vfm.shards.verification.members import check_members
@@ -95,8 +92,7 @@ def _check_column(
     # A job writes these after its last shard; until it ends they may not be there.
     if plan is not None and len(reports) == manifest.num_shards and not is_held(data):
         yield from check_column_files(data / name, reports=reports, has_splits=plan.has_splits)
-    yield from _check_codebook(data, column=column)
-    yield from _check_tables(data, column=column)
+    yield from check_beside(data / name, kind=column.kind, options=column.options)
     known = {shard_name(number) for number in range(manifest.num_shards)}
     for path in sorted((data / name).glob("*.tar")):
         if path.stem not in known:
@@ -109,27 +105,6 @@ def _check_absence(folder: Path, *, shard: str) -> Iterator[Finding]:
         told = f"run the same `vfm {verb_of(folder.name)}` command again"
         message = f"It is missing although its column was complete: {told}."
         yield Finding(file=f"{folder.name}/{shard}.json", message=message)
-
-
-def _check_tables(data: Path, *, column: Column) -> Iterator[Finding]:
-    """Look at the tables without which product codes of features say nothing."""
-    digest, path = column.options.get("pq_sha256"), data / column.name / TABLES
-    if digest is None:
-        return
-    told = "It is missing" if not path.exists() else "Its SHA-256 is not the column's"
-    if not path.exists() or sha256_file(path) != digest:
-        yield Finding(
-            file=f"{column.name}/{TABLES}",
-            message=f"{told}: restore it from a copy, or drop the column and compute it again.",
-        )
-
-
-def _check_codebook(data: Path, *, column: Column) -> Iterator[Finding]:
-    """Look at the codebook that a column of codes keeps, so that its codes can be looked at anywhere."""
-    folder = data / column.name / CODEBOOK_FOLDER
-    weights_sha256 = column.options.get("weights_sha256")
-    if column.kind == "vq" and (weights_sha256 is not None or folder.exists()):
-        yield from check_kept(folder, weights_sha256=weights_sha256)
 
 
 def _check_shots(data: Path, *, manifest: Manifest) -> Iterator[Finding]:

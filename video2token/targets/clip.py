@@ -22,6 +22,7 @@ from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.hashing import sha256
 from vfm.shards.pixels.imagenet import MEAN, STD
 from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.frame_target import FrameTarget
 from vfm.video2token.target import Arrays, TargetOptions, check_device
@@ -166,11 +167,11 @@ class ClipTarget(FrameTarget):
         }
         self._tables: ProductTables | None = None
         self._encoder: ProductEncoder | None = None
-        self.fields = (CODES, ATTENTION)  # settled by `prepare`
+        self.fields = (CODES, ATTENTION)  # settled by `fit`
         if own.store in DTYPES:
             self._store(own.store)
 
-    def prepare(self, dataset: Dataset, folder: Path, *, there: Column | None) -> None:
+    def fit(self, dataset: Dataset, folder: Path, *, there: Column | None, progress: Progress) -> None:
         """Measure how true stored features are, on frames drawn from the dataset; learn product codes."""
         if not len(dataset):
             self._store("int8" if self._own.store.startswith(PRODUCT) else self._own.store)
@@ -179,7 +180,7 @@ class ClipTarget(FrameTarget):
         if found is None:
             from vfm.video2token.teachers.storage import choose_storage
 
-            found = choose_storage(self._own.store, lambda: self._sample(dataset))
+            found = choose_storage(self._own.store, lambda: self._sample(dataset, progress))
         self.fidelity, self.note = found.fidelity, found.note
         self._store(found.store, found.tables)
 
@@ -255,7 +256,7 @@ class ClipTarget(FrameTarget):
             seen = self._teacher(images)
         return TeacherOutput(*(part[: len(frames)] for part in seen))
 
-    def _sample(self, dataset: Dataset) -> "Sample":
+    def _sample(self, dataset: Dataset, progress: Progress) -> "Sample":
         """Return what the teacher says of frames drawn from the dataset, a quarter of its videos held out."""
         import torch
 
@@ -268,6 +269,7 @@ class ClipTarget(FrameTarget):
         most = _LEARNED_FRAMES if self._own.store.startswith(PRODUCT) else _MEASURED_FRAMES
         num_frames = min(most, -(-int(dataset.num_frames.sum()) // 4))
         outputs = []
+        progress.start(num_frames, "frames to measure and learn on")
         for start in range(0, num_frames, self.batch_size):
             drawn = [order[i % len(order)] for i in range(start, min(start + self.batch_size, num_frames))]
             seen = self.look_at(np.stack([self._draw(dataset, index, rng) for index in drawn]))
@@ -278,6 +280,8 @@ class ClipTarget(FrameTarget):
                 )
             parts = zip(*(torch.split(part, 1) for part in seen), strict=True)
             outputs += [(TeacherOutput(*part), i in held_out) for i, part in zip(drawn, parts, strict=True)]
+            progress.advance(ok=len(drawn))
+        progress.finish()
         return sample_of(outputs, tokens_per_frame=_TOKENS_PER_FRAME)
 
     def _draw(self, dataset: Dataset, index: int, rng: np.random.Generator) -> UInt8:

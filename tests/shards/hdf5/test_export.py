@@ -54,6 +54,7 @@ def test_a_column_of_one_field_is_a_data_set_a_key(data: Path, tmp_path: Path) -
         assert json.loads(root.pop("options")) == json.loads(json.dumps(column.options))
         assert json.loads(root.pop("fields")) == ["hog.npy"]
         assert root.pop("vfm_version")
+        assert root.pop("fidelity") == "null"
         assert root == {
             "format": "vfm-column",
             "format_version": 1,
@@ -90,7 +91,7 @@ def test_a_column_of_codes_takes_its_codebook_along(
     tokenize(data, [f"vq:{tiny_codebook}"], TargetOptions())
     export_hdf5(data, "vq.tiny", out)
     with h5py.File(out) as file:
-        kept = {name: data_set[()].tobytes() for name, data_set in file[".codebook"].items()}
+        kept = {name: data_set[()].tobytes() for name, data_set in file[".beside"].items()}
     assert kept == {path.name: path.read_bytes() for path in (data / "vq.tiny" / "codebook").iterdir()}
 
 

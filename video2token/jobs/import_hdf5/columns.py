@@ -11,15 +11,15 @@ import h5py
 import numpy as np
 
 from vfm.shards.columns.arrays import VECTORS, array_faults
-from vfm.shards.columns.codebook import CODEBOOK_FOLDER, FILE_NAMES
+from vfm.shards.columns.codebook import BESIDE
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.layout import FRAMES
-from vfm.shards.hdf5.provenance import CODEBOOK_GROUP, Provenance
+from vfm.shards.hdf5.provenance import BESIDE_GROUP, Provenance
 from vfm.shards.hdf5.untrusted import UntrustedFile
 from vfm.shards.io.atomic import clean_stale, write_bytes
 from vfm.shards.io.hashing import sha256_file
 from vfm.shards.reading.dataset import Dataset
-from vfm.shards.verification.codebook import check_kept
+from vfm.shards.verification.codebook import check_beside
 from vfm.shards.wording import counted, listed
 from vfm.video2token.jobs.import_hdf5.matching import Named, match
 from vfm.video2token.target import Arrays, Target
@@ -67,7 +67,7 @@ class ExportedTarget(StoredTarget):
         if not column.fields or not all(map(_FIELD.fullmatch, column.fields)):
             raise DamageError(f"The attributes of {file.path} are damaged (fields): export it again.")
         self.name, self.kind, self.fields = column.name, column.kind, column.fields
-        self.options = column.options
+        self.options, self.fidelity = column.options, column.fidelity
         self._provenance = provenance
 
     def check(self, dataset: Dataset) -> None:
@@ -90,7 +90,7 @@ class ExportedTarget(StoredTarget):
                 )
         names = self._file.names()
         wanted = {place for index in range(len(dataset)) for place in self._places(dataset, index).values()}
-        found = {name for name in names if not name.startswith(f"{CODEBOOK_GROUP}/")}
+        found = {name for name in names if not name.startswith(f"{BESIDE_GROUP}/")}
         if found != wanted:
             differing = listed(sorted(found ^ wanted), limit=_NUM_NAMED)
             raise UsageError(
@@ -99,11 +99,11 @@ class ExportedTarget(StoredTarget):
             )
         for name in names:
             self._file.look_at(name)
-        self._check_codebook(set(names) - found)
+        self._check_beside(set(names) - found)
 
     def save_beside(self, folder: Path) -> None:
-        """Write the codebook, where the file has one."""
-        self._save(folder / CODEBOOK_FOLDER, names=self._file.names())
+        """Write what the column keeps beside its shards, where the file has it."""
+        self._save(folder, names=self._file.names())
 
     def _places(self, dataset: Dataset, index: int) -> Mapping[str, str]:
         key = dataset.keys[index]
@@ -111,29 +111,26 @@ class ExportedTarget(StoredTarget):
             return {self.fields[0]: key}
         return {field: f"{key}/{field.removesuffix('.npy')}" for field in self.fields}
 
-    def _check_codebook(self, names: set[str]) -> None:
-        if unknown := names - {f"{CODEBOOK_GROUP}/{name}" for name in FILE_NAMES}:
-            raise UsageError(f"{self._file.path} has {sorted(unknown)[0]}, of no codebook: export it again.")
-        weights_sha256 = self.options.get("weights_sha256")
-        if self.kind != "vq" or (not names and weights_sha256 is None):
-            return
+    def _check_beside(self, names: set[str]) -> None:
+        if unknown := names - {f"{BESIDE_GROUP}/{name}" for name in BESIDE}:
+            raise UsageError(f"{self._file.path} has {sorted(unknown)[0]}, of no column: export it again.")
         with tempfile.TemporaryDirectory() as folder:
-            home = Path(folder) / CODEBOOK_FOLDER
-            self._save(home, names=list(names))
-            for finding in check_kept(home, weights_sha256=weights_sha256):
+            self._save(Path(folder), names=list(names))
+            for finding in check_beside(Path(folder), kind=self.kind, options=self.options):
                 told = finding.message.partition(":")[0]
                 raise DamageError(
-                    f"The codebook in {self._file.path} is not whole ({Path(finding.file).name}: {told}): "
-                    "export it again."
+                    f"What {self._file.path} holds beside the arrays is not whole "
+                    f"({Path(finding.file).name}: {told}): export it again."
                 )
 
-    def _save(self, home: Path, *, names: Sequence[str]) -> None:
-        for name in FILE_NAMES:
-            place = f"{CODEBOOK_GROUP}/{name}"
-            if place in names:
-                home.mkdir(parents=True, exist_ok=True)
-                clean_stale(home)
-                write_bytes(home / name, self._file.read(place).tobytes())
+    def _save(self, folder: Path, *, names: Sequence[str]) -> None:
+        for name, place in BESIDE.items():
+            stored = f"{BESIDE_GROUP}/{name}"
+            if stored in names:
+                path = folder / place
+                path.parent.mkdir(parents=True, exist_ok=True)
+                clean_stale(path.parent)
+                write_bytes(path, self._file.read(stored).tobytes())
 
 
 class VectorsTarget(StoredTarget):

@@ -52,8 +52,15 @@ def import_hdf5(
     """
     with holding(data) as dataset, open_untrusted(path) as file:
         target = _target(file, dataset, name=name)
-        job = ColumnJob(dataset, spec=str(path), target=target, options=TargetOptions(), accept_data=False)
-        result = job.run(num_workers=1, progress=progress or NoProgress())
+        job = ColumnJob(
+            dataset,
+            spec=str(path),
+            target=target,
+            options=TargetOptions(),
+            accept_data=False,
+            progress=progress or NoProgress(),
+        )
+        result = job.run(num_workers=1)
         if isinstance(target, VectorsTarget):
             return Imported(column=result, left_out=target.left_out, num_narrowed=target.num_narrowed)
         return Imported(column=result)

@@ -63,12 +63,20 @@ class ColumnJob:
     """One run over the shards of one column that are not done."""
 
     def __init__(
-        self, dataset: Dataset, *, spec: str, target: Target, options: TargetOptions, accept_data: bool
+        self,
+        dataset: Dataset,
+        *,
+        spec: str,
+        target: Target,
+        options: TargetOptions,
+        accept_data: bool,
+        progress: Progress,
     ) -> None:
         self._dataset = dataset
         self._target = target
         kept, note = accepted(find_enlargement(target, dataset), accept=accept_data)
-        target.prepare(dataset, dataset.data / target.name, there=dataset.manifest.columns.get(target.name))
+        there = dataset.manifest.columns.get(target.name)
+        target.fit(dataset, dataset.data / target.name, there=there, progress=progress)
         self._notes = [sentence for sentence in (note, target.note) if sentence]
         self._column = target_column(target, dataset.manifest, kept=kept)
         self._folder = dataset.data / target.name
@@ -79,14 +87,16 @@ class ColumnJob:
             "expected": target.options,
         }
         self._device = options.device
+        self._progress = progress
         self._frames = read_reports(dataset.data, column=FRAMES, num_shards=dataset.manifest.num_shards)
         check_same_column(self._folder, self._column, manifest=dataset.manifest, frames=self._frames)
         target.check(dataset)  # of all targets, before the first is computed
         self._has_splits = _has_splits(dataset)
         self._starts = [0, *np.cumsum([report.num_samples for report in self._frames]).tolist()]
 
-    def run(self, *, num_workers: int, progress: Progress) -> ColumnResult:
+    def run(self, *, num_workers: int) -> ColumnResult:
         """Make the missing shards."""
+        progress = self._progress
         begun_s = time.monotonic()
         self._prepare()
         done = {i: report for i in range(len(self._frames)) if (report := self._done(i))}

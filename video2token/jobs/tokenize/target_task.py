@@ -10,6 +10,7 @@ from typing import Any
 from vfm.shards import errors
 from vfm.shards.io.npy import from_npy, to_npy
 from vfm.shards.io.spool import Payload, part_of
+from vfm.shards.progress import NoProgress
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.target import Arrays, Part, Target, TargetOptions
 from vfm.video2token.targets import build_target
@@ -91,5 +92,6 @@ def one_thread() -> Iterator[None]:
 def _opened(data: str, spec: str, options: str) -> tuple[Dataset, Target]:
     """Open dataset and target once for all tasks of a process, which serves one job."""
     dataset, target = open_dataset(Path(data)), build_target(spec, TargetOptions(**json.loads(options)))
-    target.prepare(dataset, dataset.data / target.name, there=dataset.manifest.columns.get(target.name))
+    there = dataset.manifest.columns.get(target.name)
+    target.fit(dataset, dataset.data / target.name, there=there, progress=NoProgress())
     return dataset, target

@@ -49,10 +49,17 @@ def tokenize(
     _refuse_twins(targets)
     with holding(data) as dataset:
         jobs = [
-            ColumnJob(dataset, spec=spec, target=target, options=options, accept_data=accept_data)
+            ColumnJob(
+                dataset,
+                spec=spec,
+                target=target,
+                options=options,
+                accept_data=accept_data,
+                progress=progress or NoProgress(),
+            )
             for spec, target in zip(specs, targets, strict=True)
         ]
-        return [job.run(num_workers=num_workers, progress=progress or NoProgress()) for job in jobs]
+        return [job.run(num_workers=num_workers) for job in jobs]
 
 
 @contextmanager

@@ -58,10 +58,17 @@ def matrices(path: Path, *, names: list[str], dtype: str = "f4", **changes: obje
     return path
 
 
-@pytest.mark.parametrize("target", ["hog", "vq", "text", "clip"])
-def test_an_exported_column_comes_back_to_the_bit(
-    stills: Stills, tmp_path: Path, target: str, tiny_codebook: Path, tiny_vocabulary: Path, tiny_vit: Path
+@pytest.mark.parametrize("target", ["hog", "vq", "text", "clip", "pq"])
+def test_an_exported_column_comes_back_to_the_bit(  # noqa: PLR0913, PLR0917 (fixtures)
+    stills: Stills,
+    tmp_path: Path,
+    target: str,
+    tiny_codebook: Path,
+    tiny_vocabulary: Path,
+    tiny_vit: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("vfm.video2token.teachers.storage._MIN_TOKENS", 1)
     data, out = stills(captions=(("a dog",), ("run", "slow dog"))), tmp_path / "out.h5"
     spec = {"hog": "hog", "vq": f"vq:{tiny_codebook}", "text": f"text:{tiny_vocabulary}"}.get(
         target, "clip:test_vit"
@@ -69,6 +76,7 @@ def test_an_exported_column_comes_back_to_the_bit(
     own: dict[str, object] = {
         "hog": {"crop_px": 32},
         "clip": {"weights": str(tiny_vit), "store": "int8"},
+        "pq": {"weights": str(tiny_vit), "store": "pq:8"},
     }.get(target, {})
     (made,) = tokenize(data, [spec], TargetOptions(own=own), accept_data=True)
     export_hdf5(data, made.column, out)
@@ -165,17 +173,17 @@ def test_a_codebook_that_is_not_the_columns_is_damage(
     export_hdf5(data, "vq.tiny", out)
     drop_column(data, "vq.tiny")
     with h5py.File(out, "a") as file:
-        file[".codebook/codebook.safetensors"][-1] ^= 1
+        file[".beside/codebook.safetensors"][-1] ^= 1
     with pytest.raises(
         DamageError, match=r"not whole \(codebook\.safetensors: Its SHA-256 is not the one in"
     ):
         import_hdf5(data, out)
     with h5py.File(out, "a") as file:
-        file.move(".codebook/config.json", ".codebook/evil.py")
-    with pytest.raises(UsageError, match=r"has \.codebook/evil\.py, of no codebook"):
+        file.move(".beside/config.json", ".beside/evil.py")
+    with pytest.raises(UsageError, match=r"has \.beside/evil\.py, of no column"):
         import_hdf5(data, out)
     with h5py.File(out, "a") as file:
-        del file[".codebook"]
+        del file[".beside"]
     with pytest.raises(DamageError, match=r"not whole \(config\.json: It is missing\)"):
         import_hdf5(data, out)
     assert not (data / "vq.tiny").exists()
