@@ -96,14 +96,69 @@ class Method(nn.Module, ABC):
         """Return whether the parameter of this name is kept out of weight decay."""
 
 
+class OnlineTeacher(Protocol):
+    """A teacher that looks at every clip in the training loop, instead of once before it.
+
+    Attributes:
+        dim: channels of a feature.
+        weights_sha256: of its tensors.
+    """
+
+    dim: int
+    weights_sha256: str
+
+    def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features, float32 [N, h·w, K, C], and attention, float32 [N, h·w], without gradients.
+
+        Args:
+            frames: uint8 [N, S, S, 3], RGB.
+        """
+
+
+class OpenTeacher(Protocol):
+    """Makes an `OnlineTeacher`; networks of teachers are not the trainer's."""
+
+    def __call__(  # noqa: PLR0913 (keyword-only)
+        self,
+        name: str,
+        *,
+        grid: int,
+        levels: int,
+        level_interval: float,
+        weights: str | None,
+        normalization: str,
+        precision: str,
+    ) -> OnlineTeacher:
+        """Return the teacher of that name for frames of ``grid`` x ``grid`` tokens.
+
+        Args:
+            name: of timm.
+            grid: tokens along a side of a frame.
+            levels: of how many blocks features are given, the last one among them.
+            level_interval: blocks from one of them to the next.
+            weights: a file; None downloads timm's.
+            normalization: ``imagenet`` or ``model``.
+            precision: of its products.
+
+        Raises:
+            UsageError: there is no such teacher, or its weights are not in the file.
+            MachineError: they cannot be downloaded.
+        """
+
+
 class MethodPackage(Protocol):
     """The functions of a method's package.
 
     They are given a recipe whose columns are resolved, and a dataset that was opened with them.
     """
 
-    def build(self, recipe: Recipe, dataset: Dataset) -> Method:
+    def build(self, recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None = None) -> Method:
         """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
+
+        Args:
+            recipe: of this method.
+            dataset: what it learns from.
+            open_teacher: makes a teacher for the training loop; None where there is nobody to make it.
 
         Raises:
             UsageError: the recipe contradicts itself or the data.

@@ -31,8 +31,17 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
     from vfm.trainer.runs.run import pretrain
 
     chosen = override(load_recipe(recipe), training.settings_of(given))
-    outcome = pretrain(chosen, data=data, out=out, options=training.run_options(given))
+    outcome = pretrain(
+        chosen, data=data, out=out, options=training.run_options(given), open_teacher=_open_teacher
+    )
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
         say_next("finetune", "classify", data, "--init", out, "--out", "CLASSIFIER")
     return status
+
+
+def _open_teacher(name: str, **asked: Any) -> Any:
+    """Make a teacher for the training loop; timm is loaded for those who want one."""
+    from vfm.video2token.teachers.frame_teacher import open_teacher
+
+    return open_teacher(name, **asked)

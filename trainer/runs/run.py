@@ -22,7 +22,7 @@ from vfm.trainer.distributed import join
 from vfm.trainer.engine.loop import Job, Outcome, train
 from vfm.trainer.engine.optim import num_updates
 from vfm.trainer.engine.precision import resolve_precision
-from vfm.trainer.method import Method
+from vfm.trainer.method import Method, OpenTeacher
 from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
@@ -31,8 +31,22 @@ from vfm.trainer.runs.folder import RUN_NAME, RunFolder, RunOptions, columns_of,
 from vfm.trainer.threads import cpu_threads
 
 
-def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> Outcome:
+def pretrain(
+    recipe: Recipe,
+    *,
+    data: Path,
+    out: Path,
+    options: RunOptions,
+    open_teacher: OpenTeacher | None = None,
+) -> Outcome:
     """Pretrain by a recipe on a dataset, or go on where an earlier call with the same arguments stopped.
+
+    Args:
+        recipe: what to learn, and how.
+        data: the dataset's folder.
+        out: the run's folder.
+        options: device, fallback, and who listens.
+        open_teacher: makes a teacher that looks at every clip, for recipes that want one in the loop.
 
     Raises:
         UsageError: the dataset lacks what the recipe reads, or ``out`` holds something else.
@@ -50,7 +64,7 @@ def pretrain(recipe: Recipe, *, data: Path, out: Path, options: RunOptions) -> O
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
 
     def build() -> Method:
-        return methods.load(recipe.method).build(recipe, dataset)
+        return methods.load(recipe.method).build(recipe, dataset, open_teacher=open_teacher)
 
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin={}, options=options)
 

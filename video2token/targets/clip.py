@@ -20,7 +20,6 @@ from vfm.shards.format.keys import check_name
 from vfm.shards.format.manifest import Column
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.hashing import sha256
-from vfm.shards.pixels.imagenet import MEAN, STD
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
@@ -28,7 +27,7 @@ from vfm.video2token.frame_target import FrameTarget
 from vfm.video2token.target import Arrays, TargetOptions, check_device
 
 if TYPE_CHECKING:
-    from vfm.video2token.teachers.loading import LoadedTeacher
+    from vfm.video2token.teachers.frame_teacher import FrameTeacher
     from vfm.video2token.teachers.product import ProductEncoder
     from vfm.video2token.teachers.storage import Sample, Storage
     from vfm.video2token.teachers.vit import TeacherOutput
@@ -83,26 +82,18 @@ def build(argument: str, own: Options, options: TargetOptions) -> "ClipTarget":
             "clip:vit_base_patch16_clip_quickgelu_224.openai."
         )
     _check(own)
-    from vfm.video2token.teachers.loading import find_teacher, load_teacher
+    from vfm.video2token.teachers.frame_teacher import open_teacher
 
-    facts = find_teacher(argument)
-    name = facts.architecture if options.name is None else check_name(options.name)
-    loaded = load_teacher(
+    teacher = open_teacher(
         argument,
         grid=own.crop_px // own.token_px,
-        num_levels=own.levels,
+        levels=own.levels,
         level_interval=own.level_interval,
-        weights=None if own.weights is None else Path(own.weights),
+        weights=own.weights,
+        normalization=own.normalization,
+        precision=own.precision,
     )
-    constants = (MEAN, STD) if own.normalization == "imagenet" else (facts.mean, facts.std)
-    return ClipTarget(
-        loaded,
-        argument=argument,
-        name=f"clip.{name}",
-        own=own,
-        constants=constants,
-        options=options,
-    )
+    return ClipTarget(teacher, argument=argument, own=own, options=options)
 
 
 def _check(own: Options) -> None:
@@ -130,37 +121,29 @@ class ClipTarget(FrameTarget):
     """
 
     def __init__(
-        self,
-        loaded: "LoadedTeacher",
-        *,
-        argument: str,
-        name: str,
-        own: Options,
-        constants: tuple[tuple[float, ...], tuple[float, ...]],
-        options: TargetOptions,
+        self, teacher: "FrameTeacher", *, argument: str, own: Options, options: TargetOptions
     ) -> None:
-        self.name = name
+        own_name = argument.partition(".")[0] if options.name is None else check_name(options.name)
+        self.name = f"clip.{own_name}"
         self.kind = "clip"
         self.views: tuple[View, ...] = parse_views(own.views, crop_px=own.crop_px)
         self.token_px = own.token_px
         self.batch_size = options.batch_size
         self._device = check_device(options.device)
-        self._teacher = loaded.teacher.to(self._device)
+        self._teacher = teacher
         self._own = own
         self._side = own.crop_px // own.token_px
-        self._mean, self._std = constants
-        self._input_px = loaded.input_px
         self.options: dict[str, Any] = {
             "teacher": argument,
-            "weights_sha256": loaded.weights_sha256,
-            "projected": loaded.projects,
+            "weights_sha256": teacher.weights_sha256,
+            "projected": teacher.projects,
             "levels": own.levels,
             "level_interval": own.level_interval,
-            "dim": loaded.teacher.dim,
+            "dim": teacher.dim,
             "token_px": own.token_px,
-            "input_px": self._input_px,
-            "mean": list(self._mean),
-            "std": list(self._std),
+            "input_px": teacher.input_px,
+            "mean": list(teacher.mean),
+            "std": list(teacher.std),
             "precision": own.precision,
             "batch_size": self.batch_size,
             "views": [view.to_dict() for view in self.views],
@@ -238,22 +221,11 @@ class ClipTarget(FrameTarget):
         """Return features [N, h·w, K, C] and attention [N, h·w] of frames, float32 on the target's device."""
         import torch
 
-        from vfm.video2token.teachers.vit import TeacherOutput, normalized
+        from vfm.video2token.teachers.vit import TeacherOutput
 
         filled = np.zeros((max(self.batch_size, len(frames)), *frames.shape[1:]), np.uint8)
         filled[: len(frames)] = frames
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self._own.precision)
-        with (
-            torch.inference_mode(),
-            torch.autocast(torch.device(self._device).type, dtype=dtype, enabled=dtype is not None),
-        ):
-            images = normalized(
-                torch.from_numpy(filled).to(self._device),
-                mean=self._mean,
-                std=self._std,
-                input_px=self._input_px,
-            )
-            seen = self._teacher(images)
+        seen = self._teacher(torch.from_numpy(filled).to(self._device))
         return TeacherOutput(*(part[: len(frames)] for part in seen))
 
     def _sample(self, dataset: Dataset, progress: Progress) -> "Sample":

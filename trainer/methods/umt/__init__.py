@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
-    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.method import Backbone, ClipReader, Method, OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
 
 
-def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
+def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | None" = None) -> "Method":
     """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
 
     Args:
         recipe: a recipe of this method.
         dataset: opened with the recipe's columns; gives the teacher's features and their shape.
+        open_teacher: makes the teacher, where it is on line.
 
     Raises:
         UsageError: the recipe contradicts itself or the teacher's column.
     """
     from vfm.trainer.methods.umt.pretrain import build_method
 
-    return build_method(recipe, dataset)
+    return build_method(recipe, dataset, open_teacher=open_teacher)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """UMT's first stage: the student sees a part of a clip and says of it what the teacher says."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,12 +11,14 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import clip_sampling
-from vfm.trainer.data.features import ProductFeatures, ScalarFeatures, open_features
+from vfm.trainer.data.features import open_features
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.data.paired_clips import StoredTarget, paired_reader
-from vfm.trainer.method import Method
-from vfm.trainer.methods.umt.reader import PretrainReader
+from vfm.trainer.method import Method, OpenTeacher
+from vfm.trainer.methods.umt.reader import OnlineReader, StoredReader
 from vfm.trainer.methods.umt.recipe import Objective
+from vfm.trainer.methods.umt.teacher import check_teacher, open_online
+from vfm.trainer.methods.umt.teaching import OnlineTeaching, StoredTeaching, Teaching
 from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss, to_unit
 from vfm.trainer.models.vit import VitConfig, initialize_vit
 from vfm.trainer.recipes.columns import column_of_kind
@@ -29,8 +32,8 @@ class Umt(DistilledLevels, Method):
     Args:
         recipe: the numbers.
         teacher_dim: channels of the teacher's features.
-        features: makes numbers of the teacher's features as they are stored.
-        prepare: reads a sample.
+        teaching: gives the teacher's side of a batch.
+        prepare: reads a sample for it.
     """
 
     def __init__(
@@ -38,8 +41,8 @@ class Umt(DistilledLevels, Method):
         recipe: Recipe,
         *,
         teacher_dim: int,
-        features: ScalarFeatures | ProductFeatures,
-        prepare: PretrainReader,
+        teaching: Teaching,
+        prepare: StoredReader | OnlineReader,
     ) -> None:
         model = recipe.model
         align = AlignConfig(
@@ -47,18 +50,18 @@ class Umt(DistilledLevels, Method):
         )
         super().__init__(vit_config(recipe), align)
         self.objective: Objective = recipe.objective
-        self.features = features
+        self.teaching = teaching
         self.prepare = prepare
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's
         """Return `loss`: how far the student is from the teacher at the visible tokens.
 
         Args:
-            batch: `clip`, uint8 [B, T, S, S, 3], `is_hidden`, bool [B, N], and what is stored of the
-                teacher's features at the visible tokens, [B, N_visible, ...] by field.
+            batch: `clip`, uint8 [B, T, S, S, 3], and what else `teaching` asks for.
         """
-        student = self.align(normalize(to_float(batch["clip"])), batch["is_hidden"]).float()
-        teacher = to_unit(self.features(batch)).permute(2, 0, 1, 3)
+        is_hidden, features = self.teaching(batch)
+        student = self.align(normalize(to_float(batch["clip"])), is_hidden).float()
+        teacher = to_unit(features).permute(2, 0, 1, 3)
         # Both have length 1: the student's heads see to that.
         return {"loss": align_loss(student, teacher, norm="none", distance=self.objective.distance)}
 
@@ -82,7 +85,7 @@ def vit_config(recipe: Recipe) -> VitConfig:
     )
 
 
-def build_method(recipe: Recipe, dataset: Dataset) -> Umt:
+def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None = None) -> Umt:
     """Return the method of a recipe, its weights drawn from the recipe's seed.
 
     Raises:
@@ -90,19 +93,42 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Umt:
             of fewer blocks than the student's.
     """
     column_of_kind(recipe, FRAMES)
+    build = _with_stored_teacher
+    if recipe.objective.teacher == "online":
+        build = partial(_with_online_teacher, open_teacher=open_teacher)
+    method = build(recipe, dataset)
+    initialize_vit(method, generator=torch.Generator().manual_seed(recipe.train.seed))
+    return method
+
+
+def _with_stored_teacher(recipe: Recipe, dataset: Dataset) -> Umt:
     column = column_of_kind(recipe, "clip")
-    teacher_dim = _check_teacher(recipe, dataset, column=column)
     options = dataset.manifest.columns[column].options
+    check_teacher(recipe, options, column=column)
     features = open_features(dataset.data / column, options, num_levels=recipe.model.num_levels)
-    prepare = PretrainReader(
+    prepare = StoredReader(
         attention=paired_reader(dataset, {ATTENTION: StoredTarget(column, ATTENTION)}),
         features=paired_reader(dataset, {field: StoredTarget(column, field) for field in features.fields}),
         sampling=clip_sampling(recipe.data),
         objective=recipe.objective,
     )
-    method = Umt(recipe, teacher_dim=teacher_dim, features=features, prepare=prepare)
-    initialize_vit(method, generator=torch.Generator().manual_seed(recipe.train.seed))
-    return method
+    return Umt(recipe, teacher_dim=options["dim"], teaching=StoredTeaching(features), prepare=prepare)
+
+
+def _with_online_teacher(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None) -> Umt:
+    if open_teacher is None:
+        raise UsageError("A teacher on line has to be made by somebody: give open_teacher to `pretrain`.")
+    teacher, views = open_online(recipe, dataset, open_teacher=open_teacher)
+    objective, model = recipe.objective, recipe.model
+    prepare = OnlineReader(
+        views=views,
+        image_px=model.image_px,
+        num_cells=model.cells_per_frame,
+        sampling=clip_sampling(recipe.data),
+        objective=objective,
+    )
+    teaching = OnlineTeaching(teacher, num_levels=model.num_levels, mask_ratio=objective.mask_ratio)
+    return Umt(recipe, teacher_dim=teacher.dim, teaching=teaching, prepare=prepare)
 
 
 def build_encoder(recipe: Recipe) -> VitBackbone:
@@ -111,32 +137,3 @@ def build_encoder(recipe: Recipe) -> VitBackbone:
     generator = torch.Generator().manual_seed(recipe.train.seed)
     initialize_vit(backbone, generator=generator, linear="truncated")
     return backbone
-
-
-def _check_teacher(recipe: Recipe, dataset: Dataset, *, column: str) -> int:
-    """Return the channels of the teacher's features, once they are known to fit the student."""
-    options, model = dataset.manifest.columns[column].options, recipe.model
-    sides = {view["crop_px"] // options["token_px"] for view in options["views"]}
-    side = model.image_px // model.patch_px
-    if sides != {side}:
-        grids = " and ".join(f"{found} x {found}" for found in sorted(sides))
-        raise UsageError(
-            f"Column {column} has {grids} tokens a frame and the student {side} x {side}: compute it with "
-            f"`vfm tokenize DATA --target clip:{options['teacher']} --crop {model.image_px} "
-            f"--token {model.patch_px}`."
-        )
-    if options["levels"] < model.num_levels:
-        raise UsageError(
-            f"Column {column} holds {options['levels']} levels of its teacher and the recipe compares "
-            f"{model.num_levels}: compute it with --levels {model.num_levels}, or `--set "
-            f"model.num_levels={options['levels']}`."
-        )
-    interval = options.get("level_interval", 1)  # absent before it could be chosen
-    if model.num_levels > 1 and interval != model.level_interval:
-        raise UsageError(
-            f"Column {column} holds blocks of its teacher that are {interval:g} apart and the recipe "
-            f"compares blocks {model.level_interval:g} apart: compute it with --level-interval "
-            f"{model.level_interval:g}."
-        )
-    dim: int = options["dim"]
-    return dim

@@ -7,21 +7,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vfm.shards.array_types import Float32, Int64
+from vfm.shards.array_types import Float32, UInt8
 from vfm.shards.clips import segment_times
 from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.errors import DamageError
+from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import ClipSampling
-from vfm.trainer.data.clips import shown_times
+from vfm.trainer.data.clips import multi_scale_crop, read_frames, shown_times
 from vfm.trainer.data.masks import Mask, arrival_times, attention_mask, random_mask, tube_mask
 from vfm.trainer.data.paired_clips import PairedReader
 from vfm.trainer.methods.umt.recipe import Objective
 
+IS_HIDDEN, ARRIVALS = "is_hidden", "arrivals"
+_SNAP_PX = 3  # a crop's side so close to the student's becomes it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainReader:
-    """Draws frames of a video, one of the stored views, and a mask.
+class StoredReader:
+    """Draws frames of a video, one of the stored views, and a mask; reads what the teacher said there.
 
     Attributes:
         attention: reads clips and what the teacher attends to in them.
@@ -37,7 +41,7 @@ class PretrainReader:
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return `clip`, uint8 [T, S, S, 3], `is_hidden`, bool [N], and the visible tokens of each field."""
-        times = shown_times(dataset, index, self._draw(int(dataset.num_frames[index]), rng))
+        times = _draw_times(dataset, index, self.sampling, rng=rng)
         view = int(rng.integers(len(self.attention.views)))
         read = self.attention(dataset, index, np.asarray(times), view=view)
         weights = read.pop(ATTENTION).astype(np.float32)
@@ -45,12 +49,57 @@ class PretrainReader:
         is_hidden = hide(weights.reshape(len(times), -1), self.objective, rng=rng)
         visible = np.flatnonzero(~is_hidden)
         tokens = self.features.tokens(dataset, index, times, view=view, which=visible)
-        return {**read, "is_hidden": is_hidden, **tokens}
+        return {**read, IS_HIDDEN: is_hidden, **tokens}
 
-    def _draw(self, num_frames: int, rng: np.random.Generator) -> Int64:
-        if self.sampling.rule == "sparse":  # pretraining draws from other segments than finetuning
-            return segment_times(num_frames, clip_len=self.sampling.clip_len, rng=rng)
-        return self.sampling.random(num_frames, rng=rng)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnlineReader:
+    """Draws frames of a video and what of them is seen, for a teacher that looks at them later.
+
+    Attributes:
+        views: one of them is drawn; without any, a crop as the published loader cuts it, half of them
+            mirrored.
+        image_px: side of what is seen.
+        num_cells: tokens of a frame.
+        sampling: which frames a clip may hold.
+        objective: what is hidden, and how much.
+    """
+
+    views: tuple[View, ...]
+    image_px: int
+    num_cells: int
+    sampling: ClipSampling
+    objective: Objective
+
+    def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return `clip`, uint8 [T, S, S, 3], and `is_hidden`, bool [N].
+
+        Where attention is to tell what is hidden, `arrivals`, float32 [T, N / T], from which the mask follows
+        once it is known, in place of `is_hidden`.
+        """
+        times = _draw_times(dataset, index, self.sampling, rng=rng)
+        clip = self._seen(read_frames(dataset, index, times), rng)
+        shape = (len(times), self.num_cells)
+        if self.objective.mask == "attention":
+            return {"clip": clip, ARRIVALS: arrival_times(shape, rng=rng)}
+        return {"clip": clip, IS_HIDDEN: hide(np.ones(shape, np.float32), self.objective, rng=rng)}
+
+    def _seen(self, frames: UInt8, rng: np.random.Generator) -> UInt8:
+        if self.views:
+            return apply_view(frames, self.views[int(rng.integers(len(self.views)))])
+        clip = multi_scale_crop(frames, target_px=self.image_px, rng=rng, snap_px=_SNAP_PX)
+        return np.ascontiguousarray(clip[:, :, ::-1]) if rng.integers(2) else clip
+
+
+def _draw_times(
+    dataset: Dataset, index: int, sampling: ClipSampling, *, rng: np.random.Generator
+) -> list[int]:
+    num_frames = int(dataset.num_frames[index])
+    if sampling.rule == "sparse":  # pretraining draws from other segments than finetuning
+        times = segment_times(num_frames, clip_len=sampling.clip_len, rng=rng)
+    else:
+        times = sampling.random(num_frames, rng=rng)
+    return shown_times(dataset, index, times)
 
 
 def hide(attention: Float32, objective: Objective, *, rng: np.random.Generator) -> Mask:

@@ -8,6 +8,8 @@ from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
 
 Mask = Literal["attention", "tube", "random"]
+Teacher = Literal["stored", "online"]
+Precision = Literal["fp32", "bf16", "fp16"]
 Distance = Literal["l2", "mse", "smooth_l1"]
 
 
@@ -80,17 +82,31 @@ class Objective:
         mask_ratio: share of the tokens that are hidden, of each frame and, with ``random``, of the clip.
         distance: ``l2`` is the squared distance of unit vectors; ``mse`` and ``smooth_l1`` are means over
             their channels as well.
+        teacher: ``stored`` reads its features from a column; ``online`` computes them in the loop, with the
+            teacher of the column that is read, or without a column with `online_model`.
+        online_model: a model of timm, where no column is read.
+        online_weights: a file of its weights; None downloads timm's.
+        online_precision: of its products, where no column tells it.
     """
 
     mask: Mask = "attention"
     mask_ratio: float = 0.8
     distance: Distance = "l2"
+    teacher: Teacher = "stored"
+    online_model: str | None = None
+    online_weights: str | None = None
+    online_precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.mask_ratio < 1.0:
             raise UsageError(
                 f"objective.mask_ratio is {self.mask_ratio}, but must be 0 or more and below 1: "
                 "a part of the clip has to stay visible."
+            )
+        if self.teacher == "stored" and (self.online_model or self.online_weights):
+            raise UsageError(
+                "objective.online_model and objective.online_weights are for a teacher on line: add "
+                "`--set objective.teacher=online`, or leave them out."
             )
 
 

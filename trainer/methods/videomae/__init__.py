@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
-    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.method import Backbone, ClipReader, Method, OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
 
 
-def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
+def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | None" = None) -> "Method":
     """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
 
     Raises:
         UsageError: the recipe contradicts itself.
     """
-    del dataset
+    del dataset, open_teacher
     from vfm.trainer.methods.videomae.pretrain import build_method
 
     return build_method(recipe)

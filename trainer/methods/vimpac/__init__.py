@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
-    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.method import Backbone, ClipReader, Method, OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
 
 
-def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
+def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | None" = None) -> "Method":
     """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
 
     Args:
         recipe: a recipe of this method.
         dataset: opened with the recipe's columns; gives the vocabulary and the grid.
+        open_teacher: not wanted here.
 
     Raises:
         UsageError: the recipe contradicts the data.
     """
+    del open_teacher
     from vfm.trainer.methods.vimpac.pretrain import build_method
 
     return build_method(recipe, dataset)

@@ -1,12 +1,15 @@
 """UMT's first stage on a small column: what the student is given, what it learns, and what is refused."""
 
+import json
 import math
 import tarfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional
 
 from vfm.shards.codecs import scalar
@@ -30,6 +33,7 @@ from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
 from vfm.trainer.runs.run import pretrain
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
+from vfm.video2token.teachers.frame_teacher import open_teacher
 
 COLUMN = "clip.test_vit"
 TINY = (
@@ -66,6 +70,12 @@ class Bench:
         recipe = self.recipe("data.stride=1", *settings)
         return build(recipe, self.dataset())
 
+    def online(self, *settings):
+        weights = f"objective.online_weights={self.weights}"
+        recipe = self.recipe("objective.teacher=online", weights, *settings)
+        dataset = open_dataset(self.data, columns=recipe.data.columns)
+        return build(recipe, dataset, open_teacher=open_teacher)
+
     def dataset(self):
         return open_dataset(self.data, columns=("frames", COLUMN))
 
@@ -76,7 +86,8 @@ class Bench:
 
     def pretrain(self, *settings, out="run"):
         recipe = override(load_recipe("umt-tiny"), [*TINY, *settings])
-        return pretrain(recipe, data=self.data, out=self.root / out, options=self.options)
+        where = {"data": self.data, "out": self.root / out}
+        return pretrain(recipe, **where, options=self.options, open_teacher=open_teacher)
 
     def newest(self, out="run"):
         return newest_checkpoint(self.root / out, options=self.options)
@@ -218,6 +229,77 @@ def test_product_codes_teach_nearly_the_same(bench, monkeypatch):
     assert coded.state_dict().keys() == exact.state_dict().keys()
 
 
+ONLINE = "objective.teacher=online"
+
+
+@pytest.mark.parametrize("mask", ["attention", "tube", "random"])
+def test_a_teacher_on_line_teaches_the_same(stills, tiny_vit, tmp_path, mask):
+    bench = Bench(stills(num_samples=4, num_frames=9, size=(60, 50)), tmp_path, tiny_vit)
+    bench.tokenize(store="fp32", views="random:2")
+    settings = (f"objective.mask={mask}", "data.stride=1")
+    stored = bench.method(*settings).eval()
+    online = bench.online(*settings).eval()
+    online.load_state_dict(stored.state_dict(), strict=True)
+    batches = [
+        stack([m.prepare(bench.dataset(), i, np.random.default_rng(7 * i)) for i in range(4)])
+        for m in (stored, online)
+    ]
+    assert torch.equal(batches[0]["clip"], batches[1]["clip"])
+    (hidden, features), (same, computed) = (
+        m.teaching(batch) for m, batch in zip((stored, online), batches, strict=True)
+    )
+    assert torch.equal(hidden, same)
+    torch.testing.assert_close(features[:, :, -2:], computed, atol=1e-6, rtol=1e-5)
+    losses = [m(batch)["loss"] for m, batch in zip((stored, online), batches, strict=True)]
+    torch.testing.assert_close(*losses, atol=1e-6, rtol=1e-6)
+    assert not any("teaching" in name for name, _ in online.named_parameters())
+
+
+def test_a_run_with_a_teacher_on_line_has_the_same_losses(bench):
+    drop_column(bench.data, COLUMN)
+    bench.tokenize(store="fp32")
+    stored = bench.pretrain("train.log_every=1")
+    online = bench.pretrain(
+        "train.log_every=1", ONLINE, f"objective.online_weights={bench.weights}", out="online"
+    )
+    assert online.record["loss"] == pytest.approx(stored.record["loss"], rel=1e-5)
+    logs = [(bench.root / run / "log.jsonl").read_text().splitlines() for run in ("run", "online")]
+    losses = [[json.loads(line)["loss"] for line in log] for log in logs]
+    assert len(losses[0]) == 6
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_without_a_column_the_teacher_sees_crops_as_published(bench):
+    drop_column(bench.data, COLUMN)
+    named = ("objective.online_model=test_vit", f"objective.online_weights={bench.weights}")
+    alone = (ONLINE, "data.columns=frames")
+    outcome = bench.pretrain(*alone, *named)
+    assert outcome.step == 6
+    with pytest.raises(UsageError, match="has to be named: add `--set objective.online_model=NAME`"):
+        bench.pretrain(*alone, out="unnamed")
+    method = bench.online("data.columns=frames", *named, "data.stride=1")
+    dataset = open_dataset(bench.data)
+    clips = [method.prepare(dataset, 0, np.random.default_rng(seed))["clip"] for seed in range(40)]
+    middle = apply_view(np.stack(dataset.frames(0, [0, 1])), centre(32))
+    assert not any(np.array_equal(clip[0], one) for clip in clips for one in middle)
+    mirrored = [np.abs(clip[0].astype(int) - middle[0]).mean() for clip in clips]
+    assert np.std(mirrored) > 1  # crops of several sizes, half of them mirrored
+
+
+def test_other_weights_on_line_than_in_the_column_are_refused(bench, tmp_path):
+    torch.manual_seed(5)
+    state = {k: v.contiguous() for k, v in timm.create_model("test_vit").state_dict().items()}
+    save_file(state, tmp_path / "other.safetensors")
+    told = "has other weights than the one of column clip.test_vit: give the same file with"
+    with pytest.raises(UsageError, match=told):
+        bench.pretrain(ONLINE, f"objective.online_weights={tmp_path / 'other.safetensors'}")
+    with pytest.raises(UsageError, match=r"are for a teacher on line: add `--set objective.teacher=online`"):
+        bench.pretrain("objective.online_model=test_vit")
+    recipe = bench.recipe(ONLINE, "data.stride=1")
+    with pytest.raises(UsageError, match="has to be made by somebody: give open_teacher"):
+        build(recipe, bench.dataset())
+
+
 def test_resumed_equals_uninterrupted(bench):
     bench.pretrain("model.drop_path=0.2")
     bench.pretrain("model.drop_path=0.2", out="again")
@@ -233,7 +315,7 @@ def test_resumed_equals_uninterrupted(bench):
 def test_the_sizes_are_the_published_ones():
     with torch.device("meta"):
         for recipe, teacher_dim, expected in ((base(), 512, 88.01e6), (large(), 768, 307.81e6)):
-            method = Umt(recipe, teacher_dim=teacher_dim, features=None, prepare=None)
+            method = Umt(recipe, teacher_dim=teacher_dim, teaching=None, prepare=None)
             assert sum(p.numel() for p in method.parameters()) == pytest.approx(expected, rel=1e-4)
             if recipe.name == "umt-base":
                 assert len(method.state_dict()) == 184
