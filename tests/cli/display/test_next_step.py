@@ -62,7 +62,10 @@ def test_from_videos_to_a_dataset(films: Callable[..., Path], tmp_path: Path) ->
     assert last_line(*fit) == f"next: vfm tokenize {data} --target vq:{book}"
     tokenize = ("tokenize", data, "--target", f"vq:{book}", "--workers", 1)
     assert last_line(*tokenize).startswith(f"next: vfm pretrain vimpac-tiny {data} --out RUN")
+    out = tmp_path / "book.h5"
+    assert last_line("export-hdf5", data, "--column", "vq.book", out) == f"next: vfm inspect {data}"
     assert last_line("drop", data, "vq.book", "--yes") == f"next: vfm inspect {data}"
+    assert last_line("import-hdf5", data, out) == f"next: vfm inspect {data} --verify"
 
 
 def test_from_a_dataset_to_a_result(toy_dataset: Callable[..., Path], tmp_path: Path) -> None:
@@ -89,4 +92,4 @@ def test_no_command_is_left_out() -> None:
     """A command that is new belongs into the tests above; the demo ends with where to look."""
     names = set(group.list_commands(click.Context(group)))
     tested = {"plan", "extract", "inspect", "fit-codebook", "tokenize", "drop", "pretrain", "finetune"}
-    assert names == tested | {"evaluate", "recipes", "doctor", "demo"}
+    assert names == tested | {"evaluate", "recipes", "doctor", "export-hdf5", "import-hdf5", "demo"}

@@ -1,0 +1,302 @@
+"""UMT from shards against what its users do now: teacher and decoder in every step.
+
+    python benchmarks/umt.py VIDEOS [--batch 4] [--rounds 5] [--precision bf16] [--threads 2] [--store int8]
+
+VIDEOS is a folder or a list that `vfm extract` takes. Student and teacher have the sizes of UMT-B (ViT-B/16,
+8 frames of 224 px, 6 levels) and random weights; ways take turns, medians count.
+
+teacher      frames per second: `vfm tokenize --target clip` of frames in shards, on one core, beside the same
+             network in a loop over normalized images that lie in memory; and two workers beside one.
+step         clips per second of a whole update: read from shards; beside the same student taught on line, its
+             clips decoded by torchcodec from the source videos, resized and cut to 224 px.
+student      clips per second, forward and backward alone: ours, beside a plain one that embeds every patch by
+             the convolution and spells attention out.
+bytes        of a clip of 8 frames, by storage.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from vfm.shards.clips import segment_times
+from vfm.shards.format.layout import PLAN_NAME
+from vfm.shards.format.plan import read_plan
+from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.trainer.data.masks import arrival_times
+from vfm.trainer.data.stream import stack
+from vfm.trainer.methods.umt.pretrain import Umt, build_method
+from vfm.trainer.models import vit
+from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
+from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.target import TargetOptions
+from vfm.video2token.targets import build_target
+from vfm.video2token.targets.clip import ClipTarget
+from vfm.video2token.teachers.frame_teacher import open_teacher
+
+TEACHER = "vit_base_patch16_clip_quickgelu_224"
+STORES = ("fp32", "fp16", "int8", "pq:32", "pq:16")
+Way = Callable[[], tuple[float, float | None]]  # what it did, and its own seconds where it takes the time
+
+
+def main() -> None:
+    """Make a dataset, and let the ways of each part take turns."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("videos", type=Path)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--store", default="int8")
+    parser.add_argument("--part", choices=["teacher", "step", "student", "bytes"], action="append")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), args)
+        for part in args.part or ["teacher", "step", "student", "bytes"]:
+            getattr(bench, part)()
+
+
+class Bench:
+    """One dataset of frames, one random teacher, and the ways to learn from them."""
+
+    def __init__(self, folder: Path, args: argparse.Namespace) -> None:
+        self.args, self.data = args, folder / "data"
+        self.weights = folder / "teacher.safetensors"
+        torch.manual_seed(0)
+        state = timm.create_model(TEACHER, num_classes=512).state_dict()
+        state["head.bias"] = torch.zeros(512)  # CLIP projects without one
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, self.weights)
+        extract([args.videos], self.data, ExtractOptions(fps=None, num_frames=16, size_px=224))
+
+    def options(self, store: str, *, name: str | None = None) -> TargetOptions:
+        """Return the options of a column of the teacher."""
+        own = {"store": store, "weights": str(self.weights), "precision": self.args.precision}
+        return TargetOptions(name=name, batch_size=16, own=own)
+
+    def column(self, store: str, *, num_workers: int = 1) -> float:
+        """Make a column of the teacher; return its seconds, without those of measuring on a sample before."""
+        shutil.rmtree(self.data / "clip.bench", ignore_errors=True)
+        (done,) = tokenize(
+            self.data,
+            [f"clip:{TEACHER}"],
+            self.options(store, name="bench"),
+            num_workers=num_workers,
+            accept_data=True,
+        )
+        return done.elapsed_s
+
+    def teacher(self) -> None:
+        """Compare computing a column with its bare network."""
+        target = build_target(f"clip:{TEACHER}", self.options("int8"))
+        assert isinstance(target, ClipTarget)
+        images = torch.randn(16, 3, 224, 224)
+        num_frames = int(open_dataset(self.data).num_frames.sum())
+
+        def bare() -> tuple[float, float | None]:
+            with one_core(), torch.inference_mode(), autocast(self.args.precision):
+                for _ in range(num_frames // 16):
+                    target._teacher._network(images)
+            return num_frames // 16 * 16, None
+
+        def ours() -> tuple[float, float | None]:
+            with one_core():
+                return num_frames, self.column("int8")
+
+        def two() -> tuple[float, float | None]:
+            return num_frames, self.column("int8", num_workers=2)
+
+        rates = compare({"bare": bare, "column": ours, "two workers": two}, rounds=self.args.rounds)
+        print("teacher, frames/s:", table(rates))
+        print(f"  column / bare {rates['column'] / rates['bare']:.3f}")
+        print(f"  two workers / one {rates['two workers'] / rates['column']:.2f}")
+
+    def step(self) -> None:
+        """Compare a step from shards with one that decodes and teaches on line."""
+        self.column(self.args.store)
+        dataset = open_dataset(self.data, columns=("frames", "clip.bench"))
+        stored = self.method(dataset)
+        online = self.method(dataset, "objective.teacher=online", f"objective.online_weights={self.weights}")
+        paths = {source.key: source.path for source in read_plan(self.data / PLAN_NAME).sources}
+        ways: dict[str, Way] = {
+            "from shards": self.update(stored, lambda rng: self.read(stored, dataset, rng)),
+            "on line": self.update(online, lambda rng: self.decode(dataset, paths, rng)),
+        }
+        rates = compare(ways, rounds=self.args.rounds)
+        print("step, clips/s:", table(rates))
+        print(f"  from shards / on line {rates['from shards'] / rates['on line']:.2f}")
+        begun_s = time.perf_counter()
+        self.read(stored, dataset, np.random.default_rng(0))
+        read_s = time.perf_counter() - begun_s
+        print(
+            f"  reading without workers takes {read_s * rates['from shards'] / self.args.batch:.1%} of a step"
+        )
+
+    def student(self) -> None:
+        """Compare forward and backward with a plain student's."""
+        self.column("int8")
+        dataset = open_dataset(self.data, columns=("frames", "clip.bench"))
+        ours = self.method(dataset)
+        batch = self.read(ours, dataset, np.random.default_rng(0))
+
+        def both(plain: bool) -> Way:
+            def run() -> tuple[float, float | None]:
+                with plain_student() if plain else no_change():
+                    with autocast(self.args.precision):
+                        loss = ours(batch)["loss"]
+                    loss.backward()
+                ours.zero_grad(set_to_none=True)
+                return self.args.batch, None
+
+            return run
+
+        rates = compare({"ours": both(False), "plain": both(True)}, rounds=self.args.rounds)
+        print("student, clips/s:", table(rates))
+        print(f"  ours / plain {rates['ours'] / rates['plain']:.2f}")
+
+    def bytes(self) -> None:
+        """Print what a clip takes."""
+        for store in STORES:
+            self.column(store)
+            folder = self.data / "clip.bench"
+            dataset = open_dataset(self.data, columns=("clip.bench",))
+            size = sum(path.stat().st_size for path in folder.glob("*.tar"))
+            print(f"  {store}: {size / int(dataset.num_frames.sum()) * 8 / 1e3:.0f} kB for 8 frames")
+
+    def method(self, dataset: Dataset, *settings: str) -> Umt:
+        """Return UMT-B for a dataset."""
+        given = ["data.columns=frames,clip.bench", "data.stride=1", *settings]
+        recipe: Recipe = override(load_recipe("umt-base"), given)
+        return build_method(recipe, dataset, open_teacher=open_teacher).train()
+
+    def update(self, method: Umt, read: Callable[[np.random.Generator], dict[str, Tensor]]) -> Way:
+        """Return a whole update, reading included."""
+        optimizer = torch.optim.AdamW(method.parameters(), lr=1e-4)
+        rng = np.random.default_rng(0)
+
+        def run() -> tuple[float, float | None]:
+            batch = read(rng)
+            with autocast(self.args.precision):
+                loss = method(batch)["loss"]
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            return self.args.batch, None
+
+        return run
+
+    def read(self, method: Umt, dataset: Dataset, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Read a batch from shards, in this process."""
+        picked = rng.integers(len(dataset), size=self.args.batch)
+        batch: dict[str, Tensor] = stack([method.prepare(dataset, int(index), rng) for index in picked])
+        return batch
+
+    def decode(self, dataset: Dataset, paths: dict[str, str], rng: np.random.Generator) -> dict[str, Tensor]:
+        """Decode the clips of a batch from their videos."""
+        from torchcodec.decoders import VideoDecoder
+
+        clips = []
+        for index in rng.integers(len(dataset), size=self.args.batch).tolist():
+            decoder = VideoDecoder(paths[dataset.keys[index]], num_ffmpeg_threads=1, dimension_order="NHWC")
+            num_frames = decoder.metadata.num_frames
+            assert num_frames is not None
+            times = segment_times(num_frames, clip_len=8, rng=rng)
+            frames = decoder.get_frames_at(indices=times.tolist()).data.numpy()
+            clips.append(apply_view(frames, centre(224)))
+        arrivals = arrival_times((self.args.batch, 8, 196), rng=rng)
+        return {"clip": torch.from_numpy(np.stack(clips)), "arrivals": torch.from_numpy(arrivals)}
+
+
+class PlainAttention(vit.Attention):
+    """The same attention, its matrices one after the other."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `vit.Attention`."""
+        assert mask is None
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
+        qkv = functional.linear(x, self.qkv.weight, bias)
+        query, key, value = qkv.view(*x.shape[:2], 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+        out: Tensor = self.proj((weights.softmax(-1) @ value).transpose(1, 2).flatten(2))
+        return out
+
+
+@contextmanager
+def plain_student() -> Iterator[None]:
+    """Embed every patch by the convolution and spell attention out, in the block."""
+    embed, attend = vit.PatchEmbed.forward, vit.Attention.forward
+
+    def every_patch(self: vit.PatchEmbed, clips: Tensor, *, visible: Tensor | None = None) -> Tensor:
+        tokens = embed(self, clips)
+        return tokens if visible is None else vit.take(tokens, visible)
+
+    vit.PatchEmbed.forward = every_patch  # type: ignore[method-assign]
+    vit.Attention.forward = PlainAttention.forward  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        vit.PatchEmbed.forward, vit.Attention.forward = embed, attend  # type: ignore[method-assign]
+
+
+@contextmanager
+def no_change() -> Iterator[None]:
+    """Do nothing."""
+    yield
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep to one core and one thread in the block."""
+    cores, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    os.sched_setaffinity(0, {min(cores)})
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        torch.set_num_threads(threads)
+
+
+def autocast(precision: str) -> torch.autocast:
+    """Return the context of a precision on the CPU."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def compare(ways: dict[str, Way], *, rounds: int) -> dict[str, float]:
+    """Let the ways take turns; return what each does a second, the median of the rounds."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, way in ways.items():
+            begun_s = time.perf_counter()
+            count, own_s = way()
+            if turn:  # the first warms up
+                rates[name].append(count / (own_s or time.perf_counter() - begun_s))
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def table(rates: dict[str, float]) -> str:
+    """Return rates in one line."""
+    return ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
+
+
+if __name__ == "__main__":
+    main()
