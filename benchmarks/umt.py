@@ -8,7 +8,7 @@ VIDEOS is a folder or a list that `vfm extract` takes. Student and teacher have 
 teacher      frames per second: `vfm tokenize --target clip` of frames in shards, on one core, beside the same
              network in a loop over normalized images that lie in memory; and two workers beside one.
 step         clips per second of a whole update: read from shards; beside the same student taught on line, its
-             clips decoded by torchcodec from the source videos, resized and cut to 224 px.
+             clips decoded by PyAV from the source videos up to the last frame, resized and cut to 224 px.
 student      clips per second, forward and backward alone: ours, beside a plain one that embeds every patch by
              the convolution and spells attention out.
 bytes        of a clip of 8 frames, by storage.
@@ -22,8 +22,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import timm
 import torch
@@ -86,7 +88,9 @@ class Bench:
         state = timm.create_model(TEACHER, num_classes=512).state_dict()
         state["head.bias"] = torch.zeros(512)  # CLIP projects without one
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, self.weights)
-        extract([args.videos], self.data, ExtractOptions(fps=None, num_frames=16, size_px=224))
+        extract(
+            [args.videos], self.data, ExtractOptions(sampling="uniform", fps=None, num_frames=16, size_px=224)
+        )
 
     def options(self, store: str, *, name: str | None = None) -> TargetOptions:
         """Return the options of a column of the teacher."""
@@ -212,16 +216,14 @@ class Bench:
 
     def decode(self, dataset: Dataset, paths: dict[str, str], rng: np.random.Generator) -> dict[str, Tensor]:
         """Decode the clips of a batch from their videos."""
-        from torchcodec.decoders import VideoDecoder
-
         clips = []
         for index in rng.integers(len(dataset), size=self.args.batch).tolist():
-            decoder = VideoDecoder(paths[dataset.keys[index]], num_ffmpeg_threads=1, dimension_order="NHWC")
-            num_frames = decoder.metadata.num_frames
-            assert num_frames is not None
-            times = segment_times(num_frames, clip_len=8, rng=rng)
-            frames = decoder.get_frames_at(indices=times.tolist()).data.numpy()
-            clips.append(apply_view(frames, centre(224)))
+            with av.open(paths[dataset.keys[index]]) as container:
+                stream = container.streams.video[0]
+                times = segment_times(stream.frames, clip_len=8, rng=rng).tolist()
+                decoded = islice(container.decode(stream), times[-1] + 1)
+                frames = [frame.to_ndarray(format="rgb24") for i, frame in enumerate(decoded) if i in times]
+            clips.append(apply_view(np.stack(frames), centre(224)))
         arrivals = arrival_times((self.args.batch, 8, 196), rng=rng)
         return {"clip": torch.from_numpy(np.stack(clips)), "arrivals": torch.from_numpy(arrivals)}
 
