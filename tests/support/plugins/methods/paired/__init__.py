@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
     from vfm.trainer.data.clips import PixelReader
-    from vfm.trainer.method import Backbone, Method
+    from vfm.trainer.method import Backbone, Method, OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
 
 
-def build(recipe: "Recipe", dataset: "Dataset") -> "Method":
+def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | None" = None) -> "Method":
+    del open_teacher
     from vfm.trainer.methods.paired.pretrain import Paired
 
     return Paired(recipe, dataset)
