@@ -21,7 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -164,7 +164,7 @@ class Bench:
 
         def both(plain: bool) -> Way:
             def run() -> tuple[float, float | None]:
-                with plain_student() if plain else no_change():
+                with plain_student() if plain else nullcontext():
                     with autocast(self.args.precision):
                         loss = ours(batch)["loss"]
                     loss.backward()
@@ -257,12 +257,6 @@ def plain_student() -> Iterator[None]:
         yield
     finally:
         vit.PatchEmbed.forward, vit.Attention.forward = embed, attend  # type: ignore[method-assign]
-
-
-@contextmanager
-def no_change() -> Iterator[None]:
-    """Do nothing."""
-    yield
 
 
 @contextmanager

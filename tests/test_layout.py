@@ -79,7 +79,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "method": {"recipes"},
         "data": {"distributed", "interrupts", "method", "recipes"},
         "engine": {"data", "distributed", "interrupts", "method", "recipes"},
-        "vit_backbone": {"data", "method", "models"},
+        "vit_backbone": {"data", "method", "models", "recipes"},
         "methods": {"data", "gather", "method", "models", "recipes", "vit_backbone"},
         "registry": {"methods", "recipes"},
         "tasks": {"data", "method", "methods", "recipes"},

@@ -9,7 +9,9 @@ from vfm.shards.errors import UsageError
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.method import Backbone
 from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
-from vfm.trainer.models.vit import VitConfig
+from vfm.trainer.models.vit import VitConfig, initialize_vit
+from vfm.trainer.recipes.encoder import EncoderSizes
+from vfm.trainer.recipes.recipe import Recipe
 
 
 class VitBackbone(PooledVit, Backbone):
@@ -62,3 +64,39 @@ class VitBackbone(PooledVit, Backbone):
 def is_vector(name: str) -> bool:
     """Return whether the parameter of this name is a bias or the weight of a norm."""
     return name.endswith("bias") or "norm" in name
+
+
+def vit_config(recipe: Recipe, *, tubelet: int) -> VitConfig:
+    """Return the sizes of the encoder of a recipe.
+
+    Args:
+        recipe: its model is an `EncoderSizes`.
+        tubelet: frames of a token.
+
+    Raises:
+        UsageError: a clip is not a whole number of tubelets.
+    """
+    model: EncoderSizes = recipe.model
+    num_frames = recipe.data.clip_len
+    if num_frames % tubelet:
+        raise UsageError(
+            f"data.clip_len is {num_frames} and model.tubelet {tubelet}; "
+            "the first must be a multiple of the second."
+        )
+    return VitConfig(
+        image_px=model.image_px,
+        patch_px=model.patch_px,
+        num_frames=num_frames,
+        tubelet=tubelet,
+        dim=model.dim,
+        depth=model.depth,
+        num_heads=model.num_heads,
+        drop_path=model.drop_path,
+    )
+
+
+def build_backbone(config: VitConfig, *, seed: int) -> VitBackbone:
+    """Return an encoder alone, its weights drawn from a seed."""
+    backbone = VitBackbone(config)
+    initialize_vit(backbone, generator=torch.Generator().manual_seed(seed), linear="truncated")
+    return backbone

@@ -4,6 +4,7 @@ A vector of each of the last blocks for every patch (arXiv 2303.16058, section 3
 token attends to it, from which masks are drawn.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 # Frames that a teacher looks at before the first shard: to learn product codes from, or to measure alone.
 _LEARNED_FRAMES, _MEASURED_FRAMES = 512, 64
 _TOKENS_PER_FRAME = 64
+_ONE_IN = 4  # videos is held out: nothing is learned from it, and all is measured on it
 _SEED = 0
 
 
@@ -229,32 +231,40 @@ class ClipTarget(FrameTarget):
         return TeacherOutput(*(part[: len(frames)] for part in seen))
 
     def _sample(self, dataset: Dataset, progress: Progress) -> "Sample":
-        """Return what the teacher says of frames drawn from the dataset, a quarter of its videos held out."""
+        """Return what the teacher says of frames drawn from the dataset."""
+        from vfm.video2token.teachers.storage import sample_of
+
+        most = _LEARNED_FRAMES if self._own.store.startswith(PRODUCT) else _MEASURED_FRAMES
+        num_frames = min(most, -(-int(dataset.num_frames.sum()) // 4))
+        progress.start(num_frames, "frames to measure and learn on")
+        try:
+            looks = self._looks(dataset, num_frames=num_frames, progress=progress)
+            return sample_of(looks, tokens_per_frame=_TOKENS_PER_FRAME)
+        finally:
+            progress.finish()
+
+    def _looks(
+        self, dataset: Dataset, *, num_frames: int, progress: Progress
+    ) -> "Iterator[tuple[TeacherOutput, bool]]":
+        """Yield what the teacher says of one frame after the other, and whether its video is held out."""
         import torch
 
-        from vfm.video2token.teachers.storage import sample_of
         from vfm.video2token.teachers.vit import TeacherOutput
 
         rng = np.random.default_rng(_SEED)
         order = rng.permutation(len(dataset)).tolist()
-        held_out = set(order[: len(order) // 4])
-        most = _LEARNED_FRAMES if self._own.store.startswith(PRODUCT) else _MEASURED_FRAMES
-        num_frames = min(most, -(-int(dataset.num_frames.sum()) // 4))
-        outputs = []
-        progress.start(num_frames, "frames to measure and learn on")
         for start in range(0, num_frames, self.batch_size):
-            drawn = [order[i % len(order)] for i in range(start, min(start + self.batch_size, num_frames))]
-            seen = self.look_at(np.stack([self._draw(dataset, index, rng) for index in drawn]))
+            # Videos take turns, however many there are: of any two frames in a row the videos differ.
+            places = [i % len(order) for i in range(start, min(start + self.batch_size, num_frames))]
+            seen = self.look_at(np.stack([self._draw(dataset, order[place], rng) for place in places]))
             if not all(part.isfinite().all() for part in seen):
                 raise DamageError(
                     f"{self.name} holds NaN or infinity, so nothing of it was stored: check the weights that "
                     "it is computed with."
                 )
-            parts = zip(*(torch.split(part, 1) for part in seen), strict=True)
-            outputs += [(TeacherOutput(*part), i in held_out) for i, part in zip(drawn, parts, strict=True)]
-            progress.advance(ok=len(drawn))
-        progress.finish()
-        return sample_of(outputs, tokens_per_frame=_TOKENS_PER_FRAME)
+            for place, *parts in zip(places, *(torch.split(part, 1) for part in seen), strict=True):
+                yield TeacherOutput(*parts), place % _ONE_IN == 1
+            progress.advance(ok=len(places))
 
     def _draw(self, dataset: Dataset, index: int, rng: np.random.Generator) -> UInt8:
         """Return one frame of a sample, in one view, uint8 [S, S, 3]."""

@@ -1,6 +1,6 @@
 """How features are stored: chosen, learned where there is something to learn, measured on other videos."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,11 +88,7 @@ def choose_storage(store: str, draw: Callable[[], Sample]) -> Storage:
     if store in scalar.DTYPES:
         return _scalar(store, sample)
     size = store.partition(":")[2]
-    if len(sample.learned) < _MIN_TOKENS:
-        num_tokens = len(sample.learned)
-        told = (
-            f"Product codes are learned from {_MIN_TOKENS} tokens or more, and these frames give {num_tokens}"
-        )
+    if told := _too_little(sample):
         if size:
             raise UsageError(f"{told}: use --store int8.")
         return _scalar(_SAFE, sample, note=f"{told}: features are stored as int8.")
@@ -100,6 +96,18 @@ def choose_storage(store: str, draw: Callable[[], Sample]) -> Storage:
     if size:
         return measure(int(size))
     return _smallest(measure)
+
+
+def _too_little(sample: Sample) -> str:
+    """Return why no product codes can be learned from a sample, a clause; empty where they can."""
+    num_tokens = len(sample.learned)
+    if num_tokens < _MIN_TOKENS:
+        return (
+            f"Product codes are learned from {_MIN_TOKENS} tokens or more, and these frames give {num_tokens}"
+        )
+    if not len(sample.held_out):
+        return "Product codes are measured on other videos than they are learned from, and there is one alone"
+    return ""
 
 
 class _Measured:
@@ -158,7 +166,7 @@ def _fidelity(decoded: Float32, sample: Sample, *, store: str, bytes_per_token: 
     """Return how near decoded features [N, K, C] are to those of the sample, and the attention's ranks."""
     truth = sample.held_out.cpu()
     if not len(truth):
-        return {"bytes_per_token": bytes_per_token, "num_tokens": 0}
+        return {"num_tokens": 0}
     given = torch.from_numpy(decoded)
     cosine = functional.cosine_similarity(given.double(), truth.double(), dim=-1).numpy()
     attention = sample.attention.cpu().numpy()
@@ -187,23 +195,26 @@ def _ranks(values: Float32) -> np.ndarray:
     return ranks
 
 
-def sample_of(outputs: list[tuple[TeacherOutput, bool]], *, tokens_per_frame: int) -> Sample:
-    """Return a sample of some tokens of each frame.
+def sample_of(looks: Iterable[tuple[TeacherOutput, bool]], *, tokens_per_frame: int) -> Sample:
+    """Return a sample of some tokens of each frame; what is not kept may go at once.
 
     Args:
-        outputs: of a frame each, [1, N, ...], and whether it is held out.
+        looks: the teacher's output for one frame after the other, [1, N, ...], and whether it is held out;
+            one at least.
         tokens_per_frame: how many tokens of a frame are kept.
     """
     generator = torch.Generator().manual_seed(_SEED)
     kept: dict[bool, list[Tensor]] = {False: [], True: []}
-    for output, is_held_out in outputs:
-        which = torch.randperm(output.features.shape[1], generator=generator)[:tokens_per_frame]
-        kept[is_held_out].append(output.features[0, which.to(output.features.device)])
-    attention = [output.attention for output, is_held_out in outputs if is_held_out]
-    shape = outputs[0][0].features.shape
-    none = torch.zeros(0, *shape[2:])
+    attention: list[Tensor] = []
+    for output, is_held_out in looks:
+        features = output.features[0]
+        which = torch.randperm(len(features), generator=generator)[:tokens_per_frame]
+        kept[is_held_out].append(features[which.to(features.device)])
+        # Of a frame that is not held out nothing, but in its shape.
+        attention.append(output.attention[: int(is_held_out)].clone())
+    none = features[:0]
     return Sample(
-        learned=torch.cat(kept[False]) if kept[False] else none,
-        held_out=torch.cat(kept[True]) if kept[True] else none,
-        attention=torch.cat(attention) if attention else torch.zeros(0, shape[1]),
+        learned=torch.cat([none, *kept[False]]),
+        held_out=torch.cat([none, *kept[True]]),
+        attention=torch.cat(attention),
     )

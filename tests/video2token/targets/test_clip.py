@@ -25,6 +25,7 @@ from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
 from vfm.video2token.targets import build_target
 from vfm.video2token.teachers.loading import load_teacher
+from vfm.video2token.teachers.storage import Sample, Storage
 from vfm.video2token.teachers.vit import normalized
 
 Stills = Callable[..., Path]
@@ -251,6 +252,29 @@ def test_tables_that_are_lost_or_changed_are_told(stills: Stills, tiny_vit: Path
         run(data, tiny_vit, store="pq:16")
     path.unlink()
     assert any("It is missing: restore it" in one.message for one in verify(data))
+
+
+@pytest.mark.parametrize(("num_samples", "num_held_out"), [(1, 0), (2, 1), (3, 1), (40, 4)])
+def test_a_quarter_of_the_videos_looked_at_is_held_out(
+    stills: Stills, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch, num_samples: int, num_held_out: int
+) -> None:
+    """However many videos there are: of forty, sixteen are looked at here."""
+    monkeypatch.setattr("vfm.video2token.targets.clip._LEARNED_FRAMES", 16)
+    taken: list[Sample] = []
+
+    def take(_: str, draw: Callable[[], Sample]) -> Storage:
+        taken.append(draw())
+        return Storage(store="int8", tables=None, fidelity={})
+
+    monkeypatch.setattr("vfm.video2token.teachers.storage.choose_storage", take)
+    run(stills(num_samples=num_samples, num_frames=9, samples_per_shard=num_samples), tiny_vit, store="pq")
+    assert len(taken[0].held_out) == len(taken[0].attention) * 4  # tokens of a frame
+    num_drawn = (len(taken[0].learned) + len(taken[0].held_out)) // 4
+    if num_samples == 40:
+        assert num_drawn == 16
+        assert len(taken[0].attention) == num_held_out
+    assert (len(taken[0].attention) > 0) == (num_held_out > 0)
+    assert len(taken[0].learned) > 0
 
 
 def test_a_small_dataset_is_stored_as_int8_aloud(stills: Stills, tiny_vit: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How features are stored is chosen by what was measured on tokens that nothing was learned from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,15 @@ def test_too_few_tokens_are_not_learned_by_heart() -> None:
     assert "from 4096 tokens or more, and these frames give 4095: features are stored as int8" in found.note
     with pytest.raises(UsageError, match="these frames give 4095: use --store int8"):
         choose_storage("pq:32", lambda: sample(num_learned=4095))
+
+
+def test_what_is_learned_from_one_video_cannot_be_measured() -> None:
+    alone = replace(sample(), held_out=torch.zeros(0, 2, 32), attention=torch.zeros(0, 49))
+    found = choose_storage("pq", lambda: alone)
+    assert (found.store, found.fidelity) == ("int8", {"num_tokens": 0})
+    assert "there is one alone: features are stored as int8" in found.note
+    with pytest.raises(UsageError, match="there is one alone: use --store int8"):
+        choose_storage("pq:32", lambda: alone)
 
 
 @pytest.mark.parametrize("store", ["", "pq:", "pq:0", "pq:513", "pq:x", "pq32", "int4", "PQ", "fp32:3"])

@@ -20,10 +20,10 @@ from vfm.trainer.methods.umt.recipe import Objective
 from vfm.trainer.methods.umt.teacher import check_teacher, open_online
 from vfm.trainer.methods.umt.teaching import OnlineTeaching, StoredTeaching, Teaching
 from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss, to_unit
-from vfm.trainer.models.vit import VitConfig, initialize_vit
+from vfm.trainer.models.vit import initialize_vit
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.vit_backbone import VitBackbone, is_vector
+from vfm.trainer.vit_backbone import is_vector, vit_config
 
 
 class Umt(DistilledLevels, Method):
@@ -48,7 +48,7 @@ class Umt(DistilledLevels, Method):
         align = AlignConfig(
             teacher_dim=teacher_dim, num_levels=model.num_levels, level_interval=model.level_interval
         )
-        super().__init__(vit_config(recipe), align)
+        super().__init__(vit_config(recipe, tubelet=1), align)
         self.objective: Objective = recipe.objective
         self.teaching = teaching
         self.prepare = prepare
@@ -68,21 +68,6 @@ class Umt(DistilledLevels, Method):
     def no_weight_decay(self, name: str) -> bool:
         """Return whether this parameter is kept out of weight decay: vectors."""
         return is_vector(name)
-
-
-def vit_config(recipe: Recipe) -> VitConfig:
-    """Return the sizes of the student of a recipe."""
-    model = recipe.model
-    return VitConfig(
-        image_px=model.image_px,
-        patch_px=model.patch_px,
-        num_frames=recipe.data.clip_len,
-        tubelet=1,
-        dim=model.dim,
-        depth=model.depth,
-        num_heads=model.num_heads,
-        drop_path=model.drop_path,
-    )
 
 
 def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None = None) -> Umt:
@@ -129,11 +114,3 @@ def _with_online_teacher(recipe: Recipe, dataset: Dataset, *, open_teacher: Open
     )
     teaching = OnlineTeaching(teacher, num_levels=model.num_levels, mask_ratio=objective.mask_ratio)
     return Umt(recipe, teacher_dim=teacher.dim, teaching=teaching, prepare=prepare)
-
-
-def build_encoder(recipe: Recipe) -> VitBackbone:
-    """Return the encoder of a recipe alone, its weights drawn from the recipe's seed."""
-    backbone = VitBackbone(vit_config(recipe))
-    generator = torch.Generator().manual_seed(recipe.train.seed)
-    initialize_vit(backbone, generator=generator, linear="truncated")
-    return backbone

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.encoder import EncoderSizes
 from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
 
 Mask = Literal["attention", "tube", "random"]
@@ -14,43 +15,22 @@ Distance = Literal["l2", "mse", "smooth_l1"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(EncoderSizes):
     """Shape of the student (arXiv 2303.16058, appendix; a token is one patch of one frame).
 
-    The frames of a clip are ``data.clip_len``.
-
     Attributes:
-        image_px: side of a frame.
-        patch_px: side of a token.
-        dim: channels of a token.
-        depth: blocks.
-        num_heads: of each block.
-        drop_path: how often the last block is left out in training; earlier ones less.
         num_levels: how many blocks are led to the teacher's, the last one among them.
         level_interval: blocks from one of them to the next; where it is no whole number, rounded towards the
             last block, as the published code does.
     """
 
-    image_px: int = 224
-    patch_px: int = 16
-    dim: int = 768
-    depth: int = 12
-    num_heads: int = 12
     drop_path: float = 0.1
     num_levels: int = 6
     level_interval: float = 1
 
     def __post_init__(self) -> None:
-        for whole, part in (("image_px", "patch_px"), ("dim", "num_heads")):
-            large, small = getattr(self, whole), getattr(self, part)
-            if small < 1 or large < 1 or large % small:
-                raise UsageError(
-                    f"model.{whole} is {large} and model.{part} is {small}; "
-                    "the first must be a multiple of the second."
-                )
-        for name in ("depth", "num_levels"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"model.{name} is {getattr(self, name)}, but must be at least 1.")
+        EncoderSizes.__post_init__(self)
+        self.check_positive("num_levels")
         needed = int((self.num_levels - 1) * self.level_interval) + 1
         if self.level_interval < 1 or needed > self.depth:
             raise UsageError(
@@ -58,18 +38,6 @@ class ModelConfig:
                 f"which takes {needed} blocks, and model.depth is {self.depth}: use fewer levels, at least 1 "
                 "block apart."
             )
-        if not 0.0 <= self.drop_path < 1.0:
-            raise UsageError(f"model.drop_path is {self.drop_path}, but must be in [0, 1).")
-
-    @property
-    def frame_px(self) -> int:
-        """Side of the square that the network sees."""
-        return self.image_px
-
-    @property
-    def cells_per_frame(self) -> int:
-        """Tokens of one frame."""
-        return (self.image_px // self.patch_px) ** 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,9 +33,9 @@ def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
 def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
     """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
     del dataset
-    from vfm.trainer.methods.videomae.pretrain import build_encoder
+    from vfm.trainer.vit_backbone import build_backbone, vit_config
 
-    return build_encoder(recipe)
+    return build_backbone(vit_config(recipe, tubelet=recipe.model.tubelet), seed=recipe.train.seed)
 
 
 def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":

@@ -6,17 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.method import Method
 from vfm.trainer.methods.videomae.reader import PretrainReader
 from vfm.trainer.methods.videomae.recipe import Objective
 from vfm.trainer.models.mae import MaskedAutoencoder, pixel_targets
-from vfm.trainer.models.vit import VitConfig, initialize_vit
+from vfm.trainer.models.vit import initialize_vit
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.vit_backbone import VitBackbone, is_vector
+from vfm.trainer.vit_backbone import is_vector, vit_config
 
 _MASK_TOKEN_STD = 0.02
 
@@ -31,7 +30,7 @@ class VideoMae(MaskedAutoencoder, Method):
     def __init__(self, recipe: Recipe) -> None:
         model = recipe.model
         super().__init__(
-            vit_config(recipe),
+            vit_config(recipe, tubelet=recipe.model.tubelet),
             decoder_dim=model.decoder_dim,
             decoder_depth=model.decoder_depth,
             decoder_heads=model.decoder_heads,
@@ -74,30 +73,6 @@ class VideoMae(MaskedAutoencoder, Method):
         return is_vector(name) or name == "mask_token"
 
 
-def vit_config(recipe: Recipe) -> VitConfig:
-    """Return the sizes of the encoder of a recipe.
-
-    Raises:
-        UsageError: a clip is not a whole number of tubelets.
-    """
-    model, num_frames = recipe.model, recipe.data.clip_len
-    if num_frames % model.tubelet:
-        raise UsageError(
-            f"data.clip_len is {num_frames} and model.tubelet {model.tubelet}; "
-            "the first must be a multiple of the second."
-        )
-    return VitConfig(
-        image_px=model.image_px,
-        patch_px=model.patch_px,
-        num_frames=num_frames,
-        tubelet=model.tubelet,
-        dim=model.dim,
-        depth=model.depth,
-        num_heads=model.num_heads,
-        drop_path=model.drop_path,
-    )
-
-
 def build_method(recipe: Recipe) -> VideoMae:
     """Return the method of a recipe, its weights drawn from the recipe's seed.
 
@@ -108,11 +83,3 @@ def build_method(recipe: Recipe) -> VideoMae:
     method = VideoMae(recipe)
     method.initialize(torch.Generator().manual_seed(recipe.train.seed))
     return method
-
-
-def build_encoder(recipe: Recipe) -> VitBackbone:
-    """Return the encoder of a recipe alone, its weights drawn from the recipe's seed."""
-    backbone = VitBackbone(vit_config(recipe))
-    generator = torch.Generator().manual_seed(recipe.train.seed)
-    initialize_vit(backbone, generator=generator, linear="truncated")
-    return backbone

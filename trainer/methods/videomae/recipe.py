@@ -4,66 +4,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.encoder import EncoderSizes
 from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(EncoderSizes):
     """Shape of the encoder and of the decoder that pretraining adds (arXiv 2203.12602, table 8).
 
-    The frames of a clip are ``data.clip_len``.
-
     Attributes:
-        image_px: side of a frame.
-        patch_px: side of a token.
         tubelet: frames of a token.
-        dim: channels of the encoder.
-        depth: its blocks.
-        num_heads: heads of each.
-        drop_path: how often its last block is left out in training; earlier ones less.
         decoder_dim: channels of the decoder.
         decoder_depth: its blocks.
         decoder_heads: heads of each.
     """
 
-    image_px: int = 224
-    patch_px: int = 16
     tubelet: int = 2
-    dim: int = 768
-    depth: int = 12
-    num_heads: int = 12
-    drop_path: float = 0.0
     decoder_dim: int = 384
     decoder_depth: int = 4
     decoder_heads: int = 6
 
     def __post_init__(self) -> None:
-        for whole, part in (
-            ("image_px", "patch_px"),
-            ("dim", "num_heads"),
-            ("decoder_dim", "decoder_heads"),
-        ):
-            large, small = getattr(self, whole), getattr(self, part)
-            if small < 1 or large < 1 or large % small:
-                raise UsageError(
-                    f"model.{whole} is {large} and model.{part} is {small}; "
-                    "the first must be a multiple of the second."
-                )
-        for name in ("tubelet", "depth", "decoder_depth"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"model.{name} is {getattr(self, name)}, but must be at least 1.")
-        if not 0.0 <= self.drop_path < 1.0:
-            raise UsageError(f"model.drop_path is {self.drop_path}, but must be in [0, 1).")
-
-    @property
-    def frame_px(self) -> int:
-        """Side of the square that the network sees."""
-        return self.image_px
-
-    @property
-    def cells_per_frame(self) -> int:
-        """Tokens of one slice of time."""
-        return (self.image_px // self.patch_px) ** 2
+        EncoderSizes.__post_init__(self)
+        self.check_multiple("decoder_dim", "decoder_heads")
+        self.check_positive("tubelet", "decoder_depth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

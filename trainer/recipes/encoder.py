@@ -1,0 +1,58 @@
+"""The sizes of the video transformer that VideoMAE and UMT share, as a recipe gives them."""
+
+from dataclasses import dataclass
+
+from vfm.shards.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderSizes:
+    """Shape of an encoder; the frames of a clip are ``data.clip_len``.
+
+    Attributes:
+        image_px: side of a frame.
+        patch_px: side of a token.
+        dim: channels of a token.
+        depth: blocks.
+        num_heads: of each block.
+        drop_path: how often the last block is left out in training; earlier ones less.
+    """
+
+    image_px: int = 224
+    patch_px: int = 16
+    dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.check_multiple("image_px", "patch_px")
+        self.check_multiple("dim", "num_heads")
+        self.check_positive("depth")
+        if not 0.0 <= self.drop_path < 1.0:
+            raise UsageError(f"model.drop_path is {self.drop_path}, but must be in [0, 1).")
+
+    def check_multiple(self, whole: str, part: str) -> None:
+        """Refuse a size that is not a multiple of another, both at least 1."""
+        large, small = getattr(self, whole), getattr(self, part)
+        if small < 1 or large < 1 or large % small:
+            raise UsageError(
+                f"model.{whole} is {large} and model.{part} is {small}; "
+                "the first must be a multiple of the second."
+            )
+
+    def check_positive(self, *names: str) -> None:
+        """Refuse numbers below 1."""
+        for name in names:
+            if getattr(self, name) < 1:
+                raise UsageError(f"model.{name} is {getattr(self, name)}, but must be at least 1.")
+
+    @property
+    def frame_px(self) -> int:
+        """Side of the square that the network sees."""
+        return self.image_px
+
+    @property
+    def cells_per_frame(self) -> int:
+        """Tokens of one slice of time."""
+        return (self.image_px // self.patch_px) ** 2
