@@ -32,6 +32,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from vfm.shards.clips import segment_times
 from vfm.shards.format.layout import PLAN_NAME
@@ -176,6 +177,15 @@ class Bench:
         rates = compare({"ours": both(False), "plain": both(True)}, rounds=self.args.rounds)
         print("student, clips/s:", table(rates))
         print(f"  ours / plain {rates['ours'] / rates['plain']:.2f}")
+        with FlopCounterMode(display=False) as counter:
+            both(False)()
+        print(f"  {counter.get_total_flops() / self.args.batch / 1e9:.0f} GFLOP a clip, forward and backward")
+        network = timm.create_model(TEACHER, num_classes=512)
+        for block in network.blocks:
+            block.attn.fused_attn = False  # whose products are not counted
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            network(torch.zeros(8, 3, 224, 224))
+        print(f"  {counter.get_total_flops() / 1e9:.0f} GFLOP a clip for its teacher")
 
     def bytes(self) -> None:
         """Print what a clip takes."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vfm.trainer.models.attention import attend
 from vfm.trainer.models.positions import sinusoid_table
 
 LAYER_NORM_EPS = 1e-6
@@ -117,7 +118,7 @@ class Attention(nn.Module):
         bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         qkv = functional.linear(x, self.qkv.weight, bias)
         query, key, value = qkv.view(*x.shape[:2], 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        attended = attend(query, key, value, mask=mask)
         out: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return out
 

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from vfm.trainer.methods.vimpac.grid import Grid, from_lines, to_lines
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, parse_layout
+from vfm.trainer.models.attention import attend
 
 LAYER_NORM_EPS = 1e-12  # the reference's, everywhere
 
@@ -51,22 +52,9 @@ class LineAttention(nn.Module):
         lines = to_lines(qkv, grid=grid, axis=self.axis)
         heads = lines.view(*lines.shape[:2], 3, self.num_heads, -1)
         query, key, value = heads.permute(2, 0, 3, 1, 4)
-        mixed = _attend(query, key, value, key_mask=key_mask, dropout=self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        mixed = attend(query, key, value, mask=key_mask, dropout=dropout)
         return from_lines(mixed.transpose(1, 2).flatten(2), grid=grid, axis=self.axis)
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, *, key_mask: Tensor | None, dropout: float) -> Tensor:
-    """Scaled dot-product attention over [B * M, heads, S, C]."""
-    if query.device.type != "cpu" or query.dtype == torch.float32:
-        return functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=key_mask, dropout_p=dropout
-        )
-    # torch's bfloat16 kernels for CPUs take 2 to 6 times as long as this on lines of 6 and 17 tokens (torch
-    # 2.13).
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    if key_mask is not None:
-        scores = scores.masked_fill(~key_mask, float("-inf"))
-    return functional.dropout(scores.softmax(-1), dropout) @ value
 
 
 class AttentionBlock(nn.Module):
