@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.trainer.models.positions import sinusoid_table
-from vfm.trainer.models.vit import LAYER_NORM_EPS, Encoder, VitConfig, split_mask
+from vfm.trainer.models.vit import LAYER_NORM_EPS, Encoder, VitConfig
 
 Norm = Literal["l2", "none"]
 Distance = Literal["l2", "mse", "smooth_l1"]
@@ -71,18 +71,17 @@ class DistilledLevels(nn.Module):
         self.register_buffer("clip_positions", table, persistent=False)
         self.clip_decoder = nn.ModuleList(AlignHead(config.dim, align) for _ in self.levels)
 
-    def forward(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
+    def forward(self, clips: Tensor, visible: Tensor) -> Tensor:
         """Return what `align` does."""
-        return self.align(clips, is_hidden)
+        return self.align(clips, visible)
 
-    def align(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
+    def align(self, clips: Tensor, visible: Tensor) -> Tensor:
         """Return float [K, B, N_visible, teacher_dim], the shallowest level first.
 
         Args:
             clips: float [B, 3, T, H, W], normalised.
-            is_hidden: bool [B, N], as many hidden in every row.
+            visible: int64 [B, N_visible], the tokens that are seen, ascending.
         """
-        visible, _ = split_mask(is_hidden)
         found = self.encoder.levels(clips, visible=visible, blocks=self.levels)
         positions = self.clip_positions[visible]
         return torch.stack(

@@ -84,9 +84,9 @@ def test_umt_student_is_that_of_the_reference(golden):
     student = DistilledLevels(of.vit(), align).eval()
     student.load_state_dict(of.params, strict=True)
     clips, is_hidden = of.tensors["input/video"], of.tensors["input/mask"]
-    of.expect("aligned", student(clips, is_hidden))
-    of.expect("encoder_pos_embed", student.encoder.positions[None])
     visible, _ = split_mask(is_hidden)
+    of.expect("aligned", student(clips, visible))
+    of.expect("encoder_pos_embed", student.encoder.positions[None])
     levels = student.encoder.levels(clips, visible=visible, blocks=align.blocks(of.config["depth"]))
     of.expect("encoder_levels", torch.stack(levels))
 

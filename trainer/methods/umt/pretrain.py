@@ -59,8 +59,8 @@ class Umt(DistilledLevels, Method):
         Args:
             batch: `clip`, uint8 [B, T, S, S, 3], and what else `teaching` asks for.
         """
-        is_hidden, features = self.teaching(batch)
-        student = self.align(normalize(to_float(batch["clip"])), is_hidden).float()
+        visible, features = self.teaching(batch)
+        student = self.align(normalize(to_float(batch["clip"])), visible).float()
         teacher = to_unit(features).permute(2, 0, 1, 3)
         # Both have length 1: the student's heads see to that.
         return {"loss": align_loss(student, teacher, norm="none", distance=self.objective.distance)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vfm.shards.array_types import Float32, UInt8
+from vfm.shards.array_types import Float32, Int64, UInt8
 from vfm.shards.clips import segment_times
 from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.errors import DamageError
@@ -19,7 +19,7 @@ from vfm.trainer.data.masks import Mask, arrival_times, attention_mask, random_m
 from vfm.trainer.data.paired_clips import PairedReader
 from vfm.trainer.methods.umt.recipe import Objective
 
-IS_HIDDEN, ARRIVALS = "is_hidden", "arrivals"
+VISIBLE, ARRIVALS = "visible", "arrivals"
 _SNAP_PX = 3  # a crop's side so close to the student's becomes it
 
 
@@ -40,16 +40,15 @@ class StoredReader:
     objective: Objective
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return `clip`, uint8 [T, S, S, 3], `is_hidden`, bool [N], and the visible tokens of each field."""
+        """Return `clip`, uint8 [T, S, S, 3], `visible`, int64 [N_visible], and each field at these tokens."""
         times = _draw_times(dataset, index, self.sampling, rng=rng)
         view = int(rng.integers(len(self.attention.views)))
         read = self.attention(dataset, index, np.asarray(times), view=view)
         weights = read.pop(ATTENTION).astype(np.float32)
         _check(weights, key=dataset.keys[index], times=times)
-        is_hidden = hide(weights.reshape(len(times), -1), self.objective, rng=rng)
-        visible = np.flatnonzero(~is_hidden)
+        visible = draw_visible(weights.reshape(len(times), -1), self.objective, rng=rng)
         tokens = self.features.tokens(dataset, index, times, view=view, which=visible)
-        return {**read, IS_HIDDEN: is_hidden, **tokens}
+        return {**read, VISIBLE: visible, **tokens}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +71,17 @@ class OnlineReader:
     objective: Objective
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return `clip`, uint8 [T, S, S, 3], and `is_hidden`, bool [N].
+        """Return `clip`, uint8 [T, S, S, 3], and `visible`, int64 [N_visible].
 
         Where attention is to tell what is hidden, `arrivals`, float32 [T, N / T], from which the mask follows
-        once it is known, in place of `is_hidden`.
+        once it is known, in place of `visible`.
         """
         times = _draw_times(dataset, index, self.sampling, rng=rng)
         clip = self._seen(read_frames(dataset, index, times), rng)
         shape = (len(times), self.num_cells)
         if self.objective.mask == "attention":
             return {"clip": clip, ARRIVALS: arrival_times(shape, rng=rng)}
-        return {"clip": clip, IS_HIDDEN: hide(np.ones(shape, np.float32), self.objective, rng=rng)}
+        return {"clip": clip, VISIBLE: draw_visible(np.ones(shape, np.float32), self.objective, rng=rng)}
 
     def _seen(self, frames: UInt8, rng: np.random.Generator) -> UInt8:
         if self.views:
@@ -102,14 +101,18 @@ def _draw_times(
     return shown_times(dataset, index, times)
 
 
-def hide(attention: Float32, objective: Objective, *, rng: np.random.Generator) -> Mask:
-    """Return which tokens of a clip are hidden, bool [T · N].
+def draw_visible(attention: Float32, objective: Objective, *, rng: np.random.Generator) -> Int64:
+    """Return which tokens of a clip are seen, int64 [N_visible] of T · N, ascending.
 
     Args:
         attention: of the teacher, [T, N].
         objective: kind of mask, and its share.
         rng: source of chance.
     """
+    return np.flatnonzero(~_hide(attention, objective, rng=rng))
+
+
+def _hide(attention: Float32, objective: Objective, *, rng: np.random.Generator) -> Mask:
     num_times, num_cells = attention.shape
     ratio = objective.mask_ratio
     match objective.mask:

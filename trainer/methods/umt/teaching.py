@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from vfm.trainer.data.features import ProductFeatures, ScalarFeatures
 from vfm.trainer.method import OnlineTeacher
-from vfm.trainer.methods.umt.reader import ARRIVALS, IS_HIDDEN
-from vfm.trainer.models.vit import split_mask, take
+from vfm.trainer.methods.umt.reader import ARRIVALS, VISIBLE
+from vfm.trainer.models.vit import take
 
 _FRAMES_AT_ONCE = 64
 
@@ -18,7 +18,7 @@ class Teaching(Protocol):
     """Gives the teacher's side of a batch."""
 
     def __call__(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return which tokens are hidden, bool [B, N], and the features of the others, [B, N_visible, K, C].
+        """Return which tokens are seen, int64 [B, N_visible], and their features, [B, N_visible, K, C].
 
         Args:
             batch: what the reader of the same kind has read.
@@ -38,7 +38,7 @@ class StoredTeaching(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """See `Teaching`."""
-        return batch[IS_HIDDEN], self.features(batch)
+        return batch[VISIBLE], self.features(batch)
 
 
 class OnlineTeaching:
@@ -60,17 +60,19 @@ class OnlineTeaching:
         clip = batch["clip"]
         chunks = [self._teacher(frames) for frames in torch.split(clip.flatten(0, 1), _FRAMES_AT_ONCE)]
         features = torch.cat([features for features, _ in chunks])[:, :, -self._num_levels :]
-        is_hidden = batch.get(IS_HIDDEN)
-        if is_hidden is None:
+        visible = batch.get(VISIBLE)
+        if visible is None:
             attention = torch.cat([attention for _, attention in chunks])
-            is_hidden = self._hide(attention, batch[ARRIVALS].flatten(0, 1)).view(len(clip), -1)
-        visible, _ = split_mask(is_hidden)
+            arrivals = batch[ARRIVALS]
+            visible = self._draw(attention.view(arrivals.shape), arrivals)
         tokens = features.reshape(len(clip), -1, self._num_levels * features.shape[-1])
-        return is_hidden, take(tokens, visible).unflatten(2, (self._num_levels, -1))  # type: ignore[no-untyped-call]  # torch leaves it so
+        return visible, take(tokens, visible).unflatten(2, (self._num_levels, -1))  # type: ignore[no-untyped-call]  # torch leaves it so
 
-    def _hide(self, attention: Tensor, arrivals: Tensor) -> Tensor:
-        """Return what `masks.attention_mask` does of the same numbers, bool [F, N]."""
-        num_visible = attention.shape[1] - int(self._mask_ratio * attention.shape[1])
-        order = (arrivals / attention).argsort(dim=1, stable=True)
-        is_hidden = torch.ones_like(attention, dtype=torch.bool)
-        return is_hidden.scatter_(1, order[:, :num_visible], value=False)
+    def _draw(self, attention: Tensor, arrivals: Tensor) -> Tensor:
+        """Return what `masks.attention_mask` shows of the same numbers, [B, T, N / T] each."""
+        num_times, num_cells = attention.shape[1:]
+        num_visible = num_cells - int(self._mask_ratio * num_cells)
+        order = (arrivals / attention).argsort(dim=2, stable=True)
+        cells = order[:, :, :num_visible].sort(dim=2).values
+        first = torch.arange(num_times, device=cells.device)[:, None] * num_cells
+        return (cells + first).flatten(1)

@@ -25,7 +25,6 @@ from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate
 from vfm.trainer.methods.umt import build, build_backbone
 from vfm.trainer.methods.umt.pretrain import Umt
 from vfm.trainer.methods.umt.recipe import RECIPES, ModelConfig, Objective, base, large, tiny
-from vfm.trainer.models.vit import split_mask
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
@@ -116,22 +115,23 @@ def test_visible_tokens_come_with_what_the_teacher_says_of_them(bench, store, ma
     seen = set()
     for seed in range(20):
         read = bench.read(index, f"objective.mask={mask}", seed=seed)
-        assert set(read) == {"clip", "is_hidden", *fields}
+        assert set(read) == {"clip", "visible", *fields}
         times = [int(np.abs(frames - shown).sum((1, 2, 3)).argmin()) for shown in read["clip"].astype(int)]
         assert [time // 2 for time in times] == [0, 1, 2, 3]
         np.testing.assert_array_equal(read["clip"], frames[times])
-        visible = np.flatnonzero(~read["is_hidden"])
+        visible = read["visible"]
         assert len(visible) == 8
+        assert (np.diff(visible) > 0).all()
         for field in fields:
             expected = np.stack([stored[field][times[token // 4], token % 4] for token in visible])
             np.testing.assert_array_equal(read[field], expected)
             assert read[field].dtype == stored[field].dtype
-        slices = ~read["is_hidden"].reshape(4, 4)
+        slices = np.isin(np.arange(16), visible).reshape(4, 4)
         if mask != "random":
             assert (slices.sum(1) == 2).all()
         if mask == "tube":
             assert (slices == slices[0]).all()
-        seen.add(read["is_hidden"].tobytes())
+        seen.add(visible.tobytes())
     assert len(seen) > 4
 
 
@@ -148,7 +148,7 @@ def test_one_of_the_stored_views_is_drawn_for_student_and_teacher_alike(stills, 
         places = [(v, t) for v in range(3) for t in range(2) if np.array_equal(pictures[v][t], first)]
         assert len(places) == 1
         view, time = places[0]
-        token = int(np.flatnonzero(~read["is_hidden"])[0])
+        token = int(read["visible"][0])
         np.testing.assert_array_equal(read["features.npy"][0], stored[view, time, token])
         drawn.append(view)
     assert set(drawn) == {0, 1, 2}
@@ -158,15 +158,16 @@ def test_patches_of_more_attention_are_seen_more_often(bench):
     dataset, index = bench.dataset(), 1  # one frame, shown four times
     weights = dataset.array(index, COLUMN, "attention")[0, 0].reshape(4).astype(np.float64)
     prepare = bench.method("objective.mask_ratio=0.75").prepare
-    masks = [prepare(dataset, index, np.random.default_rng(seed))["is_hidden"] for seed in range(1500)]
-    shares = (~np.stack(masks).reshape(-1, 4)).mean(0)  # one of four is visible: in proportion to attention
+    visible = [prepare(dataset, index, np.random.default_rng(seed))["visible"] for seed in range(1500)]
+    cells = np.bincount(np.concatenate(visible) % 4, minlength=4)
+    shares = cells / cells.sum()  # one of four is visible: in proportion to attention
     np.testing.assert_allclose(shares, weights / weights.sum(), atol=0.03)
 
 
 def test_masks_are_drawn_again_in_every_epoch(bench):
     dataset, prepare = bench.dataset(), bench.method().prepare
     masks = [
-        prepare(dataset, 3, sample_rng(seed=0, epoch=epoch, key=dataset.keys[3]))["is_hidden"].tobytes()
+        prepare(dataset, 3, sample_rng(seed=0, epoch=epoch, key=dataset.keys[3]))["visible"].tobytes()
         for epoch in range(12)
     ]
     assert len(set(masks)) > 8
@@ -178,7 +179,7 @@ def test_the_loss_is_the_distance_at_the_visible_tokens(bench, distance):
     batch = stack([method.prepare(dataset, index, np.random.default_rng(index)) for index in (7, 8, 11)])
     loss = method(batch)["loss"]
     clips = normalize(to_float(batch["clip"]))
-    visible, _ = split_mask(batch["is_hidden"])
+    visible = batch["visible"]
     # Every patch through the convolution, then the visible ones alone.
     embedded = method.encoder.patch_embed(clips) + method.encoder.positions
     x = embedded.gather(1, visible[:, :, None].expand(-1, -1, 24))
