@@ -8,7 +8,7 @@ JOBS ?= 2
 PACKAGE := $(VENV)/.package
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check drills format clean
+.PHONY: demo test check drills gpu format clean
 
 demo: $(PACKAGE)  ## the main job end to end on video it makes itself
 	$(BIN)/vfm demo vfm-demo
@@ -20,6 +20,9 @@ check: $(INSTALLED)  ## style, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --durations=15
+
+gpu: $(INSTALLED)  ## UMT-B on a machine with a GPU, eight minutes at most; GPU='--batch 512' changes options
+	$(BIN)/python benchmarks/gpu.py $(GPU)
 
 drills: $(INSTALLED)  ## the long fault drills that `make test` leaves out
 	$(BIN)/python -m pytest -m slow

@@ -165,7 +165,7 @@ class ClipTarget(FrameTarget):
         if found is None:
             from vfm.video2token.teachers.storage import choose_storage
 
-            found = choose_storage(self._own.store, lambda: self._sample(dataset, progress))
+            found = choose_storage(self._own.store, self._sample(dataset, progress), progress=progress)
         self.fidelity, self.note = found.fidelity, found.note
         self._store(found.store, found.tables)
 

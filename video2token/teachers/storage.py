@@ -1,6 +1,6 @@
 """How features are stored: chosen, learned where there is something to learn, measured on other videos."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from vfm.shards.array_types import Float32
 from vfm.shards.codecs import scalar
 from vfm.shards.codecs.product import PRODUCT, ProductTables
 from vfm.shards.errors import UsageError
+from vfm.shards.progress import Progress
 from vfm.video2token.teachers.product import Principal, ProductEncoder
 from vfm.video2token.teachers.vit import TeacherOutput
 
@@ -74,17 +75,17 @@ def check_store(store: str) -> None:
         )
 
 
-def choose_storage(store: str, draw: Callable[[], Sample]) -> Storage:
+def choose_storage(store: str, sample: Sample, *, progress: Progress) -> Storage:
     """Return how to store features.
 
     Args:
         store: of the options; ``pq`` takes the fewest bytes that reach `GOAL`, or int8.
-        draw: gives the sample to learn from and to measure on.
+        sample: what to learn from and to measure on.
+        progress: receives progress updates.
 
     Raises:
         UsageError: too few tokens to learn product codes from, which were asked for.
     """
-    sample = draw()
     if store in scalar.DTYPES:
         return _scalar(store, sample)
     size = store.partition(":")[2]
@@ -92,10 +93,13 @@ def choose_storage(store: str, draw: Callable[[], Sample]) -> Storage:
         if size:
             raise UsageError(f"{told}: use --store int8.")
         return _scalar(_SAFE, sample, note=f"{told}: features are stored as int8.")
-    measure = _Measured(sample)
-    if size:
-        return measure(int(size))
-    return _smallest(measure)
+    sizes = (int(size),) if size else SIZES
+    progress.start(len(sizes), "sizes of product codes")
+    try:
+        measure = _Measured(sample, progress=progress)
+        return measure(int(size)) if size else _smallest(measure)
+    finally:
+        progress.finish()
 
 
 def _too_little(sample: Sample) -> str:
@@ -113,8 +117,9 @@ def _too_little(sample: Sample) -> str:
 class _Measured:
     """Tables of several sizes from one sample, each learned once."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: Sample, *, progress: Progress) -> None:
         self.sample = sample
+        self._progress = progress
         self._principal = Principal(sample.learned)
         self.found: dict[int, Storage] = {}
 
@@ -127,6 +132,8 @@ class _Measured:
             decoded = tables.decode(codes.cpu().numpy())
             fidelity = _fidelity(decoded, self.sample, store=PRODUCT, bytes_per_token=codes.shape[1])
             self.found[size] = Storage(store=f"{PRODUCT}:{size}", tables=tables, fidelity=fidelity)
+            self._progress.advance(ok=1)
+            self._progress.report(f"{size} B a level: mean cosine {fidelity['cosine']:.3f}")
         return self.found[size]
 
     def reaches(self, size: int) -> bool:

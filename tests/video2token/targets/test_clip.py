@@ -19,6 +19,7 @@ from vfm.shards.columns.options import views_in
 from vfm.shards.columns.views import random_views
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
@@ -215,7 +216,7 @@ def test_a_job_goes_on_with_the_tables_it_began_with(
     (folder / "000001.json").unlink()
     (folder / "000001.tar").unlink()
     learned = "vfm.video2token.teachers.storage.choose_storage"
-    monkeypatch.setattr(learned, lambda *_: pytest.fail("learned once more"))
+    monkeypatch.setattr(learned, lambda *_, **__: pytest.fail("learned once more"))
     run(data, tiny_vit, store="pq")
     after = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert {k: v for k, v in after.items() if k != "000001.json"} == {
@@ -262,8 +263,8 @@ def test_a_quarter_of_the_videos_looked_at_is_held_out(
     monkeypatch.setattr("vfm.video2token.targets.clip._LEARNED_FRAMES", 16)
     taken: list[Sample] = []
 
-    def take(_: str, draw: Callable[[], Sample]) -> Storage:
-        taken.append(draw())
+    def take(_: str, sample: Sample, *, progress: Progress) -> Storage:
+        taken.append(sample)
         return Storage(store="int8", tables=None, fidelity={})
 
     monkeypatch.setattr("vfm.video2token.teachers.storage.choose_storage", take)

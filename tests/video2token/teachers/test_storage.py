@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from vfm.shards.errors import UsageError
+from vfm.shards.progress import NoProgress
 from vfm.video2token.teachers import storage
-from vfm.video2token.teachers.storage import Sample, check_store, choose_storage, sample_of
+from vfm.video2token.teachers.storage import Sample, Storage, check_store, choose_storage, sample_of
 from vfm.video2token.teachers.vit import TeacherOutput
 
 
@@ -27,11 +28,29 @@ def sample(*, decay: float = 0.7, num_learned: int = 5000) -> Sample:
     return Sample(learned=tokens(num_learned, seed=1, decay=decay), held_out=held_out, attention=attention)
 
 
+class Told(NoProgress):
+    """Keeps what a job says of itself."""
+
+    def __init__(self) -> None:
+        self.totals: list[int] = []
+        self.figures: list[str] = []
+
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
+        self.totals.append(total)
+
+    def report(self, figures: str) -> None:
+        self.figures.append(figures)
+
+
+def choose(store: str, sample: Sample) -> Storage:
+    return choose_storage(store, sample, progress=NoProgress())
+
+
 @pytest.mark.parametrize(
     ("store", "low", "size"), [("fp32", 0.999999, 256), ("fp16", 0.999999, 128), ("int8", 0.9999, 68)]
 )
 def test_numbers_are_measured(store: str, low: float, size: int) -> None:
-    found = choose_storage(store, sample)
+    found = choose(store, sample())
     assert (found.store, found.tables, found.note) == (store, None, "")
     assert low <= found.fidelity["cosine_p1"] <= found.fidelity["cosine"] <= 1
     assert found.fidelity["bytes_per_token"] == size
@@ -42,7 +61,7 @@ def test_numbers_are_measured(store: str, low: float, size: int) -> None:
 def test_the_fewest_bytes_that_are_true_enough_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "SIZES", (2, 3, 4, 8, 16, 32))
     monkeypatch.setattr(storage, "_FIRST", 3)
-    found = choose_storage("pq", sample)
+    found = choose("pq", sample())
     by_store = {one["store"]: one["cosine"] for one in found.fidelity["curve"]}
     assert found.fidelity["cosine"] == by_store[found.store] >= 0.98
     smaller = [cosine for store, cosine in by_store.items() if int(store[3:]) < int(found.store[3:])]
@@ -59,10 +78,21 @@ def test_the_fewest_bytes_that_are_true_enough_are_taken(monkeypatch: pytest.Mon
     assert found.fidelity["cosine_p1"] == pytest.approx(float(np.quantile(cosine, 0.01)), abs=1e-5)
 
 
+def test_every_size_that_is_learned_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "SIZES", (2, 3, 4, 8, 16, 32))
+    monkeypatch.setattr(storage, "_FIRST", 3)
+    told = Told()
+    found = choose_storage("pq", sample(), progress=told)
+    curve = {one["store"]: one["cosine"] for one in found.fidelity["curve"]}
+    assert told.totals == [6]
+    assert told.figures[0] == f"8 B a level: mean cosine {curve['pq:8']:.3f}"
+    assert len(told.figures) == len(curve)
+
+
 def test_what_no_size_reaches_is_stored_as_int8_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "SIZES", (2, 3, 4))
     monkeypatch.setattr(storage, "_FIRST", 1)
-    found = choose_storage("pq", lambda: sample(decay=1.0))
+    found = choose("pq", sample(decay=1.0))
     assert (found.store, found.tables) == ("int8", None)
     assert [one["store"] for one in found.fidelity["curve"]] == ["pq:3", "pq:4"]
     assert (
@@ -71,27 +101,27 @@ def test_what_no_size_reaches_is_stored_as_int8_aloud(monkeypatch: pytest.Monkey
 
 
 def test_a_size_that_was_asked_for_is_taken_whatever_it_gives() -> None:
-    found = choose_storage("pq:2", lambda: sample(decay=1.0))
+    found = choose("pq:2", sample(decay=1.0))
     assert found.store == "pq:2"
     assert found.fidelity["cosine"] < 0.98
     assert "curve" not in found.fidelity
 
 
 def test_too_few_tokens_are_not_learned_by_heart() -> None:
-    found = choose_storage("pq", lambda: sample(num_learned=4095))
+    found = choose("pq", sample(num_learned=4095))
     assert found.store == "int8"
     assert "from 4096 tokens or more, and these frames give 4095: features are stored as int8" in found.note
     with pytest.raises(UsageError, match="these frames give 4095: use --store int8"):
-        choose_storage("pq:32", lambda: sample(num_learned=4095))
+        choose("pq:32", sample(num_learned=4095))
 
 
 def test_what_is_learned_from_one_video_cannot_be_measured() -> None:
     alone = replace(sample(), held_out=torch.zeros(0, 2, 32), attention=torch.zeros(0, 49))
-    found = choose_storage("pq", lambda: alone)
+    found = choose("pq", alone)
     assert (found.store, found.fidelity) == ("int8", {"num_tokens": 0})
     assert "there is one alone: features are stored as int8" in found.note
     with pytest.raises(UsageError, match="there is one alone: use --store int8"):
-        choose_storage("pq:32", lambda: alone)
+        choose("pq:32", alone)
 
 
 @pytest.mark.parametrize("store", ["", "pq:", "pq:0", "pq:513", "pq:x", "pq32", "int4", "PQ", "fp32:3"])

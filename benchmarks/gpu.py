@@ -1,0 +1,312 @@
+"""UMT-B on one GPU, in one go of at most eight minutes: its teacher, its updates from memory and from shards.
+
+    make gpu
+    python benchmarks/gpu.py [--batch 128 256] [--updates 160] [--workers 16] [--store int8] [--quick]
+
+Makes its own videos and draws its own weights; nothing is downloaded. Updates are those of `vfm pretrain` in
+bf16, compiled. Every part prints its lines once it is done; what does not fit into --minutes is left out.
+
+teacher   frames per second: ViT-B/16 alone, its images on the device, and `vfm tokenize` from shards.
+memory    clips per second of updates on one batch that lies on the device, and the share of the device's
+          peak: of the data sheet's where we know it, and of what a large product of matrices reaches.
+shards    the same, with batches read by the loader; the share of the time that the device waited for
+          them, by events on its own clock.
+
+--quick does everything at a size that a CPU ends in seconds; its figures mean nothing.
+"""
+
+import argparse
+import math
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vfm.cli.demo.camera import MovingPhotosOptions
+from vfm.cli.demo.moving_photos import make_moving_photos
+from vfm.shards.order import Place
+from vfm.shards.reading.dataset import open_dataset
+from vfm.trainer.data.stream import BatchStream, StepInput
+from vfm.trainer.distributed import World
+from vfm.trainer.engine.optim import build_optimizer
+from vfm.trainer.engine.precision import autocast
+from vfm.trainer.methods.umt.pretrain import build_method
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
+from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
+from vfm.video2token.options import ExtractOptions
+from vfm.video2token.target import TargetOptions
+
+# Dense bf16, from the makers' data sheets, by a part of the device's name.
+PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "RTX 4090": 165}
+NUM_FRAMES = 16  # of a video
+WARM_UP, ROUNDS = 5, 20
+PART_S = 90  # at most, as far as we know
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What is measured.
+
+    Attributes:
+        recipe: the student.
+        teacher: a model of timm.
+        crop_px: side of what both see.
+        num_videos: in the dataset.
+        batches: clips of an update.
+        teacher_batch: frames that the teacher looks at at once.
+        matrix: side of the matrices that tell the peak.
+    """
+
+    recipe: str
+    teacher: str
+    crop_px: int
+    num_videos: int
+    batches: tuple[int, ...]
+    teacher_batch: int
+    matrix: int
+
+
+def main() -> None:
+    """Measure part after part, for as long as there is time."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, nargs="+", default=[128, 256])
+    parser.add_argument("--updates", type=int, default=160)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--store", default="int8")
+    parser.add_argument("--minutes", type=float, default=8)
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    size = Size(
+        recipe="umt-base",
+        teacher="vit_base_patch16_clip_quickgelu_224",
+        crop_px=224,
+        num_videos=2 * max(args.batch),
+        batches=tuple(args.batch),
+        teacher_batch=256,
+        matrix=8192,
+    )
+    if args.quick:
+        size = Size(
+            recipe="umt-tiny",
+            teacher="vit_tiny_patch16_224",
+            crop_px=32,
+            num_videos=8,
+            batches=(4,),
+            teacher_batch=16,
+            matrix=256,
+        )
+    end_s = time.monotonic() + 60 * args.minutes
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), args, size)
+        parts: list[tuple[str, Callable[[], None]]] = [("teacher", bench.teacher)]
+        for batch_size in size.batches:
+            parts.append((f"memory, batch {batch_size}", partial(bench.memory, batch_size)))
+            parts.append((f"shards, batch {batch_size}", partial(bench.shards, batch_size)))
+        for name, part in parts:
+            if time.monotonic() < end_s - PART_S:
+                part()
+            else:
+                print(f"{name}: left out, {args.minutes:g} minutes are nearly over")
+
+
+class Bench:
+    """One dataset, one teacher, one student, on the device that there is."""
+
+    def __init__(self, folder: Path, args: argparse.Namespace, size: Size) -> None:
+        self.args, self.size, self.data = args, size, folder / "data"
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else platform.processor() or "CPU"
+        print(f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, --workers {args.workers}")
+        self.peak = next((tflops for part, tflops in PEAK_TFLOPS.items() if part in name), None)
+        self.weights = folder / "teacher.safetensors"
+        torch.manual_seed(0)
+        state = timm.create_model(size.teacher, num_classes=0).state_dict()
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, self.weights)
+        photos = MovingPhotosOptions(
+            num_pretrain=size.num_videos,
+            num_train=0,
+            num_val=0,
+            size_px=size.crop_px,
+            fps=8,
+            duration_s=NUM_FRAMES / 8,
+        )
+        labels = make_moving_photos(folder / "videos", photos, num_workers=os.cpu_count() or 1)
+        frames = ExtractOptions(sampling="native", fps=None, size_px=size.crop_px)
+        extract([labels], self.data, frames, num_workers=args.workers or 1)
+
+    def teacher(self) -> None:
+        """Measure the teacher alone, and the job around it."""
+        size = self.size
+        network = timm.create_model(size.teacher, num_classes=0, img_size=size.crop_px)
+        network.to(self.device).eval()
+        images = torch.randn(size.teacher_batch, 3, size.crop_px, size.crop_px, device=self.device)
+
+        def look() -> None:
+            with torch.inference_mode(), autocast("bf16", device=self.device):
+                network(images)
+
+        alone = size.teacher_batch / statistics.median(self.seconds(look, rounds=10))
+        own = {
+            "store": self.args.store,
+            "weights": str(self.weights),
+            "precision": "bf16",
+            "crop_px": size.crop_px,
+        }
+        options = TargetOptions(name="bench", device=self.device.type, batch_size=size.teacher_batch, own=own)
+        (done,) = tokenize(self.data, [f"clip:{size.teacher}"], options, accept_data=True)
+        job = size.num_videos * NUM_FRAMES / done.elapsed_s
+        print(f"teacher, frames/s: alone {alone:.0f}, vfm tokenize {job:.0f}, {job / alone:.2f} of it")
+
+    def memory(self, batch_size: int) -> None:
+        """Measure updates on a batch that lies on the device."""
+        run = Updates(self, batch_size)
+        (batch,) = (run.move(step) for step in run.stream(1))
+        gflop = run.gflop(batch)
+        run.compile()
+        rate = batch_size / statistics.median(self.seconds(lambda: run.update(batch), rounds=ROUNDS))
+        tflops, reached = rate * gflop / 1e3, self.reached()
+        shares = [f"{tflops / reached:.0%} of the {reached:.3g} TFLOP/s of a product of matrices"]
+        if self.peak is not None:
+            shares.insert(0, f"{tflops / self.peak:.0%} of the data sheet's {self.peak}")
+        told = f"{rate:.4g} clips/s, {gflop:.3g} GFLOP a clip, {', '.join(shares)}"
+        print(f"memory, batch {batch_size}: {told}", flush=True)
+
+    def shards(self, batch_size: int) -> None:
+        """Measure updates on batches from the loader, and how long the device waits for them.
+
+        The second half counts: the first lives on what was read ahead while the device warmed up.
+        """
+        run = Updates(self, batch_size)
+        run.compile()
+        asked, ready = [], []
+        for step in run.stream(self.args.updates):
+            asked.append(Mark(self.device))
+            batch = run.move(step)
+            ready.append(Mark(self.device))
+            run.update(batch)
+        asked.append(Mark(self.device))
+        half = self.args.updates // 2
+        whole_s = asked[half].seconds_until(asked[-1])
+        waits_s = [begin.seconds_until(end) for begin, end in zip(asked[half:-1], ready[half:], strict=True)]
+        rate = batch_size * len(waits_s) / whole_s
+        told = f"{rate:.4g} clips/s, waiting for data {sum(waits_s) / whole_s:.1%}"
+        print(f"shards, batch {batch_size}: {told}", flush=True)
+
+    def reached(self) -> float:
+        """Return the TFLOP a second of a large product of matrices in bf16."""
+        side = self.size.matrix
+        one, other = (torch.randn(side, side, device=self.device, dtype=torch.bfloat16) for _ in range(2))
+        return 2e-12 * side**3 / statistics.median(self.seconds(lambda: one @ other, rounds=10))
+
+    def seconds(self, work: Callable[[], object], *, rounds: int) -> list[float]:
+        """Return how long each round takes on the device's clock, after some that warm up."""
+        marks = []
+        for _ in range(WARM_UP + rounds):
+            marks.append(Mark(self.device))
+            work()
+        marks.append(Mark(self.device))
+        return [begin.seconds_until(end) for begin, end in pairwise(marks[WARM_UP:])]
+
+
+class Updates:
+    """The student's updates as `vfm pretrain` does them: loader, losses, norm of gradients, optimizer."""
+
+    def __init__(self, bench: Bench, batch_size: int) -> None:
+        workers = bench.args.workers
+        settings = [
+            f"train.batch_size={batch_size}",
+            f"train.num_workers={workers}",
+            "train.epochs=1000",
+            "data.columns=frames,clip.bench",
+            "data.stride=1",
+            f"model.image_px={bench.size.crop_px}",
+        ]
+        self.recipe = override(load_recipe(bench.size.recipe), settings)
+        self.dataset = open_dataset(bench.data, columns=self.recipe.data.columns)
+        self.world = World(device=bench.device)
+        self.compiles = not bench.args.no_compile
+        self.method = build_method(self.recipe, self.dataset).to(bench.device).train()
+        self.optimizer = build_optimizer(
+            self.method,
+            config=self.recipe.optim.for_run(batch_size=batch_size, updates_per_epoch=1),
+            no_weight_decay=self.method.no_weight_decay,
+        )
+
+    def stream(self, num_updates: int) -> Iterator[StepInput]:
+        """Yield what is read for each update."""
+        stream = BatchStream(
+            dataset=self.dataset, prepare=self.method.prepare, config=self.recipe.train, world=self.world
+        )
+        return stream.updates(Place(seed=0, epoch=0, samples_seen=0), num_updates=num_updates)
+
+    def move(self, step: StepInput) -> dict[str, Tensor]:
+        """Return the batch of an update on the device."""
+        batch = next(step.micro_batches).batch
+        return {name: array.to(self.world.device, non_blocking=True) for name, array in batch.items()}
+
+    def compile(self) -> None:
+        """Compile the method, unless it is not to be."""
+        if self.compiles:
+            self.method.compile()
+
+    def update(self, batch: dict[str, Tensor]) -> None:
+        """Do one update."""
+        self.backward(batch)
+        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), math.inf)
+        assert math.isfinite(norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, batch: dict[str, Tensor]) -> None:
+        """Compute the gradients of a batch."""
+        with autocast("bf16", device=self.world.device):
+            loss = self.method(batch)["loss"]
+        loss.backward()
+
+    def gflop(self, batch: dict[str, Tensor]) -> float:
+        """Return what a clip takes, forward and backward, with attention but without the smaller things."""
+        with FlopCounterMode(display=False) as counter:
+            self.backward(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        total: int = counter.get_total_flops()
+        return total / len(batch["clip"]) / 1e9
+
+
+class Mark:
+    """A moment on the clock of a device: what was asked of it before is done by then."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.event: torch.cuda.Event | None = None
+        if device.type == "cuda":
+            self.event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            self.event.record()
+        self.time_s = time.perf_counter()
+
+    def seconds_until(self, other: "Mark") -> float:
+        """Return the seconds from this moment to a later one."""
+        if self.event is None or other.event is None:
+            return other.time_s - self.time_s
+        other.event.synchronize()
+        between_ms: float = self.event.elapsed_time(other.event)
+        return between_ms / 1e3
+
+
+if __name__ == "__main__":
+    main()
