@@ -90,6 +90,7 @@ def regroup(chunks: Iterator[Mapping[str, npt.NDArray[Any]]], lengths: Sequence[
         while sum(len(next(iter(piece.values()))) for piece in pieces) < length:
             pieces.append(dict(next(chunks)))
         joined = {field: np.concatenate([piece[field] for piece in pieces]) for field in pieces[0]}
+        del pieces  # a long sample is in memory once while it is written, not twice
         held = {field: array[length:] for field, array in joined.items()}
         yield {field: array[:length] for field, array in joined.items()}
 

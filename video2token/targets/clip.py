@@ -206,6 +206,16 @@ class ClipTarget(FrameTarget):
             tables = read_tables(folder / TABLES, num_levels=self._own.levels, digest=digest)
         return Storage(store=store, tables=tables, fidelity=there.fidelity)
 
+    def check(self, dataset: Dataset) -> None:
+        """Refuse a sample whose features do not fit into memory.
+
+        Raises:
+            UsageError: names the sample.
+        """
+        from vfm.video2token.teachers.memory import check_memory
+
+        check_memory(dataset, self.options)
+
     def compute(self, frames: UInt8) -> Arrays:
         """Return features [N, h, w, ...] as they are stored and ``attention.npy`` [N, h, w]."""
         seen = self.look_at(frames)
