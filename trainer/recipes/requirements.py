@@ -197,9 +197,14 @@ def remedy(needed: Requirements, offer: Offer) -> str:
     is_other_square = frame_px != "any" and offer.square_px not in (None, frame_px)
     if frame_px != "any" and is_other_square and (offer.short_px or frame_px) >= frame_px:
         return f"recompute the column with `vfm tokenize DATA --target ... --crop {frame_px} --name NEW`"
-    fps = wanted_fps(needed, offer)
     side = "" if frame_px == "any" else f" --size {frame_px}"
-    return f"extract one that fits with `vfm extract VIDEOS NEW_DATA --fps {fps:.6g}{side}`"
+    # Twice a clip, so that there is something to draw from.
+    rule = (
+        f"--num-frames {2 * needed.clip_len}"
+        if needed.spans_video
+        else f"--fps {wanted_fps(needed, offer):.6g}"
+    )
+    return f"extract one that fits with `vfm extract VIDEOS NEW_DATA {rule}{side}`"
 
 
 def wanted_fps(needed: Requirements, offer: Offer) -> float:

@@ -83,6 +83,7 @@ def test_a_clip_longer_than_the_videos():
     assert fit.repeated_frames == 0.375
     assert misfits(needed, found, fit) == ["videos so short that 38% of a clip's frames lie past their end"]
     assert "--fps 4 --size 64`" in remedy(needed, found)
+    assert "NEW_DATA --num-frames 8 --size 64`" in remedy(replace(needed, spans_video=True), found)
 
 
 def test_codes_of_another_square_are_another_input():

@@ -69,6 +69,25 @@ def test_a_column_is_what_the_teacher_says_of_the_stored_frames(
     assert [finding for finding in verify(dataset.data) if finding.file != "plan.parquet"] == []
 
 
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        ({"normalization": "model"}, r"mean \[0.485, 0.456, 0.406\] there, \[0.5, 0.5, 0.5\] requested"),
+        (
+            {"views": "random:2"},
+            r"views crop 32 px there, crop 32 px of a box(, mirrored)? and crop 32",
+        ),
+    ],
+)
+def test_what_a_column_of_that_name_differs_in_is_told(
+    stills: Stills, tiny_vit: Path, own: dict[str, Any], told: str
+) -> None:
+    data = stills(num_samples=3, size=(60, 50))
+    run(data, tiny_vit)
+    with pytest.raises(UsageError, match=f"holds another column \\({told}"):
+        run(data, tiny_vit, **own)
+
+
 def test_every_view_is_computed_from_its_own_pixels(stills: Stills, tiny_vit: Path) -> None:
     data = stills(num_samples=3, size=(60, 50))
     dataset = run(data, tiny_vit, store="fp32", views="random:3")

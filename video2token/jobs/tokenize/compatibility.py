@@ -77,5 +77,11 @@ def _stale_shards(folder: Path, frames: Sequence[ShardReport]) -> Iterator[str]:
 
 def _short(name: str, value: Any) -> str:
     if name == "views" and value is not None:
-        return " and ".join(f"crop {view['crop_px']} px" for view in value)
-    return str(value)[:12]
+        return " and ".join(_view(view) for view in value)
+    return str(value)[:12] if name.endswith("sha256") else str(value)
+
+
+def _view(view: Mapping[str, Any]) -> str:
+    told = f"crop {view['crop_px']} px"
+    told += " of a box" if view.get("box") else ""
+    return told + (", mirrored" if view.get("flip") else "")
