@@ -6,7 +6,8 @@
 Makes its own videos and draws its own weights; nothing is downloaded. Updates are those of `vfm pretrain` in
 bf16, compiled. Every part prints its lines once it is done; what does not fit into --minutes is left out.
 
-teacher   frames per second: ViT-B/16 alone, its images on the device, and `vfm tokenize` from shards.
+teacher   frames per second: ViT-B/16 alone, its images on the device, and `vfm tokenize` from shards; how
+          near features come to those of a CPU.
 memory    clips per second of updates on one batch that lies on the device, and the share of the device's
           peak: of the data sheet's where we know it, and of what a large product of matrices reaches.
 shards    the same, with batches read by the loader; the share of the time that the device waited for
@@ -28,6 +29,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
@@ -49,6 +51,7 @@ from vfm.video2token.jobs.extract.extract import extract
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.target import TargetOptions
+from vfm.video2token.teachers.frame_teacher import open_teacher
 
 # Dense bf16, from the makers' data sheets, by a part of the device's name.
 PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "RTX 4090": 165}
@@ -137,7 +140,8 @@ class Bench:
         self.peak = next((tflops for part, tflops in PEAK_TFLOPS.items() if part in name), None)
         self.weights = folder / "teacher.safetensors"
         torch.manual_seed(0)
-        state = timm.create_model(size.teacher, num_classes=0).state_dict()
+        state = timm.create_model(size.teacher, num_classes=512).state_dict()
+        state["head.bias"] = torch.zeros(512)  # CLIP projects without one
         save_file({name: tensor.contiguous() for name, tensor in state.items()}, self.weights)
         photos = MovingPhotosOptions(
             num_pretrain=size.num_videos,
@@ -172,7 +176,31 @@ class Bench:
         options = TargetOptions(name="bench", device=self.device.type, batch_size=size.teacher_batch, own=own)
         (done,) = tokenize(self.data, [f"clip:{size.teacher}"], options, accept_data=True)
         job = size.num_videos * NUM_FRAMES / done.elapsed_s
-        print(f"teacher, frames/s: alone {alone:.0f}, vfm tokenize {job:.0f}, {job / alone:.2f} of it")
+        told = f"alone {alone:.0f}, vfm tokenize {job:.0f}, {job / alone:.2f} of it"
+        print(f"teacher, frames/s: {told}", flush=True)
+        for precision in ("fp32", "bf16"):
+            self.agreement(precision)
+
+    @torch.inference_mode()
+    def agreement(self, precision: str) -> None:
+        """Print how near this device's teacher comes to that of a CPU in fp32."""
+        dataset = open_dataset(self.data)
+        frames = np.stack([dataset.frames(index, [0])[0] for index in range(min(len(dataset), 16))])
+        found = []
+        for device, kind in (("cpu", "fp32"), (self.device.type, precision)):
+            teacher = open_teacher(
+                self.size.teacher,
+                grid=self.size.crop_px // 16,
+                levels=6,
+                weights=str(self.weights),
+                precision=kind,
+            )
+            found.append(teacher(torch.from_numpy(frames).to(device)))
+        (one, weights), (other, other_weights) = ((features.cpu(), seen.cpu()) for features, seen in found)
+        cosine = torch.nn.functional.cosine_similarity(one.double(), other.double(), dim=-1)
+        off = (other_weights / weights - 1).abs()
+        told = f"cosine mean {cosine.mean():.7f}, least {cosine.min():.6f}; attention off by {off.mean():.2%}"
+        print(f"teacher in {precision} against fp32 on a CPU: {told}, {off.max():.2%} at most", flush=True)
 
     def memory(self, batch_size: int) -> None:
         """Measure updates on a batch that lies on the device."""

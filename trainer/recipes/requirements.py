@@ -198,12 +198,9 @@ def remedy(needed: Requirements, offer: Offer) -> str:
     if frame_px != "any" and is_other_square and (offer.short_px or frame_px) >= frame_px:
         return f"recompute the column with `vfm tokenize DATA --target ... --crop {frame_px} --name NEW`"
     side = "" if frame_px == "any" else f" --size {frame_px}"
-    # Twice a clip, so that there is something to draw from.
-    rule = (
-        f"--num-frames {2 * needed.clip_len}"
-        if needed.spans_video
-        else f"--fps {wanted_fps(needed, offer):.6g}"
-    )
+    rule = f"--fps {wanted_fps(needed, offer):.6g}"
+    if needed.spans_video:
+        rule = f"--num-frames {2 * needed.clip_len}"  # twice a clip: there is something to draw from
     return f"extract one that fits with `vfm extract VIDEOS NEW_DATA {rule}{side}`"
 
 
