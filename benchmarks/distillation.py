@@ -101,6 +101,8 @@ def trained(work: Path, recipe: Recipe, *, store: str, seed: int) -> Tensor:
     recipe = override(recipe, [f"data.columns=frames,clip.{column(store)}", f"train.seed={seed}"])
     options = RunOptions(accept_data=True, say=print)
     outcome = pretrain(recipe, data=data, out=out, options=options)
+    if outcome.signal:
+        raise SystemExit(128 + outcome.signal)  # half a run is no result; --work goes on with it
     if outcome.record:
         print(f"<!-- {store}, seed {seed}: loss {outcome.record['loss']:.4f} -->", flush=True)
     backbone = umt.build_backbone(seeded(recipe, seed), None)  # type: ignore[arg-type]
