@@ -17,13 +17,12 @@ shards    the same, with batches read by the loader; the share of the time that 
 """
 
 import argparse
-import math
 import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -32,19 +31,13 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from random_teacher import save_random_teacher
+from umt_updates import Mark, Updates
 
 from vfm.cli.demo.camera import MovingPhotosOptions
 from vfm.cli.demo.moving_photos import make_moving_photos
-from vfm.shards.order import Place
 from vfm.shards.reading.dataset import open_dataset
-from vfm.trainer.data.stream import BatchStream, StepInput
-from vfm.trainer.distributed import World
-from vfm.trainer.engine.optim import build_optimizer
 from vfm.trainer.engine.precision import autocast
-from vfm.trainer.methods.umt.pretrain import build_method
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.video2token.jobs.extract.extract import extract
@@ -139,10 +132,7 @@ class Bench:
         print(f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, --workers {args.workers}")
         self.peak = next((tflops for part, tflops in PEAK_TFLOPS.items() if part in name), None)
         self.weights = folder / "teacher.safetensors"
-        torch.manual_seed(0)
-        state = timm.create_model(size.teacher, num_classes=512).state_dict()
-        state["head.bias"] = torch.zeros(512)  # CLIP projects without one
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, self.weights)
+        save_random_teacher(size.teacher, self.weights)
         photos = MovingPhotosOptions(
             num_pretrain=size.num_videos,
             num_train=0,
@@ -204,10 +194,10 @@ class Bench:
 
     def memory(self, batch_size: int) -> None:
         """Measure updates on a batch that lies on the device."""
-        run = Updates(self, batch_size)
+        run = self.updates(batch_size)
         (batch,) = (run.move(step) for step in run.stream(1))
         gflop = run.gflop(batch)
-        run.compile()
+        self.compile(run)
         rate = batch_size / statistics.median(self.seconds(lambda: run.update(batch), rounds=ROUNDS))
         tflops, reached = rate * gflop / 1e3, self.reached()
         shares = [f"{tflops / reached:.0%} of the {reached:.3g} TFLOP/s of a product of matrices"]
@@ -221,8 +211,8 @@ class Bench:
 
         The second half counts: the first lives on what was read ahead while the device warmed up.
         """
-        run = Updates(self, batch_size)
-        run.compile()
+        run = self.updates(batch_size)
+        self.compile(run)
         asked, ready = [], []
         for step in run.stream(self.args.updates):
             asked.append(Mark(self.device))
@@ -236,6 +226,24 @@ class Bench:
         rate = batch_size * len(waits_s) / whole_s
         told = f"{rate:.4g} clips/s, waiting for data {sum(waits_s) / whole_s:.1%}"
         print(f"shards, batch {batch_size}: {told}", flush=True)
+
+    def updates(self, batch_size: int) -> Updates:
+        """Return the student, to be updated by batches of a size."""
+        settings = [
+            f"train.batch_size={batch_size}",
+            f"train.num_workers={self.args.workers}",
+            "train.epochs=1000",
+            "data.columns=frames,clip.bench",
+            "data.stride=1",
+            f"model.image_px={self.size.crop_px}",
+        ]
+        recipe = override(load_recipe(self.size.recipe), settings)
+        return Updates(recipe, open_dataset(self.data, columns=recipe.data.columns), device=self.device)
+
+    def compile(self, run: Updates) -> None:
+        """Compile the method, unless it is not to be."""
+        if not self.args.no_compile:
+            run.method.compile()
 
     def reached(self) -> float:
         """Return the TFLOP a second of a large product of matrices in bf16."""
@@ -251,89 +259,6 @@ class Bench:
             work()
         marks.append(Mark(self.device))
         return [begin.seconds_until(end) for begin, end in pairwise(marks[WARM_UP:])]
-
-
-class Updates:
-    """The student's updates as `vfm pretrain` does them: loader, losses, norm of gradients, optimizer."""
-
-    def __init__(self, bench: Bench, batch_size: int) -> None:
-        workers = bench.args.workers
-        settings = [
-            f"train.batch_size={batch_size}",
-            f"train.num_workers={workers}",
-            "train.epochs=1000",
-            "data.columns=frames,clip.bench",
-            "data.stride=1",
-            f"model.image_px={bench.size.crop_px}",
-        ]
-        self.recipe = override(load_recipe(bench.size.recipe), settings)
-        self.dataset = open_dataset(bench.data, columns=self.recipe.data.columns)
-        self.world = World(device=bench.device)
-        self.compiles = not bench.args.no_compile
-        self.method = build_method(self.recipe, self.dataset).to(bench.device).train()
-        self.optimizer = build_optimizer(
-            self.method,
-            config=self.recipe.optim.for_run(batch_size=batch_size, updates_per_epoch=1),
-            no_weight_decay=self.method.no_weight_decay,
-        )
-
-    def stream(self, num_updates: int) -> Iterator[StepInput]:
-        """Yield what is read for each update."""
-        stream = BatchStream(
-            dataset=self.dataset, prepare=self.method.prepare, config=self.recipe.train, world=self.world
-        )
-        return stream.updates(Place(seed=0, epoch=0, samples_seen=0), num_updates=num_updates)
-
-    def move(self, step: StepInput) -> dict[str, Tensor]:
-        """Return the batch of an update on the device."""
-        batch = next(step.micro_batches).batch
-        return {name: array.to(self.world.device, non_blocking=True) for name, array in batch.items()}
-
-    def compile(self) -> None:
-        """Compile the method, unless it is not to be."""
-        if self.compiles:
-            self.method.compile()
-
-    def update(self, batch: dict[str, Tensor]) -> None:
-        """Do one update."""
-        self.backward(batch)
-        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), math.inf)
-        assert math.isfinite(norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def backward(self, batch: dict[str, Tensor]) -> None:
-        """Compute the gradients of a batch."""
-        with autocast("bf16", device=self.world.device):
-            loss = self.method(batch)["loss"]
-        loss.backward()
-
-    def gflop(self, batch: dict[str, Tensor]) -> float:
-        """Return what a clip takes, forward and backward, with attention but without the smaller things."""
-        with FlopCounterMode(display=False) as counter:
-            self.backward(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        total: int = counter.get_total_flops()
-        return total / len(batch["clip"]) / 1e9
-
-
-class Mark:
-    """A moment on the clock of a device: what was asked of it before is done by then."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.event: torch.cuda.Event | None = None
-        if device.type == "cuda":
-            self.event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-            self.event.record()
-        self.time_s = time.perf_counter()
-
-    def seconds_until(self, other: "Mark") -> float:
-        """Return the seconds from this moment to a later one."""
-        if self.event is None or other.event is None:
-            return other.time_s - self.time_s
-        other.event.synchronize()
-        between_ms: float = self.event.elapsed_time(other.event)
-        return between_ms / 1e3
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ import av
 import numpy as np
 import timm
 import torch
-from safetensors.torch import save_file
+from plain_student import plain_student
+from random_teacher import save_random_teacher
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from vfm.shards.clips import segment_times
@@ -42,7 +42,6 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer.data.masks import arrival_times
 from vfm.trainer.data.stream import stack
 from vfm.trainer.methods.umt.pretrain import Umt, build_method
-from vfm.trainer.models import vit
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
@@ -85,10 +84,7 @@ class Bench:
     def __init__(self, folder: Path, args: argparse.Namespace) -> None:
         self.args, self.data = args, folder / "data"
         self.weights = folder / "teacher.safetensors"
-        torch.manual_seed(0)
-        state = timm.create_model(TEACHER, num_classes=512).state_dict()
-        state["head.bias"] = torch.zeros(512)  # CLIP projects without one
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, self.weights)
+        save_random_teacher(TEACHER, self.weights)
         extract(
             [args.videos], self.data, ExtractOptions(sampling="uniform", fps=None, num_frames=16, size_px=224)
         )
@@ -181,8 +177,8 @@ class Bench:
             both(False)()
         print(f"  {counter.get_total_flops() / self.args.batch / 1e9:.0f} GFLOP a clip, forward and backward")
         network = timm.create_model(TEACHER, num_classes=512)
-        for block in network.blocks:
-            block.attn.fused_attn = False  # whose products are not counted
+        for block in network.get_submodule("blocks").children():
+            block.attn.fused_attn = False  # type: ignore[union-attr]  # its products are not counted
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
             network(torch.zeros(8, 3, 224, 224))
         print(f"  {counter.get_total_flops() / 1e9:.0f} GFLOP a clip for its teacher")
@@ -236,37 +232,6 @@ class Bench:
             clips.append(apply_view(np.stack(frames), centre(224)))
         arrivals = arrival_times((self.args.batch, 8, 196), rng=rng)
         return {"clip": torch.from_numpy(np.stack(clips)), "arrivals": torch.from_numpy(arrivals)}
-
-
-class PlainAttention(vit.Attention):
-    """The same attention, its matrices one after the other."""
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `vit.Attention`."""
-        assert mask is None
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
-        qkv = functional.linear(x, self.qkv.weight, bias)
-        query, key, value = qkv.view(*x.shape[:2], 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
-        out: Tensor = self.proj((weights.softmax(-1) @ value).transpose(1, 2).flatten(2))
-        return out
-
-
-@contextmanager
-def plain_student() -> Iterator[None]:
-    """Embed every patch by the convolution and spell attention out, in the block."""
-    embed, attend = vit.PatchEmbed.forward, vit.Attention.forward
-
-    def every_patch(self: vit.PatchEmbed, clips: Tensor, *, visible: Tensor | None = None) -> Tensor:
-        tokens = embed(self, clips)
-        return tokens if visible is None else vit.take(tokens, visible)
-
-    vit.PatchEmbed.forward = every_patch  # type: ignore[method-assign]
-    vit.Attention.forward = PlainAttention.forward  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        vit.PatchEmbed.forward, vit.Attention.forward = embed, attend  # type: ignore[method-assign]
 
 
 @contextmanager
