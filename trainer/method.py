@@ -6,6 +6,7 @@ A method is a folder under ``methods``, whose package is a `MethodPackage` and i
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -79,9 +80,11 @@ class Method(nn.Module, ABC):
 
     Attributes:
         prepare: makes one sample, in a loader worker.
+        learned_from: what it learns from beside the columns, by name, as hashes; a run goes on with the same.
     """
 
     prepare: SampleReader
+    learned_from: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

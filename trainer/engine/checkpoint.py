@@ -61,10 +61,11 @@ _TYPES: dict[str, Any] = {
     "columns": dict[str, _Column],
     "origin": dict[str, Any],
     "fit": dict[str, float | None],
+    "method": dict[str, str],
     "tied": dict[str, str],
     "files": dict[str, _File],
 }
-_OPTIONAL = ("fit",)  # absent before 0.2
+_OPTIONAL = ("fit", "method")  # absent before 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,6 +192,9 @@ class RunFolder:
             changed.append("the samples of the dataset, or their order")
         if found.state["origin"] != self.identity["origin"]:
             changed.append("the weights it starts from")
+        changed += sorted(
+            _differing(found.state.get("method", self.identity["method"]), self.identity["method"])
+        )
         if changed:
             raise UsageError(
                 f"{self.out} holds a run with other settings ({listed(changed, limit=4, separator='; ')}): "

@@ -96,7 +96,7 @@ def run(  # noqa: PLR0913 (keyword-only)
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
         micro_batch_sizes(recipe.train, world_size=world.size)
         recipe = resolve_precision(recipe, device=world.device)
-        identity = {**_learned_from(recipe, dataset), "origin": origin, "fit": fit.to_dict()}
+        identity = {**_learned_from(recipe, dataset, method=method), "origin": origin, "fit": fit.to_dict()}
         say = options.say if world.is_chief else silent
         folder = RunFolder(out=out, recipe=recipe, identity=identity, options=options)
         resume = folder.open(world, held=held)
@@ -118,10 +118,11 @@ def run(  # noqa: PLR0913 (keyword-only)
         return train(job, resume=resume)
 
 
-def _learned_from(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+def _learned_from(recipe: Recipe, dataset: Dataset, *, method: Method) -> dict[str, Any]:
     return {
         "recipe": to_dict(recipe),
         "dataset": dataset.fingerprint,
         "classes": list(dataset.classes),
         "columns": columns_of(recipe, dataset),
+        "method": dict(method.learned_from),
     }

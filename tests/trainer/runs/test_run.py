@@ -50,7 +50,8 @@ def go(toy_dataset, tmp_path, said):
 def test_run_keeps_what_it_was_started_with(go, tmp_path):
     assert go().step == 4
     told = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert set(told) == {"recipe", "dataset", "classes", "columns", "origin", "fit", "versions", "data"}
+    facts = {"recipe", "dataset", "classes", "columns", "method", "origin", "fit", "versions", "data"}
+    assert set(told) == facts
     assert told["recipe"]["data"]["columns"] == ["vq.toy"]
     assert told["classes"] == ["left", "right"]
     assert set(told["versions"]) == {"vfm", "python", "torch", "numpy"}

@@ -113,4 +113,6 @@ def _with_online_teacher(recipe: Recipe, dataset: Dataset, *, open_teacher: Open
         objective=objective,
     )
     teaching = OnlineTeaching(teacher, num_levels=model.num_levels, mask_ratio=objective.mask_ratio)
-    return Umt(recipe, teacher_dim=teacher.dim, teaching=teaching, prepare=prepare)
+    method = Umt(recipe, teacher_dim=teacher.dim, teaching=teaching, prepare=prepare)
+    method.learned_from = {"teacher_weights_sha256": teacher.weights_sha256}
+    return method

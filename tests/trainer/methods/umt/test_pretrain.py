@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import tarfile
 from dataclasses import replace
 
@@ -287,13 +288,33 @@ def test_without_a_column_the_teacher_sees_crops_as_published(bench):
     assert np.std(mirrored) > 1  # crops of several sizes, half of them mirrored
 
 
-def test_other_weights_on_line_than_in_the_column_are_refused(bench, tmp_path):
+def other_weights(folder):
+    """Return a file of the same teacher with other weights."""
     torch.manual_seed(5)
     state = {k: v.contiguous() for k, v in timm.create_model("test_vit").state_dict().items()}
-    save_file(state, tmp_path / "other.safetensors")
+    save_file(state, folder / "other.safetensors")
+    return folder / "other.safetensors"
+
+
+def test_a_run_goes_on_with_the_teacher_that_it_began_with(bench, tmp_path):
+    named = (ONLINE, "data.columns=frames", "objective.online_model=test_vit")
+    weights = tmp_path / "weights.safetensors"
+    shutil.copy(bench.weights, weights)
+    named += (f"objective.online_weights={weights}",)
+    assert bench.pretrain(*named).step == 6
+    teacher = open_teacher("test_vit", grid=2, levels=2, weights=str(bench.weights))
+    told = json.loads((bench.root / "run" / "run.json").read_text())["method"]
+    assert told == {"teacher_weights_sha256": teacher.weights_sha256}
+    shutil.copy(other_weights(tmp_path), weights)
+    with pytest.raises(UsageError, match=r"run with other settings \(teacher_weights_sha256\)"):
+        bench.pretrain(*named)
+
+
+def test_other_weights_on_line_than_in_the_column_are_refused(bench, tmp_path):
+    other = f"objective.online_weights={other_weights(tmp_path)}"
     told = "has other weights than the one of column clip.test_vit: give the same file with"
     with pytest.raises(UsageError, match=told):
-        bench.pretrain(ONLINE, f"objective.online_weights={tmp_path / 'other.safetensors'}")
+        bench.pretrain(ONLINE, other)
     with pytest.raises(UsageError, match=r"are for a teacher on line: add `--set objective.teacher=online`"):
         bench.pretrain("objective.online_model=test_vit")
     recipe = bench.recipe(ONLINE, "data.stride=1")
