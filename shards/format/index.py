@@ -15,7 +15,7 @@ from vfm.shards.errors import DamageError
 from vfm.shards.format.keys import KEY_PATTERN
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.hashing import sha256 as sha256_of
-from vfm.shards.io.parquet import check_columns, no_table, parse_table, table_bytes
+from vfm.shards.io.parquet import check_columns, no_table, numbers_of, parse_table, table_bytes
 
 FRAME_FIELD = "mp4"
 _FRAME_COLUMNS = ("frame_offset", "frame_size", "frame_crc32")
@@ -246,8 +246,8 @@ def _index(table: pa.Table) -> Index:
         offsets=_stack(table, [f"{name}_offset" for name in fields]),
         sizes=_stack(table, [f"{name}_size" for name in fields]),
         crcs=_stack(table, [f"{name}_crc32" for name in fields]),
-        num_frames=table.column("num_frames").to_numpy(),
-        class_index=table.column("class_index").to_numpy(),
+        num_frames=numbers_of(table.column("num_frames")),
+        class_index=numbers_of(table.column("class_index")),
         split=np.array(table.column("split").to_pylist(), "U"),
         **_frame_arrays(table),
     )
@@ -270,15 +270,15 @@ def _frame_arrays(table: pa.Table) -> dict[str, npt.NDArray[Any]]:
         }
     offsets, sizes, crcs = (table.column(name).combine_chunks() for name in _FRAME_COLUMNS)
     return {
-        "frame_splits": offsets.offsets.to_numpy().astype(np.int64),
-        "frame_offsets": offsets.flatten().to_numpy(),
-        "frame_sizes": sizes.flatten().to_numpy(),
-        "frame_crcs": crcs.flatten().to_numpy(),
+        "frame_splits": numbers_of(offsets.offsets).astype(np.int64),
+        "frame_offsets": numbers_of(offsets.flatten()),
+        "frame_sizes": numbers_of(sizes.flatten()),
+        "frame_crcs": numbers_of(crcs.flatten()),
     }
 
 
 def _stack(table: pa.Table, names: list[str]) -> npt.NDArray[Any]:
-    return np.stack([table.column(name).to_numpy() for name in names], axis=1)
+    return np.stack([numbers_of(table.column(name)) for name in names], axis=1)
 
 
 def _splits(counts: npt.NDArray[Any]) -> Int64:
