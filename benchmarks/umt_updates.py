@@ -27,7 +27,6 @@ class Updates:
         self.optimizer = build_optimizer(
             self.method,
             config=recipe.optim.for_run(batch_size=recipe.train.batch_size, updates_per_epoch=1),
-            no_weight_decay=self.method.no_weight_decay,
         )
 
     def stream(self, num_updates: int) -> Iterator[StepInput]:

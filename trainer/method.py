@@ -72,6 +72,10 @@ class Backbone(nn.Module, ABC):
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the parameter of this name is kept out of weight decay in finetuning."""
 
+    @abstractmethod
+    def layers_above(self, name: str) -> int:
+        """Return which layer the parameter of this name is in, counted from the output; see `Method`."""
+
 
 class Method(nn.Module, ABC):
     """Model and loss of one way to pretrain; the loop calls it and knows nothing else of it.
@@ -97,6 +101,16 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the parameter of this name is kept out of weight decay."""
+
+    def layers_above(self, name: str) -> int | None:
+        """Return which layer the parameter of this name is in, counted from the output, for layer decay.
+
+        Returns:
+            0 for a head and a norm behind the blocks, 1 for the last block, one more than there are blocks
+            for what makes tokens; None where there are no layers to tell.
+        """
+        del name
+        return None
 
 
 class OnlineTeacher(Protocol):

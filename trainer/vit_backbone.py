@@ -60,6 +60,16 @@ class VitBackbone(PooledVit, Backbone):
         """Return whether this parameter is kept out of weight decay: vectors."""
         return is_vector(name)
 
+    def layers_above(self, name: str) -> int:
+        """Return which layer a parameter is in, counted from the output."""
+        room, _, rest = name.partition(".")
+        match room:
+            case "patch_embed":
+                return len(self.blocks) + 1
+            case "blocks":
+                return len(self.blocks) - int(rest.partition(".")[0])
+        return 0
+
 
 def is_vector(name: str) -> bool:
     """Return whether the parameter of this name is a bias or the weight of a norm."""

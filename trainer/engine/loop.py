@@ -125,9 +125,7 @@ class _Loop:
         self.step = 0
         self.place = Place(seed=job.recipe.train.seed, epoch=0, samples_seen=0)
         self.wrapped = wrap(job.method.to(job.world.device).train(), world=job.world)
-        self.optimizer = build_optimizer(
-            job.method, config=self.optim, no_weight_decay=job.method.no_weight_decay
-        )
+        self.optimizer = build_optimizer(job.method, config=self.optim)
         self.meter = Meter()
         self.spent_s = 0.0
         self.record: dict[str, float] = {}

@@ -1,14 +1,15 @@
 """AdamW with decay groups, and the learning rate of every update."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import counted
 from vfm.trainer.data.stream import epoch_samples
+from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
 
 
@@ -65,23 +66,24 @@ def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
     return config.min_lr + (config.lr - config.min_lr) * share
 
 
-def build_optimizer(
-    method: nn.Module, *, config: OptimConfig, no_weight_decay: Callable[[str], bool]
-) -> torch.optim.AdamW:
-    """Return AdamW over the parameters that learn, in two groups: with weight decay and without.
+def build_optimizer(method: Method, *, config: OptimConfig) -> torch.optim.AdamW:
+    """Return AdamW over the parameters that learn, in groups of one weight decay and one learning rate.
 
-    Each group holds its parameters' names (``param_names``), by which a checkpoint stores their moments.
-    Against the AdamW of the references this one decays before it steps, a difference of the order
-    lr² * weight_decay.
+    Each group holds its parameters' names (``param_names``), by which a checkpoint stores their moments, and
+    the factor of its learning rate (``lr_scale``). Against the AdamW of the references this one decays before
+    it steps, a difference of the order lr² * weight_decay.
+
+    Raises:
+        UsageError: the recipe has a layer decay and the method has no layers.
     """
-    groups: dict[bool, list[tuple[str, Tensor]]] = {True: [], False: []}
+    groups: dict[tuple[float, bool], list[tuple[str, Tensor]]] = {}
     for name, parameter in method.named_parameters():
         if parameter.requires_grad:
-            groups[not no_weight_decay(name)].append((name, parameter))
+            key = lr_scale(name, method=method, layer_decay=config.layer_decay), method.no_weight_decay(name)
+            groups.setdefault(key, []).append((name, parameter))
     settings = [
-        {"params": named, "weight_decay": config.weight_decay if decays else 0.0}
-        for decays, named in groups.items()
-        if named
+        {"params": named, "weight_decay": 0.0 if is_spared else config.weight_decay, "lr_scale": scale}
+        for (scale, is_spared), named in sorted(groups.items(), key=lambda group: group[0])
     ]
     # The fused kernel needs every parameter on one kind of device that has it; both of ours do.
     kinds = {parameter.device.type for named in groups.values() for _, parameter in named}
@@ -90,10 +92,27 @@ def build_optimizer(
     )
 
 
+def lr_scale(name: str, *, method: Method, layer_decay: float) -> float:
+    """Return the factor of a parameter's learning rate: a power of the layer decay (Bao et al. 2021, BEiT).
+
+    Raises:
+        UsageError: the recipe has a layer decay and the method has no layers.
+    """
+    if layer_decay == 1.0:
+        return 1.0
+    layer = method.layers_above(name)
+    if layer is None:
+        raise UsageError(
+            f"optim.layer_decay is {layer_decay:g}, and this recipe has no layers to tell apart, as those "
+            "for finetuning have: change it with `--set optim.layer_decay=1`."
+        )
+    return layer_decay**layer
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group the learning rate ``lr``."""
+    """Give every group its share of the learning rate ``lr``."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["lr_scale"]
 
 
 def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -79,6 +79,8 @@ class OptimConfig:
         warmup_peak: whether ``lr`` is reached by the last update of the warm-up or by the one after it.
         schedule: how the rate falls from there to the last update.
         min_lr: what it falls to.
+        layer_decay: factor of the learning rate from one layer of an encoder to the one before it, in
+            finetuning; 1 is one rate for all.
         lr_batch_size: samples per update that ``lr`` and ``min_lr`` are meant for, with which they grow in
             proportion (Goyal et al. 2017, section 2.1); None leaves them as they are.
     """
@@ -93,6 +95,7 @@ class OptimConfig:
     warmup_peak: Literal["last", "after"] = "after"
     schedule: Schedule = "linear"
     min_lr: float = 0.0
+    layer_decay: float = 1.0
     lr_batch_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +109,7 @@ class OptimConfig:
         epochs = self.warmup_epochs
         _check("optim.warmup_epochs", epochs, epochs is None or epochs >= 0, "0 or more, or none")
         _check("optim.min_lr", self.min_lr, 0 <= self.min_lr <= self.lr, "between 0 and optim.lr")
+        _check("optim.layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "above 0, at most 1")
         size = self.lr_batch_size
         _check("optim.lr_batch_size", size, size is None or size >= 1, "at least 1 or none")
 

@@ -114,16 +114,31 @@ def test_a_batch_larger_than_the_dataset_is_refused(settings):
         num_updates(TrainConfig(batch_size=11, **settings), num_samples=10)
 
 
+class Net(nn.Sequential):
+    """Two layers and a head, of which biases are not decayed."""
+
+    def no_weight_decay(self, name):
+        return "bias" in name
+
+    def layers_above(self, name):
+        return 2 - int(name[0])
+
+
+class WithoutLayers(Net):
+    def layers_above(self, name):
+        return None
+
+
 def net():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.Linear(2, 1))
+    return Net(nn.Linear(3, 2), nn.LayerNorm(2), nn.Linear(2, 1))
 
 
 def test_decay_groups_and_frozen_parameters():
     model = net()
     model[2].weight.requires_grad_(False)
     config = OptimConfig(lr=1.0, weight_decay=0.3, betas=(0.8, 0.9), eps=1e-6)
-    optimizer = build_optimizer(model, config=config, no_weight_decay=lambda name: "bias" in name)
+    optimizer = build_optimizer(model, config=config)
     groups = [(g["weight_decay"], g["param_names"], g["betas"], g["eps"]) for g in optimizer.param_groups]
     assert groups == [
         (0.3, ["0.weight", "1.weight"], (0.8, 0.9), 1e-6),
@@ -132,29 +147,53 @@ def test_decay_groups_and_frozen_parameters():
     assert all(group["fused"] for group in optimizer.param_groups)
 
 
+def test_layers_learn_at_rates_of_their_own():
+    config = OptimConfig(lr=1.0, weight_decay=0.3, layer_decay=0.5)
+    optimizer = build_optimizer(net(), config=config)
+    set_lr(optimizer, 0.8)
+    groups = [(group["lr"], group["weight_decay"], group["param_names"]) for group in optimizer.param_groups]
+    assert groups == [
+        (0.2, 0.3, ["0.weight"]),
+        (0.2, 0.0, ["0.bias"]),
+        (0.4, 0.3, ["1.weight"]),
+        (0.4, 0.0, ["1.bias"]),
+        (0.8, 0.3, ["2.weight"]),
+        (0.8, 0.0, ["2.bias"]),
+    ]
+
+
+def test_layer_decay_of_a_method_without_layers_is_refused():
+    model = WithoutLayers(nn.Linear(1, 1))
+    assert len(build_optimizer(model, config=OptimConfig(lr=1.0)).param_groups) == 2
+    with pytest.raises(UsageError, match=r"optim.layer_decay is 0.75, and this recipe has no layers"):
+        build_optimizer(model, config=OptimConfig(lr=1.0, layer_decay=0.75))
+    with pytest.raises(UsageError, match=r"optim.layer_decay is 0.0, but must be above 0, at most 1"):
+        OptimConfig(lr=1.0, layer_decay=0.0)
+
+
 def test_one_step_by_hand():
-    model = nn.Linear(1, 1, bias=False)
-    model.weight.data.fill_(1.0)
+    model = Net(nn.Linear(1, 1, bias=False))
+    model[0].weight.data.fill_(1.0)
     config = OptimConfig(lr=0.5, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-8)
-    optimizer = build_optimizer(model, config=config, no_weight_decay=lambda _: False)
+    optimizer = build_optimizer(model, config=config)
     set_lr(optimizer, 0.1)
-    model.weight.grad = torch.full((1, 1), 3.0)
+    model[0].weight.grad = torch.full((1, 1), 3.0)
     optimizer.step()
     # Bias correction makes the first Adam step the sign of the gradient.
-    assert model.weight.item() == pytest.approx(1.0 * (1 - 0.1 * 0.1) - 0.1, abs=1e-6)
+    assert model[0].weight.item() == pytest.approx(1.0 * (1 - 0.1 * 0.1) - 0.1, abs=1e-6)
 
 
 def test_moments_survive_by_name():
     def trained(steps, carried=None):
         model = net()
-        decay = {"config": OptimConfig(lr=0.1), "no_weight_decay": lambda name: "bias" in name}
-        optimizer = build_optimizer(model, **decay)
+        config = OptimConfig(lr=0.1, layer_decay=0.5)
+        optimizer = build_optimizer(model, config=config)
         for step in range(steps):
             if step == 2 and carried:
                 other = net()
                 other.load_state_dict(model.state_dict())
                 tensors = {name: tensor.clone() for name, tensor in moments(optimizer).items()}
-                model, optimizer = other, build_optimizer(other, **decay)
+                model, optimizer = other, build_optimizer(other, config=config)
                 load_moments(optimizer, tensors)
             optimizer.zero_grad()
             model(torch.ones(4, 3) * (step + 1)).square().sum().backward()

@@ -149,6 +149,14 @@ class VimpacBackbone(Backbone):
         """
         return any(part in name for part in UNDECAYED)
 
+    def layers_above(self, name: str) -> int:
+        """Return which layer a parameter is in, counted from the output."""
+        depth = len(self.transformer.resblocks)
+        room, _, rest = name.partition(".resblocks.")
+        if room == "transformer":
+            return depth - int(rest.partition(".")[0])
+        return 0 if name.startswith("ln_post.") else depth + 1
+
     def embed(self, codes: Tensor) -> Tensor:
         """Return the first tokens [B, 1 + N, D]: content plus position, normalised when post-norm."""
         if codes.shape[1:] != self.grid.shape:

@@ -69,6 +69,11 @@ class Classify(Method):
         """Return whether this parameter is kept out of weight decay: biases, and what the encoder names."""
         return "bias" in name or self.backbone.no_weight_decay(name)
 
+    def layers_above(self, name: str) -> int:
+        """Return which layer a parameter is in, counted from the output; the linear layer is in none."""
+        room, _, rest = name.partition(".")
+        return self.backbone.layers_above(rest) if room == "backbone" else 0
+
 
 def merge_views(logits: Tensor) -> Tensor:
     """Return probabilities [B, classes] from logits [B, K, classes]: the mean of the views' softmax."""

@@ -111,6 +111,20 @@ def test_biases_and_norms_are_not_decayed(dataset):
     assert not {name for name in decayed if "bias" in name or name.endswith("ln_pre.weight")}
 
 
+def test_layers_are_counted_from_the_output(dataset):
+    task = build(recipe(), dataset)
+    layers = {}
+    for name, _ in task.named_parameters():
+        layers.setdefault(task.layers_above(name), []).append(name)
+    depth = len(task.backbone.transformer.resblocks)
+    assert sorted(layers) == list(range(depth + 2))
+    assert layers[0] == ["cls_fc.weight", "cls_fc.bias"]  # there is no norm behind the blocks
+    assert {"backbone.cls_param", "backbone.embedding.weight"} < set(layers[depth + 1])
+    for layer in range(1, depth + 1):
+        block = f"backbone.transformer.resblocks.{depth - layer}."
+        assert all(name.startswith(block) for name in layers[layer])
+
+
 def test_unlabelled_samples_are_not_trained_on(toy_dataset):
     some = open_dataset(toy_dataset("some", unlabelled=(1, 4)), columns=("vq.toy",))
     with pytest.raises(UsageError, match="2 of 12 samples have no label"):

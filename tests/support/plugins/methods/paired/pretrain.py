@@ -60,6 +60,9 @@ class Encoder(Backbone):
     def no_weight_decay(self, name: str) -> bool:
         return name.endswith("bias")
 
+    def layers_above(self, name: str) -> int:
+        return 1
+
 
 class Paired(Method):
     """Tells the mean colour of each stored frame from the clip."""
