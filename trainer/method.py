@@ -5,7 +5,7 @@ A method is a folder under ``methods``, whose package is a `MethodPackage` and i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -31,7 +31,7 @@ class SampleReader(Protocol):
 
 
 class ClipReader(Protocol):
-    """Reads one clip of a sample as a backbone wants it; small and picklable like a `SampleReader`."""
+    """Reads clips of a sample as a backbone wants them; small and picklable like a `SampleReader`."""
 
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return the arrays of one clip.
@@ -40,6 +40,21 @@ class ClipReader(Protocol):
             dataset: the joined columns.
             index: which sample.
             times: int64 [clip_len], the stored frames to take; -1 is a frame past the end.
+        """
+
+    def spread(
+        self, dataset: Dataset, index: int, clips: Sequence[np.ndarray], *, num_crops: int
+    ) -> dict[str, np.ndarray]:
+        """Return the arrays of the views of a test, clips times crops, stacked along a new first dimension.
+
+        Args:
+            dataset: the joined columns.
+            index: which sample.
+            clips: the frames of each clip, see above.
+            num_crops: squares of each clip, from one end of the long side to the other.
+
+        Raises:
+            UsageError: there are no such crops of what is stored.
         """
 
 

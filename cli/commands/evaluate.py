@@ -30,7 +30,15 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="Clips of each sample, from its first frame to its last; their scores are averaged.",
+    help="Clips of each sample, from its first frame to its last; the scores of all views are averaged.",
+)
+@click.option(
+    "--crops",
+    "num_crops",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Squares of each clip, from one end of the frames' long side to the other.",
 )
 @click.option("--split", default="val", show_default=True, help="Which samples to count.")
 @click.option(
@@ -55,7 +63,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
     \b
     Examples:
       vfm evaluate runs/classifier data/mine
-      vfm evaluate runs/classifier runs/scratch data/mine --clips 10
+      vfm evaluate runs/classifier runs/scratch data/mine --clips 4 --crops 3
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
       torchrun --nproc-per-node 8 -m vfm evaluate runs/big data/mine
     """
@@ -64,7 +72,9 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
     results = evaluate_all(
         runs,
         data=data,
-        how=EvaluateOptions(protocol=given["protocol"], num_clips=given["num_clips"], split=given["split"]),
+        how=EvaluateOptions(
+            **{name: given[name] for name in ("protocol", "num_clips", "num_crops", "split")}
+        ),
         options=training.run_options(given),
     )
     if not is_chief():

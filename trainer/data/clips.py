@@ -9,6 +9,7 @@ from PIL import Image
 from vfm.shards.array_types import UInt8
 from vfm.shards.clips import PAD
 from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
+from vfm.shards.pixels.spread_crops import spread_crops
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
 
@@ -27,6 +28,21 @@ class PixelReader:
         """Return `clip`, uint8 [T, S, S, 3]; past the end the last frame is shown again."""
         frames = read_frames(dataset, index, shown_times(dataset, index, times))
         return {"clip": apply_view(frames, self.view)}
+
+    def spread(
+        self, dataset: Dataset, index: int, clips: Sequence[np.ndarray], *, num_crops: int
+    ) -> dict[str, np.ndarray]:
+        """Return `clip`, uint8 [K, T, S, S, 3], each stored frame decoded and resized once.
+
+        Views are as in the published tests of UMT and VideoMAE, see `spread_crops`; the crops of the first
+        clip come first.
+        """
+        times = [shown_times(dataset, index, clip) for clip in clips]
+        unique, places = np.unique(np.asarray(times), return_inverse=True)
+        frames = np.stack(dataset.frames(index, unique.tolist()))
+        crops = spread_crops(frames, crop_px=self.view.crop_px, num_crops=num_crops)
+        views = crops[:, places.reshape(len(clips), -1)].swapaxes(0, 1)
+        return {"clip": views.reshape(-1, *views.shape[2:])}
 
 
 def shown_times(dataset: Dataset, index: int, times: np.ndarray) -> list[int]:

@@ -36,11 +36,13 @@ class EvaluateOptions:
     Attributes:
         protocol: ``multiview`` (a finetuned run's own head) or ``knn`` (neighbours in the train split).
         num_clips: clips of each sample, spread over it.
+        num_crops: squares of each clip, from one end of the long side to the other.
         split: which samples to count.
     """
 
     protocol: Protocol = "multiview"
     num_clips: int = 5
+    num_crops: int = 1
     split: str = "val"
 
 
@@ -62,6 +64,7 @@ class Evaluation:
         step: updates its checkpoint had seen.
         protocol: ``multiview`` or ``knn``.
         num_clips: clips of each sample.
+        num_crops: squares of each clip.
         data: the dataset's folder.
         split: the split evaluated.
         accuracy: share of samples whose class was named, 0..1.
@@ -78,6 +81,7 @@ class Evaluation:
     step: int
     protocol: Protocol
     num_clips: int
+    num_crops: int
     data: str
     split: str
     accuracy: float
@@ -128,6 +132,7 @@ def _evaluate(
         recipe=recipe,
         state=checkpoint.model(),
         num_clips=how.num_clips,
+        num_crops=how.num_crops,
         world=world,
         progress=options.progress,
     )
@@ -135,13 +140,10 @@ def _evaluate(
         _check_head(checkpoint, dataset=dataset, run=run)
     options.say(
         f"Evaluating {run}, step {checkpoint.step}, on {where(world)}: {counted(len(dataset), 'sample')} of "
-        f"split {how.split} of {data}, {counted(how.num_clips, 'clip')} each."
+        f"split {how.split} of {data}, {counted(how.num_clips, 'clip')} in "
+        f"{counted(how.num_crops, 'crop')} each."
     )
-    if how.protocol == "multiview":
-        scores = score_views(evaluated, dataset)
-    else:
-        bank = _bank(dataset, columns=recipe.data.columns, how=how, options=options)
-        scores = score_neighbours(evaluated, dataset, bank=bank)
+    scores = _scores(evaluated, dataset, how=how, options=options)
     result = Evaluation(
         run=str(run),
         step=checkpoint.step,
@@ -159,6 +161,15 @@ def _evaluate(
     if world.is_chief:
         write_json(run / f"evaluate-{how.protocol}.json", result.to_dict())
     return result
+
+
+def _scores(
+    evaluated: EvaluatedRun, dataset: Dataset, *, how: EvaluateOptions, options: RunOptions
+) -> Tensor:
+    if how.protocol == "multiview":
+        return score_views(evaluated, dataset)
+    bank = _bank(dataset, columns=evaluated.recipe.data.columns, how=how, options=options)
+    return score_neighbours(evaluated, dataset, bank=bank)
 
 
 def _for_clips(checkpoint: Checkpoint) -> Recipe:

@@ -33,6 +33,7 @@ class EvaluatedRun:
         recipe: what the run was trained by, its columns resolved for the dataset at hand.
         state: the run's weights.
         num_clips: clips of each sample, spread over it.
+        num_crops: squares of each clip.
         world: this process among those that share the samples.
         progress: receives this rank's progress.
     """
@@ -40,12 +41,13 @@ class EvaluatedRun:
     recipe: Recipe
     state: Mapping[str, Tensor]
     num_clips: int
+    num_crops: int
     world: World
     progress: Progress
 
 
 def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
-    """Return the mean over clips of the softmax of a finetuned run's head: float32 [N, classes].
+    """Return the mean over views of the softmax of a finetuned run's head: float32 [N, classes].
 
     Every rank must call this, and gets the scores of all samples.
     """
@@ -57,7 +59,8 @@ def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
     def score(batch: dict[str, Tensor]) -> Tensor:
         return merge_views(task.view_logits(batch))
 
-    return _shared(dataset, task.spread(evaluated.num_clips), compute=score, evaluated=evaluated)
+    reader = task.spread(num_clips=evaluated.num_clips, num_crops=evaluated.num_crops)
+    return _shared(dataset, reader, compute=score, evaluated=evaluated)
 
 
 def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset) -> Tensor:
@@ -73,7 +76,7 @@ def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset
         reader=package.build_clip_reader(evaluated.recipe, dataset),
         sampling=clip_sampling(evaluated.recipe.data),
     )
-    clips = SpreadClips(random_clip=clip, num_clips=evaluated.num_clips)
+    clips = SpreadClips(random_clip=clip, num_clips=evaluated.num_clips, num_crops=evaluated.num_crops)
 
     def compute(batch: dict[str, Tensor]) -> Tensor:
         return _features(backbone, batch)
@@ -130,7 +133,7 @@ def _read(dataset: Dataset, reader: SampleReader, *, device: torch.device) -> It
 
 
 def _features(backbone: Backbone, batch: dict[str, Tensor]) -> Tensor:
-    """Return the mean over clips of each sample's vectors, float32 [B, D]."""
+    """Return the mean over views of each sample's vectors, float32 [B, D]."""
     views = {name: array for name, array in batch.items() if name != LABEL}
     num_samples, num_views = next(iter(views.values())).shape[:2]
     flat = backbone.features({name: array.flatten(0, 1) for name, array in views.items()})

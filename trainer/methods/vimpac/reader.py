@@ -76,6 +76,23 @@ class CodeReader:
         codes = take_frames(self.stored(dataset, index), times, vocab_size=self.vocab_size)
         return {"codes": codes}
 
+    def spread(
+        self, dataset: Dataset, index: int, clips: Sequence[np.ndarray], *, num_crops: int
+    ) -> dict[str, np.ndarray]:
+        """Return `codes`, int64 [K, L, H, W].
+
+        Raises:
+            UsageError: more crops than one, for the codes are those of the stored view.
+        """
+        if num_crops != 1:
+            raise UsageError(
+                f"{num_crops} crops of {self.column} do not exist, which holds codes of one view: "
+                "use --crops 1."
+            )
+        stored = self.stored(dataset, index)
+        codes = [take_frames(stored, times, vocab_size=self.vocab_size) for times in clips]
+        return {"codes": np.stack(codes)}
+
     def stored(self, dataset: Dataset, index: int) -> np.ndarray:
         """Return a sample's codes [T, H, W], unsigned.
 

@@ -61,9 +61,9 @@ class Classify(Method):
         flat = self.logits({name: array.flatten(0, 1) for name, array in views.items()})
         return flat.view(num_samples, num_views, -1)
 
-    def spread(self, num_clips: int) -> SpreadClips:
-        """Return what reads `num_clips` clips of a sample for `view_logits`."""
-        return SpreadClips(random_clip=self.prepare, num_clips=num_clips)
+    def spread(self, *, num_clips: int, num_crops: int) -> SpreadClips:
+        """Return what reads the views of a sample for `view_logits`."""
+        return SpreadClips(random_clip=self.prepare, num_clips=num_clips, num_crops=num_crops)
 
     def no_weight_decay(self, name: str) -> bool:
         """Return whether this parameter is kept out of weight decay: biases, and what the encoder names."""

@@ -36,16 +36,17 @@ class SpreadClips:
     Attributes:
         random_clip: what training read.
         num_clips: how many.
+        num_crops: squares of each.
     """
 
     random_clip: RandomClip
     num_clips: int
+    num_crops: int = 1
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return the clips' arrays, stacked along a new first dimension K, and `label`, int64 []."""
+        """Return the views' arrays, stacked along a new first dimension K, and `label`, int64 []."""
         del rng
-        clip = self.random_clip
-        clips = clip.sampling.spread(int(dataset.num_frames[index]), num_clips=self.num_clips)
-        read = [clip.reader(dataset, index, times) for times in clips]
-        arrays = {name: np.stack([one[name] for one in read]) for name in read[0]}
+        reader, sampling = self.random_clip.reader, self.random_clip.sampling
+        clips = sampling.spread(int(dataset.num_frames[index]), num_clips=self.num_clips)
+        arrays = reader.spread(dataset, index, clips, num_crops=self.num_crops)
         return {**arrays, LABEL: dataset.class_indices[index]}

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
@@ -48,13 +49,15 @@ def test_an_untrained_classifier_knows_nothing(dataset):
 
 def test_evaluation_reads_spread_clips_and_nothing_by_chance(dataset):
     task = build(recipe(), dataset)
-    spread = pickle.loads(pickle.dumps(task.spread(3)))
+    spread = pickle.loads(pickle.dumps(task.spread(num_clips=3, num_crops=1)))
     first, second = (spread(dataset, 2, np.random.default_rng(seed)) for seed in (0, 1))
     stored = dataset.array(2, "vq.toy", "codes")[0]
     assert first["codes"].shape == (3, 4, 4, 4)
     for clip, start in zip(first["codes"], (0, 2, 4), strict=True):
         np.testing.assert_array_equal(clip, stored[start : start + 4])
     np.testing.assert_array_equal(first["codes"], second["codes"])
+    with pytest.raises(UsageError, match=r"3 crops of vq.toy do not exist, which holds codes of one view"):
+        task.spread(num_clips=3, num_crops=3)(dataset, 2, np.random.default_rng(0))
 
 
 def test_views_are_merged_as_probabilities():
@@ -66,10 +69,20 @@ def test_views_are_merged_as_probabilities():
     torch.testing.assert_close(view_loss(sure, torch.tensor([1]))[0], expected)
 
 
+@pytest.mark.needs("shared")
+def test_views_are_merged_as_in_the_reference(shared):
+    tensors = load_file(shared / "golden" / "umt_view_merge_a.safetensors")
+    named = merge_views(tensors["input/logits"]).argmax(1)
+    assert torch.equal(named, tensors["output/pred"])
+    accuracy = 100 * (named == tensors["input/labels"]).double().mean()
+    assert accuracy.item() == pytest.approx(tensors["output/top1"].item(), rel=1e-6)
+
+
 def test_rows_of_views_belong_to_their_sample(dataset):
     task = build(recipe(), dataset).eval()
     torch.nn.init.normal_(task.cls_fc.weight)
-    batch = stack([task.spread(2)(dataset, index, np.random.default_rng(0)) for index in range(3)])
+    spread = task.spread(num_clips=2, num_crops=1)
+    batch = stack([spread(dataset, index, np.random.default_rng(0)) for index in range(3)])
     logits = task.view_logits(batch)
     assert logits.shape == (3, 2, 2)
     for sample in range(3):

@@ -1,0 +1,78 @@
+"""Squares from one end of a frame's long side to the other, as published tests of video classifiers cut them.
+
+UMT (Li et al. 2023) and VideoMAE (Tong et al. 2022) resize with OpenCV's bilinear filter on 8 bits; the same
+numbers come from the integers here.
+"""
+
+import numpy as np
+
+from vfm.shards.array_types import Int64, UInt8
+from vfm.shards.errors import UsageError
+
+# OpenCV weighs neighbours in 2048ths. Two weights and 8 bits make 30 bits; the last 22 are rounded off.
+_ONE = 2048
+
+
+def spread_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
+    """Return squares of frames whose short side is made ``crop_px`` long.
+
+    Crop k of K begins at int(k · room / (K - 1)) along the long side, down where the frame is square; a
+    single one lies in the middle, a half rounded to the even pixel.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        crop_px: side of a square.
+        num_crops: squares of each frame.
+
+    Returns:
+        uint8 [K, T, crop_px, crop_px, 3].
+
+    Raises:
+        UsageError: no crop is asked for.
+    """
+    if num_crops < 1:
+        raise UsageError(f"A test needs at least 1 crop, got {num_crops}.")
+    height_px, width_px = frames.shape[1:3]
+    short_px, is_wide = min(height_px, width_px), height_px < width_px
+    size_px = int(crop_px * height_px / short_px), int(crop_px * width_px / short_px)
+    resized = resize_bilinear(frames, height_px=size_px[0], width_px=size_px[1])
+    room_px = max(size_px) - crop_px
+    starts_px = [int(k * room_px / (num_crops - 1)) for k in range(num_crops)] if num_crops > 1 else []
+    cut = [
+        resized[:, :crop_px, start : start + crop_px] if is_wide else resized[:, start : start + crop_px]
+        for start in starts_px or [round(room_px / 2)]
+    ]
+    return np.stack(cut)
+
+
+def resize_bilinear(frames: UInt8, *, height_px: int, width_px: int) -> UInt8:
+    """Return frames [T, height_px, width_px, 3] as ``cv2.resize`` with ``INTER_LINEAR`` makes them.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        height_px: of the result.
+        width_px: of the result.
+    """
+    if frames.shape[1:3] == (height_px, width_px):
+        return frames
+    rows, row_weights = _neighbours(frames.shape[1], height_px)
+    columns, column_weights = _neighbours(frames.shape[2], width_px)
+    resized = np.empty((len(frames), height_px, width_px, 3), np.uint8)
+    for out, frame in zip(resized, frames, strict=True):
+        wide = frame.astype(np.int32)
+        left, right = (wide[:, columns[k]] * column_weights[k][:, None] for k in range(2))
+        lines = (left + right) >> 4
+        above, below = ((lines[rows[k]] * row_weights[k][:, None, None]) >> 16 for k in range(2))
+        out[:] = (above + below + 2) >> 2
+    return resized
+
+
+def _neighbours(length_px: int, result_px: int) -> tuple[list[Int64], list[np.ndarray]]:
+    """Return, for each pixel of the result, its two neighbours and their weights in 2048ths."""
+    centers = np.float32((np.arange(result_px) + 0.5) * (length_px / result_px) - 0.5)
+    first = np.floor(centers)
+    share = centers - first
+    share[(first < 0) | (first >= length_px - 1)] = 0
+    near = np.clip(first.astype(np.int64), 0, length_px - 1)
+    weights = [np.rint((np.float32(1) - share) * _ONE), np.rint(share * _ONE)]
+    return [near, np.minimum(near + 1, length_px - 1)], [weight.astype(np.int32) for weight in weights]

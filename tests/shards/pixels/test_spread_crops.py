@@ -1,0 +1,64 @@
+"""Crops of published tests: against numbers of the references, and their places by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from vfm.shards.errors import UsageError
+from vfm.shards.pixels.imagenet import MEAN, STD
+from vfm.shards.pixels.spread_crops import resize_bilinear, spread_crops
+
+
+def normalized(squares):
+    """Return squares [K, T, S, S, 3] as networks are given them, float32 [K, 3, T, S, S]."""
+    return ((squares / 255 - MEAN) / STD).astype(np.float32).transpose(0, 4, 1, 2, 3)
+
+
+@pytest.mark.needs("shared")
+def test_views_are_those_of_the_reference(shared):
+    fixture = shared / "golden" / "umt_test_views_a"
+    of = json.loads(fixture.with_suffix(".json").read_text())["config"]
+    tensors = load_file(fixture.with_suffix(".safetensors"))
+    frames = tensors["input/frames"]
+    assert frames.shape[:3] == (of["T"], of["H"], of["W"])
+    views = spread_crops(frames, crop_px=of["short"], num_crops=of["crops"])
+    np.testing.assert_allclose(normalized(views), tensors["output/views"], atol=1e-6)
+    middle = spread_crops(frames, crop_px=of["short"], num_crops=1)
+    np.testing.assert_allclose(normalized(middle)[0], tensors["output/val"], atol=1e-6)
+
+
+@pytest.mark.needs("shared")
+def test_crops_lie_where_the_reference_has_them(shared):
+    cases = json.loads((shared / "golden" / "videomae_test_views_a.json").read_text())["cases"]
+    assert cases
+    for case in cases:
+        height_px, width_px = case["height"], case["width"]
+        rows, columns = np.indices((height_px, width_px))
+        frame = np.stack([rows, columns, np.zeros_like(rows)], axis=2).astype(np.uint8)
+        crops = spread_crops(frame[None], crop_px=case["short_side"], num_crops=case["crops"])
+        found = [tuple(crop[0, 0, 0, :2]) for crop in crops]
+        for view in case["views"]:
+            assert found[view["crop"]] == (view["y0"], view["x0"])
+            assert crops.shape[2:4] == tuple(view["shape"][2:])
+
+
+def test_a_square_frame_is_one_crop_again_and_again():
+    frames = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), np.uint8)
+    crops = spread_crops(frames, crop_px=9, num_crops=3)
+    assert crops.shape == (3, 2, 9, 9, 3)
+    assert (crops == frames).all()
+    with pytest.raises(UsageError, match="at least 1 crop, got 0"):
+        spread_crops(frames, crop_px=9, num_crops=0)
+
+
+def test_resizing_by_hand():
+    frame = np.array([[0, 100], [200, 60]], np.uint8)
+    frames = np.repeat(frame[None, :, :, None], 3, axis=3)
+    larger = resize_bilinear(frames, height_px=4, width_px=2)[0, :, :, 0]
+    # Rows lie at -1/4, 1/4, 3/4 and 5/4 of the first two: the outer ones are the edge.
+    assert larger.tolist() == [[0, 100], [50, 90], [150, 70], [200, 60]]
+    smaller = resize_bilinear(frames, height_px=1, width_px=1)
+    assert smaller.tolist() == [[[[90, 90, 90]]]]
+    assert resize_bilinear(frames, height_px=2, width_px=2) is frames
