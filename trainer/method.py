@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.recipes.recipe import Recipe
 
 
@@ -40,6 +41,20 @@ class ClipReader(Protocol):
             dataset: the joined columns.
             index: which sample.
             times: int64 [clip_len], the stored frames to take; -1 is a frame past the end.
+        """
+
+    def draw(
+        self,
+        dataset: Dataset,
+        index: int,
+        times: np.ndarray,
+        *,
+        how: Augmentation,
+        rng: np.random.Generator,
+    ) -> dict[str, np.ndarray]:
+        """Return the arrays of ``how.num_draws`` clips of the same frames, changed at random, stacked.
+
+        Only readers of frames can; ``how.crop_area`` is given.
         """
 
     def spread(

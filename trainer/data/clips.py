@@ -12,6 +12,8 @@ from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
 from vfm.shards.pixels.spread_crops import spread_crops
 from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.augment import draw_clip, draw_erased
+from vfm.trainer.recipes.classify import Augmentation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,18 @@ class PixelReader:
         """Return `clip`, uint8 [T, S, S, 3]; past the end the last frame is shown again."""
         frames = read_frames(dataset, index, shown_times(dataset, index, times))
         return {"clip": apply_view(frames, self.view)}
+
+    def draw(
+        self, dataset: Dataset, index: int, times: np.ndarray, *, how: Augmentation, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Return `clip`, uint8 [R, T, S, S, 3], and `erased`, the box of each that is to be noise, [R, 4]."""
+        frames = read_frames(dataset, index, shown_times(dataset, index, times))
+        size_px = self.view.crop_px
+        clips, boxes = [], []
+        for _ in range(how.num_draws):
+            clips.append(draw_clip(frames, how=how, size_px=size_px, rng=rng))
+            boxes.append(draw_erased(size_px, probability=how.erase, rng=rng))
+        return {"clip": np.stack(clips), "erased": np.stack(boxes)}
 
     def spread(
         self, dataset: Dataset, index: int, clips: Sequence[np.ndarray], *, num_crops: int

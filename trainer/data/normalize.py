@@ -7,8 +7,9 @@ from vfm.shards.pixels.imagenet import MEAN, STD
 
 
 def to_float(clips: Tensor) -> Tensor:
-    """Return float32 [B, 3, T, H, W] in 0 to 1 of clips uint8 [B, T, H, W, 3]."""
-    return clips.permute(0, 4, 1, 2, 3).float() / 255
+    """Return float32 [B, 3, T, H, W] in 0 to 1 of clips [B, T, H, W, 3], uint8 or float in 0 to 1."""
+    planes = clips.permute(0, 4, 1, 2, 3)
+    return planes if clips.is_floating_point() else planes.float() / 255
 
 
 def normalize(clips: Tensor) -> Tensor:

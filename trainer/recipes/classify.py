@@ -4,9 +4,41 @@ A task is a file ``trainer/tasks/<name>.py`` with ``build(recipe, dataset)`` tha
 shape of `vfm.trainer.method.Method`: the training loop cannot tell it from a pretraining method.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vfm.shards.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How the pixels of a clip are changed before they are learned from; one draw for all frames.
+
+    Attributes:
+        rand_augment: a policy of RandAugment as timm writes them, such as ``rand-m7-n4-mstd0.5-inc1``.
+        crop_area: smallest share of a frame's area that a random crop has; None is the middle square.
+        flip: probability that a clip is mirrored.
+        erase: probability that a box of it is replaced by noise.
+        num_draws: clips made of one sample whenever it is read, so that what was decoded pays more than once
+            (Hoffer et al. 2020).
+    """
+
+    rand_augment: str | None = None
+    crop_area: float | None = None
+    flip: float = 0.0
+    erase: float = 0.0
+    num_draws: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "erase"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _misfit(f"augment.{name}", getattr(self, name), "in [0, 1]")
+        area, policy = self.crop_area, self.rand_augment
+        if area is not None and not 0 < area <= 1:
+            raise _misfit("augment.crop_area", area, "above 0, at most 1, or none")
+        if self.num_draws < 1:
+            raise _misfit("augment.num_draws", self.num_draws, "at least 1")
+        if area is None and (policy is not None or self.flip or self.erase or self.num_draws > 1):
+            raise _misfit("augment.crop_area", "none", "given where clips are changed: 1 leaves most of them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +48,27 @@ class ClassifyConfig:
     Attributes:
         last_dropout: probability that a feature is dropped before the classifying layer.
         label_smoothing: share of the target given to all classes alike.
+        augment: how pixels are changed.
+        mixup: both parameters of the beta distribution of which shares of two clips are drawn (Zhang et al.
+            2018); 0 mixes none.
+        cutmix: the same of a box of one clip that replaces the other's (Yun et al. 2019).
     """
 
     last_dropout: float = 0.0
     label_smoothing: float = 0.0
+    augment: Augmentation = field(default_factory=Augmentation)
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("last_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"objective.{name} is {getattr(self, name)}, but must be in [0, 1).")
+                raise _misfit(name, getattr(self, name), "in [0, 1)")
+        for name in ("mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise _misfit(name, getattr(self, name), "0 or more")
+
+
+def _misfit(name: str, value: object, allowed: str) -> UsageError:
+    key = f"objective.{name}"
+    return UsageError(f"{key} is {value}, but must be {allowed}: change it with `--set {key}=...`.")

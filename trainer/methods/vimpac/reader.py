@@ -11,6 +11,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.methods.vimpac.mask import mask_clip
 from vfm.trainer.methods.vimpac.recipe import Objective
+from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
@@ -75,6 +76,14 @@ class CodeReader:
         """Return `codes`, int64 [L, H, W]."""
         codes = take_frames(self.stored(dataset, index), times, vocab_size=self.vocab_size)
         return {"codes": codes}
+
+    def draw(
+        self, dataset: Dataset, index: int, times: np.ndarray, *, how: Augmentation, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """Refuse: codes belong to the pixels they were computed from."""
+        raise UsageError(
+            f"{self.column} holds codes, which cannot be cropped or mirrored: leave out objective.augment."
+        )
 
     def spread(
         self, dataset: Dataset, index: int, clips: Sequence[np.ndarray], *, num_crops: int

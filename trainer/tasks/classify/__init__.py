@@ -1,9 +1,12 @@
 """Names the class of a sample."""
 
 from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
 from vfm.trainer.data.clip_sampling import clip_sampling
+from vfm.trainer.data.rand_augment import parse_policy
+from vfm.trainer.recipes.classify import ClassifyConfig
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.tasks.classify.classifier import Classify
 from vfm.trainer.tasks.classify.clips import RandomClip
@@ -22,10 +25,12 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
         UsageError: samples without a label, or fewer than two classes.
     """
     _check_labels(dataset)
+    _check_changes(recipe)
     package = methods.load(recipe.method)
     prepare = RandomClip(
         reader=package.build_clip_reader(recipe, dataset),
         sampling=clip_sampling(recipe.data),
+        augment=recipe.objective.augment,
     )
     backbone = package.build_backbone(recipe, dataset)
     return Classify(
@@ -35,6 +40,18 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
         prepare=prepare,
         seed=recipe.train.seed,
     )
+
+
+def _check_changes(recipe: Recipe) -> None:
+    """Refuse what no reader could do, before one is started."""
+    config: ClassifyConfig = recipe.objective
+    if config.augment.rand_augment is not None:
+        parse_policy(config.augment.rand_augment)
+    if (config.augment.crop_area or config.mixup or config.cutmix) and FRAMES not in recipe.data.columns:
+        raise UsageError(
+            f"{recipe.name} reads {', '.join(recipe.data.columns)}, and only frames can be cropped, mirrored "
+            "or mixed: leave out objective.augment, objective.mixup and objective.cutmix."
+        )
 
 
 def _check_labels(dataset: Dataset) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.trainer.method import Backbone, Method
 from vfm.trainer.recipes.classify import ClassifyConfig
-from vfm.trainer.tasks.classify.clips import LABEL, RandomClip, SpreadClips
+from vfm.trainer.tasks.classify.clips import CLIP, ERASED, LABEL, RandomClip, SpreadClips
+from vfm.trainer.tasks.classify.mixing import draw_mix, erased_clips, mixed_clips, mixed_labels
 
 
 class Classify(Method):
@@ -27,7 +29,7 @@ class Classify(Method):
     ) -> None:
         super().__init__()
         self.prepare: RandomClip = prepare
-        self.label_smoothing = config.label_smoothing
+        self.config = config
         self.backbone = backbone
         self.dropout = nn.Dropout(config.last_dropout)
         self.cls_fc = nn.Linear(backbone.dim, num_classes)
@@ -35,15 +37,30 @@ class Classify(Method):
         backbone.draw_head(self.cls_fc, generator=torch.Generator().manual_seed(seed + 1))
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return `loss`, the mean cross entropy over clips, and `accuracy` in 0..1.
+        """Return `loss`, the mean cross entropy over clips, and `accuracy` in 0..1, unless clips are mixed.
 
         Args:
             batch: arrays of `RandomClip`, stacked.
         """
+        config = self.config
+        if config.augment.crop_area is not None:
+            batch = {name: array.flatten(0, 1) for name, array in batch.items()}
+            batch = {**batch, CLIP: erased_clips(batch[CLIP].float() / 255, batch[ERASED])}
+        if config.mixup or config.cutmix:
+            return {"loss": self._mixed_loss(batch)}
         logits = self.logits(batch)
-        loss = functional.cross_entropy(logits, batch[LABEL], label_smoothing=self.label_smoothing)
+        loss = functional.cross_entropy(logits, batch[LABEL], label_smoothing=config.label_smoothing)
         is_right = logits.detach().argmax(1) == batch[LABEL]
         return {"loss": loss, "accuracy": is_right.float().mean()}
+
+    def _mixed_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
+        config, clips = self.config, batch[CLIP]
+        clips = clips if clips.is_floating_point() else clips.float() / 255
+        rng = np.random.default_rng(int(torch.randint(2**62, ())))  # follows the seed of the update
+        mix = draw_mix(mixup=config.mixup, cutmix=config.cutmix, size_px=clips.shape[2], rng=rng)
+        logits = self.logits({**batch, CLIP: mixed_clips(clips, mix)})
+        wanted = mixed_labels(batch[LABEL], mix, num_classes=logits.shape[1])
+        return functional.cross_entropy(logits, wanted, label_smoothing=config.label_smoothing)
 
     def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return float32 [B, classes], one row per clip."""

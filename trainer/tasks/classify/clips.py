@@ -7,8 +7,9 @@ import numpy as np
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import ClipSampling
 from vfm.trainer.method import ClipReader
+from vfm.trainer.recipes.classify import Augmentation
 
-LABEL = "label"
+CLIP, ERASED, LABEL = "clip", "erased", "label"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +19,21 @@ class RandomClip:
     Attributes:
         reader: reads a clip as the encoder wants it.
         sampling: which frames it may hold.
+        augment: how its pixels are changed.
     """
 
     reader: ClipReader
     sampling: ClipSampling
+    augment: Augmentation = Augmentation()
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Return the clip's arrays and `label`, int64 []."""
+        """Return the clip's arrays and `label`, int64 []; with augmentation R of them, [R, ...]."""
         times = self.sampling.random(int(dataset.num_frames[index]), rng=rng)
-        return {**self.reader(dataset, index, times), LABEL: dataset.class_indices[index]}
+        label = dataset.class_indices[index]
+        if self.augment.crop_area is None:
+            return {**self.reader(dataset, index, times), LABEL: label}
+        drawn = self.reader.draw(dataset, index, times, how=self.augment, rng=rng)
+        return {**drawn, LABEL: np.repeat(label, self.augment.num_draws)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,17 +9,25 @@ from safetensors.torch import load_file
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data.stream import stack
+from vfm.trainer.methods.videomae import finetune as pixels
 from vfm.trainer.methods.vimpac import build as build_method
 from vfm.trainer.methods.vimpac.finetune import RECIPES, small_classify, tiny_classify
 from vfm.trainer.methods.vimpac.recipe import Objective
 from vfm.trainer.recipes.classify import ClassifyConfig
+from vfm.trainer.recipes.settings import override
 from vfm.trainer.tasks.classify import build
 from vfm.trainer.tasks.classify.classifier import merge_views, view_loss
+from vfm.trainer.tasks.classify.mixing import erased_clips
 
 
 @pytest.fixture
 def dataset(toy_dataset):
     return open_dataset(toy_dataset(), columns=("vq.toy",))
+
+
+def pixel_recipe():
+    settings = ["data.clip_len=4", "data.stride=1", "model.image_px=16", "model.patch_px=8", "model.depth=2"]
+    return override(pixels.tiny_classify(), settings)
 
 
 def recipe(**objective):
@@ -88,6 +96,81 @@ def test_rows_of_views_belong_to_their_sample(dataset):
     for sample in range(3):
         alone = task.logits({"codes": batch["codes"][sample]})
         torch.testing.assert_close(logits[sample], alone)
+
+
+CHANGES = (
+    "objective.augment.rand_augment=rand-m7-n4-mstd0.5-inc1",
+    "objective.augment.crop_area=0.08",
+    "objective.augment.erase=1",
+    "objective.augment.num_draws=2",
+)
+
+
+def test_a_sample_is_learned_from_as_often_as_it_is_drawn(toy_dataset):
+    frames = open_dataset(toy_dataset(), columns=("frames",))
+    changed = override(pixel_recipe(), CHANGES)
+    task = build(changed, frames).eval()
+    torch.nn.init.normal_(task.cls_fc.weight)
+    read = [task.prepare(frames, index, np.random.default_rng(index)) for index in (0, 1, 2)]
+    assert read[0]["clip"].shape == (2, 4, 16, 16, 3)
+    assert not np.array_equal(*read[0]["clip"])
+    assert [one["label"].tolist() for one in read] == [[0, 0], [1, 1], [0, 0]]
+    batch = stack(read)
+    torch.manual_seed(3)
+    losses = task(batch)
+    torch.manual_seed(3)
+    clips = erased_clips(batch["clip"].flatten(0, 1).float() / 255, batch["erased"].flatten(0, 1))
+    logits = task.logits({"clip": clips})
+    expected = torch.nn.functional.cross_entropy(logits, batch["label"].flatten())
+    torch.testing.assert_close(losses["loss"], expected)
+    assert losses["accuracy"] == (logits.argmax(1) == batch["label"].flatten()).float().mean()
+
+
+def test_mixed_batches_follow_from_the_seed_of_the_update(toy_dataset):
+    frames = open_dataset(toy_dataset(), columns=("frames",))
+    mixing = override(
+        pixel_recipe(), ["objective.mixup=0.8", "objective.cutmix=1", "objective.label_smoothing=0.1"]
+    )
+    task = build(mixing, frames)
+    torch.nn.init.normal_(task.cls_fc.weight)
+    batch = stack([task.prepare(frames, index, np.random.default_rng(index)) for index in range(4)])
+    losses = []
+    for seed in (0, 1, 0):
+        torch.manual_seed(seed)
+        losses.append(task(batch)["loss"].item())
+    assert losses[0] == losses[2] != losses[1]
+    assert set(task(batch)) == {"loss"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["objective.mixup=0.8"], "reads vq.toy, and only frames can be cropped, mirrored or mixed"),
+        (["objective.augment.crop_area=0.5"], "reads vq.toy, and only frames can be"),
+        (["objective.augment.crop_area=1", "objective.augment.rand_augment=x"], "'x' is not a policy of"),
+    ],
+)
+def test_changes_that_codes_cannot_take_are_refused(dataset, settings, told):
+    with pytest.raises(UsageError, match=told):
+        build(override(recipe(), settings), dataset)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        (
+            "augment.flip=0.5",
+            "objective.augment.crop_area is none, but must be given where clips are changed",
+        ),
+        ("augment.crop_area=1.5", r"objective.augment.crop_area is 1.5, but must be above 0"),
+        ("augment.num_draws=0", "objective.augment.num_draws is 0, but must be at least 1"),
+        ("augment.erase=2", r"objective.augment.erase is 2.0, but must be in \[0, 1\]"),
+        ("mixup=-1", "objective.mixup is -1.0, but must be 0 or more"),
+    ],
+)
+def test_changes_out_of_range_are_refused(setting, told):
+    with pytest.raises(UsageError, match=told):
+        override(pixel_recipe(), [f"objective.{setting}"])
 
 
 def test_learns_the_direction_of_four_samples(dataset):

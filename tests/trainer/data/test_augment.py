@@ -1,0 +1,84 @@
+"""Random crops and erased boxes: where they lie, how large they are, and what of the pixels is left."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from vfm.trainer.data.augment import draw_clip, draw_crop, draw_erased
+from vfm.trainer.data.rand_augment import augmented, parse_policy
+from vfm.trainer.recipes.classify import Augmentation
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (3, 48, 64, 3), np.uint8)
+
+
+def rngs(count):
+    return map(np.random.default_rng, range(count))
+
+
+def test_crops_have_the_published_areas_and_shapes():
+    crops = [draw_crop(480, 640, areas=(0.08, 1.0), rng=rng) for rng in rngs(4000)]
+    areas = np.array([crop.height * crop.width for crop in crops]) / (480 * 640)
+    shapes = np.array([crop.width / crop.height for crop in crops])
+    assert areas.min() < 0.09
+    assert areas.max() > 0.9
+    assert 0.749 < shapes.min() < 0.76
+    assert 1.32 < shapes.max() < 1.34  # sides are whole pixels
+    # Small crops always fit: of them the area is uniform, the shape symmetric in its logarithm.
+    small = areas < 0.3
+    assert areas[small].mean() == pytest.approx(0.19, abs=0.005)
+    assert np.log(shapes[small]).mean() == pytest.approx(0, abs=0.01)
+    for crop in crops:
+        assert 0 <= crop.top <= 480 - crop.height
+        assert 0 <= crop.left <= 640 - crop.width
+    lefts = np.array([crop.left / (640 - crop.width) for crop in crops if crop.width < 600])
+    assert np.quantile(lefts, [0, 0.5, 1]) == pytest.approx([0, 0.5, 1], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("size", "middle"), [((100, 900), (0, 383, 100, 133)), ((900, 100), (383, 0, 133, 100))]
+)
+def test_where_nothing_fits_the_middle_is_taken(size, middle):
+    crop = draw_crop(*size, areas=(1.0, 1.0), rng=np.random.default_rng(0))
+    assert (crop.top, crop.left, crop.height, crop.width) == middle
+
+
+def test_a_clip_is_augmented_cropped_resized_and_mirrored():
+    how = Augmentation(rand_augment="rand-m7-n4-mstd0.5-inc1", crop_area=0.08, flip=0.5)
+    policy, mirrored = parse_policy(how.rand_augment), 0
+    for seed in range(20):
+        clip = draw_clip(FRAMES, how=how, size_px=32, rng=np.random.default_rng(seed))
+        assert clip.shape == (3, 32, 32, 3)
+        assert clip.flags.c_contiguous
+        rng = np.random.default_rng(seed)
+        frames = augmented(FRAMES, policy.draw(rng))
+        box = draw_crop(48, 64, areas=(0.08, 1.0), rng=rng)
+        cropped = frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
+        planes = torch.from_numpy(cropped.copy()).permute(0, 3, 1, 2).float()
+        exact = functional.interpolate(planes, (32, 32), mode="bilinear", align_corners=False)
+        expected = exact.permute(0, 2, 3, 1).numpy()
+        if rng.random() < 0.5:
+            expected, mirrored = expected[:, :, ::-1], mirrored + 1
+        assert np.abs(clip - expected).max() <= 1.01  # 8 bits are rounded twice
+        assert np.abs(clip - expected).mean() < 0.5
+    assert 4 < mirrored < 16
+
+
+def test_without_chance_a_clip_is_the_whole_frame():
+    how = Augmentation(crop_area=1.0)
+    square = FRAMES[:, :, :48]
+    clip = draw_clip(square, how=how, size_px=48, rng=np.random.default_rng(0))
+    assert clip.shape == square.shape
+
+
+def test_erased_boxes_have_the_published_areas_and_shapes():
+    boxes = np.array([draw_erased(224, probability=1.0, rng=rng) for rng in rngs(3000)])
+    areas, shapes = boxes[:, 2] * boxes[:, 3] / 224**2, boxes[:, 2] / boxes[:, 3]
+    assert areas.min() == pytest.approx(0.02, abs=0.003)
+    assert areas.max() == pytest.approx(1 / 3, abs=0.02)
+    assert shapes.min() == pytest.approx(0.3, abs=0.02)
+    assert shapes.max() == pytest.approx(10 / 3, abs=0.2)
+    assert (boxes[:, :2] + boxes[:, 2:] <= 224).all()
+    share = np.mean([draw_erased(224, probability=0.25, rng=rng).any() for rng in rngs(3000)])
+    assert share == pytest.approx(0.25, abs=0.03)
+    assert not draw_erased(224, probability=0.0, rng=np.random.default_rng(0)).any()

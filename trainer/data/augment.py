@@ -1,0 +1,109 @@
+"""Random crops, mirroring and erased boxes of a clip, one draw for all of its frames.
+
+As UMT (Li et al. 2023) and VideoMAE (Tong et al. 2022) finetune: RandAugment, a crop of random area and
+shape, mirroring, and a box that is erased. Pixels stay 8 bits, where the references resize floats.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from vfm.shards.array_types import Int64, UInt8
+from vfm.trainer.data.rand_augment import augmented, parse_policy
+from vfm.trainer.recipes.classify import Augmentation
+
+_SHAPES = (3 / 4, 4 / 3)
+_ERASED_AREAS, _ERASED_SHAPES = (0.02, 1 / 3), (0.3, 10 / 3)
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rectangle:
+    """A part of a frame, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def draw_clip(frames: UInt8, *, how: Augmentation, size_px: int, rng: np.random.Generator) -> UInt8:
+    """Return a clip as it is learned from once.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        how: what is drawn; ``crop_area`` is given.
+        size_px: side of the result.
+        rng: source of chance.
+
+    Returns:
+        uint8 [T, size_px, size_px, 3].
+    """
+    assert how.crop_area is not None, "whoever wants the middle square asks for a view"
+    if how.rand_augment is not None:
+        frames = augmented(frames, parse_policy(how.rand_augment).draw(rng))
+    height_px, width_px = frames.shape[1:3]
+    box = draw_crop(height_px, width_px, areas=(how.crop_area, 1.0), rng=rng)
+    cropped = frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    square = _resized(cropped, size_px=size_px)
+    return np.ascontiguousarray(square[:, :, ::-1]) if rng.random() < how.flip else square
+
+
+def draw_crop(
+    height_px: int, width_px: int, *, areas: tuple[float, float], rng: np.random.Generator
+) -> Rectangle:
+    """Return a part of a frame of random area, shape and place (Szegedy et al. 2015, section 6).
+
+    The area is uniform, the shape between 3/4 and 4/3, uniform in its logarithm. What does not fit into the
+    frame is drawn again, ten times; then it is the middle, as large as its shape allows.
+
+    Args:
+        height_px: of the frame.
+        width_px: of the frame.
+        areas: the smallest and the largest share of the frame.
+        rng: source of chance.
+    """
+    for _ in range(_TRIES):
+        height, width = _draw_sides(height_px * width_px, areas=areas, shapes=_SHAPES, rng=rng)
+        if 0 < width <= width_px and 0 < height <= height_px:
+            top, left = rng.integers(height_px - height + 1), rng.integers(width_px - width + 1)
+            return Rectangle(top=int(top), left=int(left), height=height, width=width)
+    width = min(width_px, round(height_px * _SHAPES[1]))
+    height = min(height_px, round(width_px / _SHAPES[0]))
+    return Rectangle(top=(height_px - height) // 2, left=(width_px - width) // 2, height=height, width=width)
+
+
+def draw_erased(size_px: int, *, probability: float, rng: np.random.Generator) -> Int64:
+    """Return the box of a square frame that is erased (Zhong et al. 2020): top, left, height, width.
+
+    Its area is 1/50 to 1/3 of the frame's, its shape 0.3 to 10/3; all 0 where nothing is.
+    """
+    nothing = np.zeros(4, np.int64)
+    if rng.random() >= probability:
+        return nothing
+    for _ in range(_TRIES):
+        width, height = _draw_sides(size_px**2, areas=_ERASED_AREAS, shapes=_ERASED_SHAPES, rng=rng)
+        if 0 < height < size_px and 0 < width < size_px:
+            top, left = rng.integers(size_px - height + 1), rng.integers(size_px - width + 1)
+            return np.array([top, left, height, width], np.int64)
+    return nothing
+
+
+def _draw_sides(
+    area_px: int, *, areas: tuple[float, float], shapes: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int]:
+    """Return height and width of a part of random area; its shape is width over height."""
+    area = rng.uniform(*areas) * area_px
+    shape = math.exp(rng.uniform(math.log(shapes[0]), math.log(shapes[1])))
+    return round(math.sqrt(area / shape)), round(math.sqrt(area * shape))
+
+
+def _resized(frames: UInt8, *, size_px: int) -> UInt8:
+    # Without antialiasing, as the references resize; torch has a kernel for bytes.
+    planes = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+    square = functional.interpolate(planes, (size_px, size_px), mode="bilinear", align_corners=False)
+    resized: UInt8 = square.permute(0, 2, 3, 1).contiguous().numpy()
+    return resized
