@@ -1,7 +1,8 @@
 """Clips: which of a sample's stored frames a network is given.
 
-Windows with a fixed step (VIMPAC, arXiv 2106.11250), and frames spread over the whole sample (UMT, arXiv
-2303.16058, as its published code draws them for Kinetics and for Something-Something V2).
+Windows with a fixed step (VIMPAC, arXiv 2106.11250), windows as VideoMAE (arXiv 2203.12602) is finetuned on
+them, and frames spread over the whole sample (UMT, arXiv 2303.16058, as its published code draws them for
+Kinetics and for Something-Something V2).
 """
 
 import numpy as np
@@ -75,6 +76,40 @@ def spread_sparse_times(num_frames: int, *, clip_len: int, num_clips: int) -> li
     starts = _borders(num_frames, clip_len=clip_len)[:-1]
     step = (num_frames - 1) / clip_len / (num_clips + 1)
     return [np.minimum(starts + int(step * (k + 1)), num_frames - 1) for k in range(num_clips)]
+
+
+def dense_times(num_frames: int, *, clip_len: int, stride: int, rng: np.random.Generator) -> Int64:
+    """Return the frames of a clip that VideoMAE is finetuned on, int64 [clip_len].
+
+    They are spread evenly over a window of ``clip_len`` · ``stride`` frames, its end among them but one, so
+    that they are a little farther apart than ``stride``. A video that is no longer than a window gives as
+    many frames as fit into it, and then its last one.
+    """
+    _check_spread(num_frames, clip_len=clip_len)
+    window = clip_len * stride
+    if num_frames <= window:
+        inside = np.linspace(0, num_frames, num=num_frames // stride)
+        times = np.concatenate([inside, np.full(clip_len - len(inside), num_frames)])
+        return np.clip(times, 0, num_frames - 1).astype(np.int64)
+    end = int(rng.integers(window, num_frames))
+    times = np.linspace(end - window, end, num=clip_len).astype(np.int64)
+    return np.minimum(times, end - 1)
+
+
+def spread_dense_times(num_frames: int, *, clip_len: int, stride: int, num_clips: int) -> list[Int64]:
+    """Return the clips of VideoMAE's test, each int64 [clip_len]: windows of every ``stride``-th frame.
+
+    They begin at equal distances, the last one where it is just whole; a single one, which the published code
+    has not, lies in the middle. Past the end the last of these frames is shown again.
+    """
+    _check_spread(num_frames, clip_len=clip_len)
+    _check_clips(num_clips)
+    frames = np.arange(0, num_frames, stride, dtype=np.int64)
+    latest = max(len(frames) - clip_len, 0)
+    step = latest / (num_clips - 1) if num_clips > 1 else 0.0
+    starts = [int(k * step) for k in range(num_clips)] if num_clips > 1 else [latest // 2]
+    places = np.arange(clip_len)
+    return [frames[np.minimum(start + places, len(frames) - 1)] for start in starts]
 
 
 def spread_ssv2_times(num_frames: int, *, clip_len: int, num_clips: int) -> list[Int64]:

@@ -1,4 +1,4 @@
-"""Clips are VIMPAC's, number for number."""
+"""Clips are those of the references, number for number."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,11 @@ from safetensors.numpy import load_file
 from vfm.shards.clips import (
     PAD,
     clip_times,
+    dense_times,
     random_start,
     segment_times,
     sparse_times,
+    spread_dense_times,
     spread_sparse_times,
     spread_ssv2_times,
     spread_starts,
@@ -109,6 +111,32 @@ def test_sparse_frames_reach_the_last_one() -> None:
     for place in range(4):
         assert set(drawn[:, place]) == set(range(borders[place], borders[place + 1] + 1))
     assert sparse_times(1, clip_len=4, rng=rng).tolist() == [0] * 4
+
+
+@pytest.mark.needs("shared")
+def test_views_of_a_test_hold_the_frames_of_the_reference(shared: Path) -> None:
+    cases = json.loads((shared / "golden" / "videomae_test_views_a.json").read_text())["cases"]
+    assert {case["sampling"] for case in cases} == {"dense", "uniform"}
+    for case in cases:
+        size = {"clip_len": case["clip_frames"], "num_clips": case["segments"]}
+        if case["sampling"] == "dense":
+            clips = spread_dense_times(case["video_frames"], stride=case["frame_step"], **size)
+        else:
+            clips = spread_ssv2_times(case["video_frames"], **size)
+        for view in case["views"]:
+            assert clips[view["segment"]].tolist() == view["frames"]
+
+
+def test_dense_frames_are_spread_over_a_window() -> None:
+    rng = np.random.default_rng(0)
+    # 4 frames over 8: 0, 8/3, 16/3, 8 behind the start, cut off, the last one a frame earlier.
+    drawn = np.stack([dense_times(11, clip_len=4, stride=2, rng=rng) for _ in range(300)])
+    assert {tuple(times) for times in drawn} == {(s, s + 2, s + 5, s + 7) for s in (0, 1, 2)}
+    short = dense_times(7, clip_len=4, stride=2, rng=rng)
+    assert short.tolist() == [0, 3, 6, 6]  # 7 // 2 = 3 of them: 0, 3.5 and 7, then 7, none past 6
+    assert dense_times(1, clip_len=4, stride=2, rng=rng).tolist() == [0, 0, 0, 0]
+    (middle,) = spread_dense_times(20, clip_len=4, stride=2, num_clips=1)
+    assert middle.tolist() == [6, 8, 10, 12]
 
 
 def test_more_than_two_clips_of_ssv2_are_refused() -> None:

@@ -7,9 +7,11 @@ import numpy as np
 from vfm.shards.array_types import Int64
 from vfm.shards.clips import (
     clip_times,
+    dense_times,
     random_start,
     segment_times,
     sparse_times,
+    spread_dense_times,
     spread_sparse_times,
     spread_ssv2_times,
     spread_starts,
@@ -22,7 +24,8 @@ class ClipSampling:
     """Draws and spreads the clips of a sample.
 
     Attributes:
-        rule: ``strided`` is a window; ``sparse`` and ``ssv2`` spread the frames of a clip over the sample.
+        rule: ``strided`` is a window, ``dense`` one as VideoMAE is finetuned on it; ``sparse`` and ``ssv2``
+            spread the frames of a clip over the sample.
         clip_len: frames of a clip.
         stride: stored frames from one frame of a window to the next.
     """
@@ -39,6 +42,8 @@ class ClipSampling:
             case "ssv2":
                 return segment_times(num_frames, clip_len=self.clip_len, rng=rng)
         span = {"clip_len": self.clip_len, "stride": self.stride}
+        if self.rule == "dense":
+            return dense_times(num_frames, **span, rng=rng)
         start = random_start(num_frames, **span, rng=rng)
         return clip_times(start, num_frames=num_frames, **span)
 
@@ -50,11 +55,13 @@ class ClipSampling:
             case "ssv2":
                 return spread_ssv2_times(num_frames, clip_len=self.clip_len, num_clips=num_clips)
         span = {"clip_len": self.clip_len, "stride": self.stride}
+        if self.rule == "dense":
+            return spread_dense_times(num_frames, **span, num_clips=num_clips)
         starts = spread_starts(num_frames, **span, num_clips=num_clips)
         return [clip_times(start, num_frames=num_frames, **span) for start in starts]
 
 
 def clip_sampling(data: DataConfig) -> ClipSampling:
     """Return the sampling of a recipe whose stride, if it has one, is known."""
-    stride = data.known_stride if data.sampling == "strided" else 1
+    stride = 1 if data.spans_video else data.known_stride
     return ClipSampling(rule=data.sampling, clip_len=data.clip_len, stride=stride)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from vfm.shards.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
-Sampling = Literal["strided", "sparse", "ssv2"]
+Sampling = Literal["strided", "dense", "sparse", "ssv2"]
 Schedule = Literal["linear", "cosine", "constant"]
 
 
@@ -24,8 +24,9 @@ class DataConfig:
         columns: what the method learns from, ``frames`` and target columns, read together; a pattern such as
             ``vq.*`` stands for the one column that matches.
         clip_len: stored frames in a clip.
-        sampling: ``strided`` is a window of frames equally far apart; ``sparse`` and ``ssv2`` take frames
-            from the whole video, as UMT does on Kinetics and on Something-Something V2.
+        sampling: ``strided`` is a window of frames equally far apart; ``dense`` one as VideoMAE is finetuned
+            on it; ``sparse`` and ``ssv2`` take frames from the whole video, as UMT does on Kinetics and on
+            Something-Something V2.
         seconds_apart: time from one frame of a clip to the next; ``any`` takes the next stored frame.
         stride: the same in stored frames; None follows from the time and the rate of the dataset.
         split: train on this split only; None takes every sample.
@@ -46,19 +47,29 @@ class DataConfig:
         apart, stride = self.seconds_apart, self.stride
         _check("data.seconds_apart", apart, apart == "any" or apart > 0, "above 0, or any")
         _check("data.stride", stride, stride is None or stride >= 1, "at least 1, or none")
-        if self.sampling != "strided":
+        if self.spans_video:
             allowed = f"any where data.sampling is {self.sampling}: frames are taken from the whole video"
             _check("data.seconds_apart", apart, apart == "any", allowed)
             _check("data.stride", stride, stride in (None, 1), "none where frames are from the whole video")
 
     @property
-    def known_stride(self) -> int:
-        """The stride of a window, once it is known.
+    def spans_video(self) -> bool:
+        """Whether the frames of a clip are taken from the whole video."""
+        return self.sampling in ("sparse", "ssv2")
+
+    @property
+    def window_stride(self) -> int:
+        """The stride of a window of frames equally far apart.
 
         Raises:
-            UsageError: clips are not windows, for a reader that knows no others.
+            UsageError: clips are no such windows, for a reader that knows no others.
         """
         _check("data.sampling", self.sampling, self.sampling == "strided", "strided for this recipe")
+        return self.known_stride
+
+    @property
+    def known_stride(self) -> int:
+        """The stride, once it is known."""
         assert self.stride is not None, (
             "the stride is still left to the data: see vfm.trainer.recipes.requirements"
         )

@@ -97,7 +97,7 @@ def requirements_of(recipe: Recipe) -> Requirements:
     """Return what a recipe needs."""
     return Requirements(
         clip_len=recipe.data.clip_len,
-        spans_video=recipe.data.sampling != "strided",
+        spans_video=recipe.data.spans_video,
         seconds_apart=recipe.data.seconds_apart,
         frame_px=recipe.model.frame_px,
     )

@@ -5,11 +5,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vfm.shards.clips import PAD, segment_times, sparse_times, spread_sparse_times, spread_ssv2_times
+from vfm.shards.clips import (
+    PAD,
+    dense_times,
+    segment_times,
+    sparse_times,
+    spread_dense_times,
+    spread_sparse_times,
+    spread_ssv2_times,
+)
 from vfm.shards.errors import UsageError
 from vfm.trainer.data.clip_sampling import ClipSampling, clip_sampling
 from vfm.trainer.recipes.recipe import DataConfig
 from vfm.trainer.registry import load_recipe
+
+
+def test_dense_windows_are_drawn_by_their_rule():
+    sampling = clip_sampling(DataConfig(columns=("frames",), clip_len=4, sampling="dense", stride=2))
+    span = {"clip_len": 4, "stride": 2}
+    for seed in range(20):
+        found = sampling.random(30, rng=np.random.default_rng(seed))
+        np.testing.assert_array_equal(found, dense_times(30, **span, rng=np.random.default_rng(seed)))
+    spread = spread_dense_times(30, **span, num_clips=3)
+    np.testing.assert_array_equal(sampling.spread(30, num_clips=3), spread)
 
 
 def test_windows_start_anywhere_and_are_spread_from_end_to_end():
@@ -36,7 +54,8 @@ def test_frames_from_the_whole_video_are_drawn_by_their_rule(rule, draw, spread)
 @pytest.mark.parametrize("name", ["videomae-tiny", "vimpac-tiny"])
 def test_a_recipe_of_windows_refuses_other_clips(name):
     data = replace(load_recipe(name).data, seconds_apart="any", stride=1)
-    assert data.known_stride == 1
-    sparse = replace(data, sampling="sparse")
-    with pytest.raises(UsageError, match="data.sampling is sparse, but must be strided for this recipe"):
-        _ = sparse.known_stride
+    assert data.window_stride == data.known_stride == 1
+    for sampling in ("sparse", "dense"):
+        told = f"data.sampling is {sampling}, but must be strided for this recipe"
+        with pytest.raises(UsageError, match=told):
+            _ = replace(data, sampling=sampling).window_stride

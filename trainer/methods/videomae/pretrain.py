@@ -40,7 +40,7 @@ class VideoMae(MaskedAutoencoder, Method):
             model=model,
             objective=recipe.objective,
             clip_len=recipe.data.clip_len,
-            stride=recipe.data.known_stride,
+            stride=recipe.data.window_stride,
         )
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's

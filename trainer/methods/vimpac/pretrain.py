@@ -114,7 +114,7 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
     prepare = PretrainReader(
         reader=read_codes(recipe, dataset),
         clip_len=recipe.data.clip_len,
-        stride=recipe.data.known_stride,
+        stride=recipe.data.window_stride,
         objective=recipe.objective,
     )
     method = Vimpac(config, objective=recipe.objective, prepare=prepare)
