@@ -89,11 +89,12 @@ def dense_times(num_frames: int, *, clip_len: int, stride: int, rng: np.random.G
     window = clip_len * stride
     if num_frames <= window:
         inside = np.linspace(0, num_frames, num=num_frames // stride)
-        times = np.concatenate([inside, np.full(clip_len - len(inside), num_frames)])
-        return np.clip(times, 0, num_frames - 1).astype(np.int64)
-    end = int(rng.integers(window, num_frames))
-    times = np.linspace(end - window, end, num=clip_len).astype(np.int64)
-    return np.minimum(times, end - 1)
+        spread, last = np.concatenate([inside, np.full(clip_len - len(inside), num_frames)]), num_frames - 1
+    else:
+        end = int(rng.integers(window, num_frames))
+        spread, last = np.linspace(end - window, end, num=clip_len), end - 1
+    times: Int64 = np.minimum(spread.astype(np.int64), last)
+    return times
 
 
 def spread_dense_times(num_frames: int, *, clip_len: int, stride: int, num_clips: int) -> list[Int64]:
