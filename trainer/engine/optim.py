@@ -42,9 +42,9 @@ def updates_per_epoch(config: TrainConfig, *, num_samples: int) -> float:
 def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
     """Return the learning rate of one update, counted from 0.
 
-    It rises linearly from 0 over the warm-up, then falls to ``min_lr``, which the update after the last would
+    It rises linearly over the warm-up, then falls to ``min_lr``, which the update after the last would
     have: on a line, on half a period of a cosine, or not at all (``constant``). The first update of a warm-up
-    has rate 0, as in the reference implementations.
+    has the rate that it starts with, 0 unless told otherwise, as in the reference implementations.
 
     Args:
         update: which.
@@ -54,7 +54,7 @@ def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
     warmup = int(config.warmup * num_updates) if config.warmup < 1 else int(config.warmup)
     if update < warmup:
         steps = warmup - 1 if config.warmup_peak == "last" else warmup
-        return config.lr * update / max(steps, 1)
+        return config.warmup_start + (config.lr - config.warmup_start) * update / max(steps, 1)
     progress = min((update - warmup) / max(num_updates - warmup, 1), 1.0)
     match config.schedule:
         case "linear":

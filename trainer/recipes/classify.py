@@ -69,6 +69,19 @@ class ClassifyConfig:
                 raise _misfit(name, getattr(self, name), "0 or more")
 
 
+def published(*, num_draws: int, flip: float = 0.5) -> ClassifyConfig:
+    """Return what UMT and VideoMAE finetune with.
+
+    Args:
+        num_draws: clips made of one sample whenever it is read.
+        flip: probability that a clip is mirrored; 0 where classes tell left from right.
+    """
+    augment = Augmentation(
+        rand_augment="rand-m7-n4-mstd0.5-inc1", crop_area=0.08, flip=flip, erase=0.25, num_draws=num_draws
+    )
+    return ClassifyConfig(label_smoothing=0.1, augment=augment, mixup=0.8, cutmix=1.0)
+
+
 def _misfit(name: str, value: object, allowed: str) -> UsageError:
     key = f"objective.{name}"
     return UsageError(f"{key} is {value}, but must be {allowed}: change it with `--set {key}=...`.")

@@ -1,6 +1,7 @@
 """The sizes of the video transformer that VideoMAE and UMT share, as a recipe gives them."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from vfm.shards.errors import UsageError
 
@@ -17,6 +18,9 @@ class EncoderSizes:
         num_heads: of each block.
         drop_path: how often the last block is left out in training; earlier ones less.
     """
+
+    # Not of the encoder but of how it is trained: finetuning takes these from its own recipe.
+    OF_TRAINING: ClassVar[tuple[str, ...]] = ("drop_path",)
 
     image_px: int = 224
     patch_px: int = 16

@@ -87,13 +87,14 @@ class OptimConfig:
         clip_norm: the global gradient norm is cut to this; None leaves it alone.
         warmup: updates until ``lr`` is reached; below 1 a share of all updates.
         warmup_epochs: passes over the samples until ``lr`` is reached, in place of ``warmup``.
+        warmup_start: learning rate that the warm-up begins with.
         warmup_peak: whether ``lr`` is reached by the last update of the warm-up or by the one after it.
         schedule: how the rate falls from there to the last update.
         min_lr: what it falls to.
         layer_decay: factor of the learning rate from one layer of an encoder to the one before it, in
             finetuning; 1 is one rate for all.
-        lr_batch_size: samples per update that ``lr`` and ``min_lr`` are meant for, with which they grow in
-            proportion (Goyal et al. 2017, section 2.1); None leaves them as they are.
+        lr_batch_size: samples per update that ``lr``, ``min_lr`` and ``warmup_start`` are meant for, with
+            which they grow in proportion (Goyal et al. 2017, section 2.1); None leaves them as they are.
     """
 
     lr: float
@@ -103,6 +104,7 @@ class OptimConfig:
     clip_norm: float | None = 1.0
     warmup: float = 0.1
     warmup_epochs: float | None = None
+    warmup_start: float = 0.0
     warmup_peak: Literal["last", "after"] = "after"
     schedule: Schedule = "linear"
     min_lr: float = 0.0
@@ -119,7 +121,9 @@ class OptimConfig:
         _check("optim.warmup", self.warmup, self.warmup >= 0, "0 or more")
         epochs = self.warmup_epochs
         _check("optim.warmup_epochs", epochs, epochs is None or epochs >= 0, "0 or more, or none")
-        _check("optim.min_lr", self.min_lr, 0 <= self.min_lr <= self.lr, "between 0 and optim.lr")
+        for name in ("min_lr", "warmup_start"):
+            rate = getattr(self, name)
+            _check(f"optim.{name}", rate, 0 <= rate <= self.lr, "between 0 and optim.lr")
         _check("optim.layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "above 0, at most 1")
         size = self.lr_batch_size
         _check("optim.lr_batch_size", size, size is None or size >= 1, "at least 1 or none")
@@ -129,7 +133,8 @@ class OptimConfig:
         config = self
         if self.lr_batch_size is not None:
             factor = batch_size / self.lr_batch_size
-            config = replace(config, lr=self.lr * factor, min_lr=self.min_lr * factor, lr_batch_size=None)
+            rates = {name: factor * getattr(self, name) for name in ("lr", "min_lr", "warmup_start")}
+            config = replace(config, **rates, lr_batch_size=None)
         if self.warmup_epochs is not None:
             warmup = int(self.warmup_epochs * updates_per_epoch)
             config = replace(config, warmup=warmup, warmup_epochs=None)

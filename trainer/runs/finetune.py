@@ -81,14 +81,12 @@ def finetune_recipe(
             f"used only when named: {others}."
         )
     chosen = fitting[name]
-    data = replace(
-        chosen.data,
-        columns=methods.load(start.method).clip_columns(start.data.columns),
-        clip_len=start.data.clip_len,
-        seconds_apart=start.data.seconds_apart,
-        stride=start.data.stride,
-    )
-    return override(replace(chosen, model=start.model, data=data), settings)
+    columns = methods.load(start.method).clip_columns(start.data.columns)
+    data = replace(chosen.data, columns=columns, clip_len=start.data.clip_len)
+    if not data.spans_video:
+        data = replace(data, seconds_apart=start.data.seconds_apart, stride=start.data.stride)
+    own = {name: getattr(chosen.model, name) for name in getattr(start.model, "OF_TRAINING", ())}
+    return override(replace(chosen, model=replace(start.model, **own), data=data), settings)
 
 
 def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, options: RunOptions) -> Outcome:

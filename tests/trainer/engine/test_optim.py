@@ -17,6 +17,7 @@ from vfm.trainer.engine.optim import (
     updates_per_epoch,
 )
 from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
+from vfm.trainer.registry import load_recipe
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,58 @@ def test_a_cosine_with_a_floor_is_that_of_the_reference(shared):
     rates = [1e6 * lr_at(update, num_updates=num_updates, config=config) for update in range(num_updates)]
     expected = load_file(fixture.with_suffix(".safetensors"))["output/schedule_times_1e6"]
     assert rates == pytest.approx(expected.tolist(), rel=1e-6)
+
+
+PUBLISHED = {
+    # highest rate, lowest, first; epochs, of which warm-up; samples, draws of each; layer decay, drop path
+    "umt-base-classify": (4e-4, 2e-6, 2e-6, 35, 2, 256, 2, 0.75, 0.1),
+    "umt-large-classify": (2e-4, 2e-6, 2e-6, 20, 2, 256, 2, 0.85, 0.2),
+    "umt-base-classify-k400": (4e-5, 2e-6, 2e-6, 5, 1, 256, 2, 0.75, 0.1),
+    "umt-large-classify-k400": (2e-5, 2e-6, 2e-6, 5, 1, 256, 2, 0.85, 0.2),
+    "umt-base-classify-mit": (2e-4, 2e-6, 2e-6, 40, 5, 512, 1, 0.75, 0.1),
+    "umt-large-classify-mit": (2e-4, 2e-6, 2e-6, 20, 5, 512, 1, 0.85, 0.2),
+    "umt-base-classify-ssv2": (4e-4, 2e-6, 2e-6, 30, 5, 256, 2, 0.75, 0.1),
+    "umt-large-classify-ssv2": (8e-4, 2e-6, 2e-6, 14, 4, 256, 2, 0.85, 0.2),
+    "videomae-small-classify": (7.5e-4, 1.5e-6, 0, 150, 5, 384, 2, 0.75, 0.1),
+    "videomae-base-classify": (7.5e-4, 1.5e-6, 0, 75, 5, 384, 2, 0.75, 0.1),
+    "videomae-base-classify-800": (2e-3, 2e-6, 0, 100, 5, 512, 1, 0.75, 0.1),
+    "videomae-large-classify": (1e-3, 5e-7, 0, 35, 5, 128, 2, 0.75, 0.1),
+    "videomae-huge-classify": (2e-3, 2e-5, 0, 50, 5, 512, 2, 0.75, 0.2),
+    "videomae-base-classify-ssv2": (7.5e-4, 1.5e-6, 0, 30, 5, 384, 2, 0.75, 0.1),
+    "videomae-small-classify-ssv2": (1.5e-3, 1.5e-6, 0, 40, 5, 384, 2, 0.7, 0.1),
+    "videomae-base-classify-ucf101": (2.5e-4, 5e-6, 0, 100, 5, 128, 2, 0.7, 0.2),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_finetunings_have_their_numbers(name):
+    highest, lowest, first, epochs, warmup, batch_size, num_draws, layer_decay, drop_path = PUBLISHED[name]
+    recipe = load_recipe(name)
+    assert (recipe.name, recipe.task) == (name, "classify")
+    config = recipe.optim.for_run(batch_size=batch_size, updates_per_epoch=100)
+    run = {"num_updates": 100 * epochs, "config": config}
+    rates = [lr_at(update, **run) for update in (0, 100 * warmup - 1, 100 * warmup, 100 * epochs)]
+    assert rates == pytest.approx([first, highest, highest, lowest])
+    assert (recipe.train.epochs, recipe.train.batch_size) == (epochs, batch_size)
+    assert (config.betas, config.weight_decay, config.clip_norm) == ((0.9, 0.999), 0.05, None)
+    assert (config.layer_decay, recipe.model.drop_path) == (layer_decay, drop_path)
+    augment, is_directed = recipe.objective.augment, "ssv2" in name
+    assert (augment.num_draws, augment.flip) == (num_draws, 0.0 if is_directed else 0.5)
+    assert (augment.rand_augment, augment.crop_area, augment.erase) == ("rand-m7-n4-mstd0.5-inc1", 0.08, 0.25)
+    objective = recipe.objective
+    assert (objective.mixup, objective.cutmix, objective.label_smoothing) == (0.8, 1.0, 0.1)
+    has_few = name in ("videomae-huge-classify", "videomae-base-classify-ucf101")
+    assert objective.last_dropout == (0.5 if has_few else 0.0)
+    sampling = "ssv2" if is_directed else "sparse" if name.startswith("umt") else "dense"
+    assert recipe.data.sampling == sampling
+
+
+def test_a_warm_up_may_begin_above_zero():
+    config = OptimConfig(lr=1.0, warmup_start=0.2, warmup=5, warmup_peak="last", schedule="constant")
+    rates = [lr_at(update, num_updates=8, config=config) for update in range(6)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+    with pytest.raises(UsageError, match=r"optim.warmup_start is 2.0, but must be between 0 and optim.lr"):
+        OptimConfig(lr=1.0, warmup_start=2.0)
 
 
 def test_rates_grow_with_the_batch():

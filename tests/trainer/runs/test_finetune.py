@@ -51,6 +51,16 @@ def test_recipe_is_the_tasks_numbers_with_the_encoders_model():
     assert (recipe.objective, recipe.train, recipe.task) == (plain.objective, plain.train, "classify")
 
 
+def test_how_often_blocks_are_left_out_is_the_tasks_number():
+    encoder = override(load_recipe("videomae-base"), ["model.depth=10", "data.clip_len=8"])
+    recipe = finetune_recipe("classify", start=encoder, settings=[])
+    assert recipe.model == replace(encoder.model, drop_path=0.1) != encoder.model
+    assert (recipe.data.sampling, recipe.data.clip_len) == ("dense", 8)
+    assert recipe.data.seconds_apart == encoder.data.seconds_apart
+    whole = finetune_recipe("classify", start=encoder, settings=[], numbers="videomae-base-classify-ssv2")
+    assert (whole.data.sampling, whole.data.seconds_apart, whole.data.clip_len) == ("ssv2", "any", 8)
+
+
 def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
     encoder = replace(load_recipe("vimpac-tiny"), name="mine")
     told = "Recipe mine-classify does not exist.*--recipe vimpac-small-classify or vimpac-tiny-classify"
