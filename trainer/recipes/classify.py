@@ -38,7 +38,9 @@ class Augmentation:
         if self.num_draws < 1:
             raise _misfit("augment.num_draws", self.num_draws, "at least 1")
         if area is None and (policy is not None or self.flip or self.erase or self.num_draws > 1):
-            raise _misfit("augment.crop_area", "none", "given where clips are changed (1 keeps most of a frame)")
+            raise _misfit(
+                "augment.crop_area", "none", "given where clips are changed (1 keeps most of a frame)"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
