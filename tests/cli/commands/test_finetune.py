@@ -75,15 +75,6 @@ def test_numbers_of_a_recipe_that_is_named(data, tmp_path):
         invoke(finetune.command, *arguments, "--recipe", "videomae-tiny-classify")
 
 
-@pytest.mark.parametrize("size", ["small", "base", "large", "huge"])
-def test_numbers_of_another_size_are_not_taken_unasked(data, tmp_path, size):
-    with pytest.raises(
-        UsageError, match=f"Recipe videomae-{size}-classify does not exist.*--recipe videomae-tiny-classify"
-    ):
-        invoke(finetune.command, "classify", data, "--recipe", f"videomae-{size}", "--out", tmp_path / "fine")
-    assert not (tmp_path / "fine").exists()
-
-
 def test_run_without_checkpoint(data, tmp_path):
     with pytest.raises(UsageError, match="holds no checkpoint"):
         invoke(finetune.command, "classify", data, "--init", tmp_path / "none", "--out", tmp_path / "fine")
