@@ -22,7 +22,7 @@ check: $(INSTALLED)  ## style, types, tests
 	$(BIN)/python -m pytest --numprocesses=$(JOBS) --durations=15
 
 gpu: $(INSTALLED)  ## UMT-B on a machine with a GPU, eight minutes at most; GPU='--batch 512' changes options
-	$(BIN)/python benchmarks/gpu.py $(GPU)
+	$(BIN)/python benchmarks/umt/gpu.py $(GPU)
 
 drills: $(INSTALLED)  ## the long fault drills that `make test` leaves out
 	$(BIN)/python -m pytest -m slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "umt" / "gpu.py"
 
 
 def gflop_by_hand(*, num_tokens: int, dim: int, depth: int, patch_values: int, teacher_dim: int) -> float:

@@ -5,7 +5,6 @@ shape, mirroring, and a box that is erased. Pixels stay 8 bits, where the refere
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,15 +18,7 @@ _SHAPES = (3 / 4, 4 / 3)
 _ERASED_AREAS, _ERASED_SHAPES = (0.02, 1 / 3), (0.3, 10 / 3)
 _TRIES = 10
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rectangle:
-    """A part of a frame, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
+Rectangle = tuple[int, int, int, int]  # of a frame: top, left, height, width, in pixels
 
 
 def draw_clip(frames: UInt8, *, how: Augmentation, size_px: int, rng: np.random.Generator) -> UInt8:
@@ -46,8 +37,8 @@ def draw_clip(frames: UInt8, *, how: Augmentation, size_px: int, rng: np.random.
     if how.rand_augment is not None:
         frames = augmented(frames, parse_policy(how.rand_augment).draw(rng))
     height_px, width_px = frames.shape[1:3]
-    box = draw_crop(height_px, width_px, areas=(how.crop_area, 1.0), rng=rng)
-    cropped = frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    top, left, height, width = draw_crop(height_px, width_px, areas=(how.crop_area, 1.0), rng=rng)
+    cropped = frames[:, top : top + height, left : left + width]
     square = _resized(cropped, size_px=size_px)
     return np.ascontiguousarray(square[:, :, ::-1]) if rng.random() < how.flip else square
 
@@ -70,10 +61,10 @@ def draw_crop(
         height, width = _draw_sides(height_px * width_px, areas=areas, shapes=_SHAPES, rng=rng)
         if 0 < width <= width_px and 0 < height <= height_px:
             top, left = rng.integers(height_px - height + 1), rng.integers(width_px - width + 1)
-            return Rectangle(top=int(top), left=int(left), height=height, width=width)
+            return int(top), int(left), height, width
     width = min(width_px, round(height_px * _SHAPES[1]))
     height = min(height_px, round(width_px / _SHAPES[0]))
-    return Rectangle(top=(height_px - height) // 2, left=(width_px - width) // 2, height=height, width=width)
+    return (height_px - height) // 2, (width_px - width) // 2, height, width
 
 
 def draw_erased(size_px: int, *, probability: float, rng: np.random.Generator) -> Int64:

@@ -6,10 +6,14 @@ from torch import Tensor
 from vfm.shards.pixels.imagenet import MEAN, STD
 
 
+def to_unit_range(clips: Tensor) -> Tensor:
+    """Return clips in 0 to 1: float32 of uint8, and what is in that range already as it is."""
+    return clips if clips.is_floating_point() else clips.float() / 255
+
+
 def to_float(clips: Tensor) -> Tensor:
-    """Return float32 [B, 3, T, H, W] in 0 to 1 of clips [B, T, H, W, 3], uint8 or float in 0 to 1."""
-    planes = clips.permute(0, 4, 1, 2, 3)
-    return planes if clips.is_floating_point() else planes.float() / 255
+    """Return float32 [B, 3, T, H, W] in 0 to 1 of clips [B, T, H, W, 3], see `to_unit_range`."""
+    return to_unit_range(clips.permute(0, 4, 1, 2, 3))
 
 
 def normalize(clips: Tensor) -> Tensor:

@@ -4,9 +4,10 @@ A task is a file ``trainer/tasks/<name>.py`` with ``build(recipe, dataset)`` tha
 shape of `vfm.trainer.method.Method`: the training loop cannot tell it from a pretraining method.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,32 @@ class ClassifyConfig:
         for name in ("mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise _misfit(name, getattr(self, name), "0 or more")
+
+
+def classifying(
+    recipe: Recipe, *, suffix: str = "", objective: ClassifyConfig, optim: OptimConfig, train: TrainConfig
+) -> Recipe:
+    """Return the finetuning of a pretraining recipe, called ``NAME-classify`` and then ``suffix``."""
+    name = f"{recipe.name}-classify{suffix}"
+    return replace(recipe, name=name, task="classify", objective=objective, optim=optim, train=train)
+
+
+def published_optim(
+    *, lr: float, lr_batch_size: int, warmup_start: float = 0.0, warmup_epochs: float = 5
+) -> OptimConfig:
+    """Return the optimizer that UMT and VideoMAE finetune with; see `OptimConfig`."""
+    return OptimConfig(
+        lr=lr,
+        lr_batch_size=lr_batch_size,
+        min_lr=1e-6,
+        weight_decay=0.05,
+        clip_norm=None,
+        warmup_epochs=warmup_epochs,
+        warmup_start=warmup_start,
+        warmup_peak="last",
+        schedule="cosine",
+        layer_decay=0.75,
+    )
 
 
 def published(*, num_draws: int, flip: float = 0.5) -> ClassifyConfig:

@@ -4,17 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vfm.trainer.methods.vimpac.recipe import small, tiny
-from vfm.trainer.recipes.classify import ClassifyConfig
+from vfm.trainer.recipes.classify import ClassifyConfig, classifying
 from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 
 
 def small_classify() -> Recipe:
     """Fine-tune the small model as the reference does on UCF101, HMDB51 and Diving48 (SSv2: 22 epochs)."""
-    recipe = small()
-    return replace(
-        recipe,
-        name="vimpac-small-classify",
-        task="classify",
+    return classifying(
+        small(),
         objective=ClassifyConfig(),
         optim=OptimConfig(lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01, clip_norm=1.0, warmup=0.1),
         train=TrainConfig(seed=9595, epochs=50, batch_size=128),

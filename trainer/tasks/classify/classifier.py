@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vfm.trainer.data.normalize import to_unit_range
 from vfm.trainer.method import Backbone, Method
 from vfm.trainer.recipes.classify import ClassifyConfig
 from vfm.trainer.tasks.classify.clips import CLIP, ERASED, LABEL, RandomClip, SpreadClips
@@ -19,7 +20,7 @@ class Classify(Method):
     Args:
         backbone: the encoder.
         num_classes: classes to tell apart.
-        config: dropout and label smoothing.
+        config: dropout, label smoothing, and how clips are changed and mixed.
         prepare: reads training clips.
         seed: of the linear layer's first weights.
     """
@@ -45,7 +46,8 @@ class Classify(Method):
         config = self.config
         if config.augment.crop_area is not None:
             batch = {name: array.flatten(0, 1) for name, array in batch.items()}
-            batch = {**batch, CLIP: erased_clips(batch[CLIP].float() / 255, batch[ERASED])}
+        if config.augment.erase:
+            batch = {**batch, CLIP: erased_clips(to_unit_range(batch[CLIP]), batch[ERASED])}
         if config.mixup or config.cutmix:
             return {"loss": self._mixed_loss(batch)}
         logits = self.logits(batch)
@@ -54,8 +56,7 @@ class Classify(Method):
         return {"loss": loss, "accuracy": is_right.float().mean()}
 
     def _mixed_loss(self, batch: Mapping[str, Tensor]) -> Tensor:
-        config, clips = self.config, batch[CLIP]
-        clips = clips if clips.is_floating_point() else clips.float() / 255
+        config, clips = self.config, to_unit_range(batch[CLIP])
         rng = np.random.default_rng(int(torch.randint(2**62, ())))  # follows the seed of the update
         mix = draw_mix(mixup=config.mixup, cutmix=config.cutmix, size_px=clips.shape[2], rng=rng)
         logits = self.logits({**batch, CLIP: mixed_clips(clips, mix)})

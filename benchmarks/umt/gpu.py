@@ -1,7 +1,7 @@
 """UMT-B on one GPU, in one go of at most eight minutes: its teacher, its updates from memory and from shards.
 
     make gpu
-    python benchmarks/gpu.py [--batch 128 256] [--updates 160] [--workers 16] [--store int8] [--quick]
+    python benchmarks/umt/gpu.py [--batch 128 256] [--updates 160] [--workers 16] [--store int8] [--quick]
 
 Makes its own videos and draws its own weights; nothing is downloaded. Updates are those of `vfm pretrain` in
 bf16, compiled. Every part prints its lines once it is done; what does not fit into --minutes is left out.
@@ -32,7 +32,7 @@ import numpy as np
 import timm
 import torch
 from random_teacher import save_random_teacher
-from umt_updates import Mark, Updates
+from updates import Mark, Updates
 
 from vfm.cli.demo.camera import MovingPhotosOptions
 from vfm.cli.demo.moving_photos import make_moving_photos

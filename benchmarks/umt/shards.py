@@ -1,6 +1,6 @@
 """UMT from shards against what its users do now: teacher and decoder in every step.
 
-    python benchmarks/umt.py VIDEOS [--batch 4] [--rounds 5] [--precision bf16] [--threads 2] [--store int8]
+    python benchmarks/umt/shards.py VIDEOS [--batch 4] [--rounds 5] [--threads 2] [--store int8]
 
 VIDEOS is a folder or a list that `vfm extract` takes. Student and teacher have the sizes of UMT-B (ViT-B/16,
 8 frames of 224 px, 6 levels) and random weights; ways take turns, medians count.

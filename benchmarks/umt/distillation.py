@@ -1,6 +1,6 @@
 """What a small student of UMT learns on real videos, and whether the bytes of its teacher's features matter.
 
-    python benchmarks/distillation.py LABELS WEIGHTS [--root FOLDER] [--epochs 40] [--seeds 0 1 2]
+    python benchmarks/umt/distillation.py LABELS WEIGHTS [--root FOLDER] [--epochs 40] [--seeds 0 1 2]
 
 LABELS is a list with a column `split` (train, val) that `vfm extract` takes, its videos under FOLDER;
 WEIGHTS is a file of vit_tiny_patch16_224. Students are umt-tiny (160 px), each pretrained on split train from
