@@ -74,6 +74,7 @@ class Target(ABC):
         token_px: sides of a view are multiples of it.
         fidelity: how true the stored values are to those computed, JSON values; None where nobody measured.
         note: what was decided on the way, a sentence; empty where nothing was.
+        frames_per_worker: a process takes two seconds to start, and with fewer frames it would not pay.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Target(ABC):
     token_px: int = 1
     fidelity: dict[str, Any] | None = None
     note: str = ""
+    frames_per_worker: int = 512
 
     @abstractmethod
     def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:

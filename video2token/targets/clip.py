@@ -25,7 +25,7 @@ from vfm.shards.pixels.views import View, apply_view
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.video2token.frame_target import FrameTarget
-from vfm.video2token.target import Arrays, TargetOptions, check_device
+from vfm.video2token.target import PART_FRAMES, Arrays, TargetOptions, check_device
 
 if TYPE_CHECKING:
     from vfm.video2token.teachers.frame_teacher import FrameTeacher
@@ -121,6 +121,8 @@ class ClipTarget(FrameTarget):
     The last batch of a shard is filled up, so that every frame is computed in a batch of one size: products
     of matrices of another size may round otherwise.
     """
+
+    frames_per_worker = PART_FRAMES  # half a minute of a ViT-B
 
     def __init__(
         self, teacher: "FrameTeacher", *, argument: str, own: Options, options: TargetOptions

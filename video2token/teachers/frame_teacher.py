@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vfm.shards.pixels.imagenet import MEAN, STD
 from vfm.video2token.teachers.loading import LoadedTeacher, find_teacher, load_teacher
@@ -41,6 +41,8 @@ class FrameTeacher:
         self.projects, self.input_px = loaded.projects, loaded.input_px
         self.mean, self.std = tuple(mean), tuple(std)
         self._dtype = _DTYPES.get(precision)
+        if self._dtype is not None:
+            _round_weights(self._network, self._dtype)
 
     def __call__(self, frames: Tensor) -> TeacherOutput:
         """Return features [N, h·w, K, C] and attention [N, h·w], float32, on the frames' device.
@@ -54,6 +56,13 @@ class FrameTeacher:
             images = normalized(frames, mean=self.mean, std=self.std, input_px=self.input_px)
             output: TeacherOutput = self._network(images)
         return output
+
+
+def _round_weights(network: nn.Module, dtype: torch.dtype) -> None:
+    """Round the weights of products once; autocast, which would do it for every batch, gives the same."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.to(dtype)
 
 
 def open_teacher(  # noqa: PLR0913 (keyword-only)

@@ -94,7 +94,7 @@ def test_exactly_enough_is_enough_and_nothing_is_noted(stills: Stills, source: t
 def test_accepted_aloud_and_kept_in_the_column(
     stills: Stills, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.target.Target.frames_per_worker", 1)
     data = stills(num_samples=2, num_frames=2, size=STORED, source_size=(426, 320))
     done = run(data, "--accept-data", "--workers", num_workers)
     assert done.exit_code == 0

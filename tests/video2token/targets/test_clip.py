@@ -114,7 +114,7 @@ def test_views_that_would_enlarge_pixels_are_told(stills: Stills, tiny_vit: Path
 def test_the_column_is_the_same_bytes_for_any_number_of_workers(
     stills: Stills, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.targets.clip.ClipTarget.frames_per_worker", 1)
     monkeypatch.setattr("vfm.video2token.frame_target.PART_FRAMES", 8)
     digests = []
     for num_workers in (1, 2):
@@ -251,7 +251,7 @@ def test_product_codes_are_the_same_bytes_in_processes(
     tars = []
     for number, workers in enumerate((1, 2)):
         if workers > 1:
-            monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+            monkeypatch.setattr("vfm.video2token.targets.clip.ClipTarget.frames_per_worker", 1)
         data = stills(f"data{number}", num_samples=12, num_frames=9)
         run(data, tiny_vit, store="pq:16", num_workers=workers)
         tars.append([path.read_bytes() for path in sorted((data / "clip.test_vit").glob("*.tar"))])

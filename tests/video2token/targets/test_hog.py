@@ -127,7 +127,7 @@ def test_every_view_has_its_own_values(stills: Stills) -> None:
 def test_bytes_do_not_depend_on_batch_and_workers(
     stills: Stills, monkeypatch: pytest.MonkeyPatch, options: dict[str, int]
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.target.Target.frames_per_worker", 1)
     monkeypatch.setattr("vfm.video2token.frame_target.PART_FRAMES", 4)
     data, other = stills(), stills("other")
     run(data)

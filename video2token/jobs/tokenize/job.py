@@ -29,7 +29,6 @@ from vfm.video2token.jobs.tokenize.target_task import Members, arrays_in, comput
 from vfm.video2token.target import Arrays, Target, TargetOptions
 
 _HANDLER = "vfm.video2token.jobs.tokenize.target_task:compute_part"
-_WORKER_FRAMES = 512  # a process takes two seconds to start; with fewer frames it would not pay
 _TASK_LIMIT_S = 3600.0
 _MEMORY_BYTES = 64 << 30  # address space, of which torch takes much more than it uses
 
@@ -187,7 +186,7 @@ class ColumnJob:
         dataset, target = self._dataset, self._target
         shards = [self._indices(number) for number in pending]
         num_frames = sum(int(dataset.num_frames[list(indices)].sum()) for indices in shards)
-        num_workers = min(num_workers, -(-num_frames // _WORKER_FRAMES))
+        num_workers = min(num_workers, -(-num_frames // target.frames_per_worker))
         if num_workers <= 1 or self._device != "cpu":
             for indices in shards:
                 yield from compute_members(dataset, target, indices)

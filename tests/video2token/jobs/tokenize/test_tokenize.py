@@ -142,7 +142,7 @@ def test_bytes_do_not_depend_on_the_batch(stills: Stills, tiny_codebook: Path, b
 def test_bytes_do_not_depend_on_the_workers(
     stills: Stills, tiny_codebook: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.target.Target.frames_per_worker", 1)
     monkeypatch.setattr("vfm.video2token.frame_target.PART_FRAMES", 4)
     data, other = stills(), stills("other")
     run(data, tiny_codebook)
@@ -270,7 +270,7 @@ def test_no_dataset_is_refused_and_stays_as_it_was(tmp_path: Path, tiny_codebook
 def test_a_damaged_frame_is_named(
     stills: Stills, tiny_codebook: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.target.Target.frames_per_worker", 1)
     data = stills()
     tar = data / "frames" / "000001.tar"
     content = bytearray(tar.read_bytes())

@@ -177,7 +177,7 @@ def test_codes_of_a_dataset_are_those_of_the_encoder(saved, stills):
 
 
 def test_any_number_of_processes_makes_the_same_codes(saved, stills, monkeypatch):
-    monkeypatch.setattr("vfm.video2token.jobs.tokenize.job._WORKER_FRAMES", 1)
+    monkeypatch.setattr("vfm.video2token.target.Target.frames_per_worker", 1)
     data = stills()
     tokenize(data, ["vq:dalle"], TargetOptions(own={"crop_px": 32, "weights": str(saved)}), num_workers=1)
     tars = {path.name: path.read_bytes() for path in (data / "vq.dalle").glob("*.tar")}
