@@ -11,7 +11,7 @@ from vfm.cli.display.training import is_chief
 from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
-    from vfm.trainer.evaluation.evaluate import Evaluation
+    from vfm.trainer.evaluation.result import Evaluation
 
 
 @click.command()
@@ -58,7 +58,8 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
     """Evaluate RUNS on labelled samples of the dataset DATA.
 
     Accuracies stand beside what naming the most frequent class and what guessing would reach. Each run's
-    folder gets evaluate-PROTOCOL.json with the prediction for every sample.
+    folder gets evaluate-PROTOCOL-SPLIT.json with all numbers, .parquet with the scores of every sample, and
+    .png with who was taken for whom.
 
     \b
     Examples:
@@ -67,7 +68,8 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
       torchrun --nproc-per-node 8 -m vfm evaluate runs/big data/mine
     """
-    from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate_all
+    from vfm.trainer.evaluation.evaluate import evaluate_all
+    from vfm.trainer.evaluation.result import EvaluateOptions
 
     results = evaluate_all(
         runs,
@@ -80,28 +82,29 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
     if not is_chief():
         return
     if given["as_json"]:
-        output.show_json([_without_predictions(result) for result in results])
+        output.show_json([result.to_dict() for result in results])
     else:
         output.show(_table(results))
-    say_next("inspect", data, *_worst(results[0]))
-
-
-def _without_predictions(result: "Evaluation") -> dict[str, Any]:
-    return {name: value for name, value in result.to_dict().items() if name != "predictions"}
-
-
-def _worst(result: "Evaluation") -> list[str]:
-    """Return the key of the sample that got a wrong class with the highest score; nothing where none did."""
-    wrong = {key: found.score for key, found in result.predictions.items() if found.predicted != found.label}
-    return [max(wrong, key=lambda key: wrong[key])] if wrong else []
+    worst = results[0].predictions.worst
+    say_next("inspect", data, *([worst] if worst else []))
 
 
 def _table(results: "list[Evaluation]") -> str:
     first = results[0]
     guesses = (("most frequent class", first.majority_rate), ("chance", first.chance_rate))
-    rows = [
-        (result.run, 100 * result.accuracy, result.num_samples, result.sample_list_sha256[:12])
-        for result in results
-    ]
-    rows += [(name, 100 * rate, first.num_samples, first.sample_list_sha256[:12]) for name, rate in guesses]
-    return output.table(("run", "accuracy %", "samples", "sample list"), rows)
+    rows = [_row(result) for result in results]
+    rows += [(name, f"{100 * rate:.1f}", "", "", *_counted(first)) for name, rate in guesses]
+    return output.table(
+        ("run", "top-1 %", "95 % interval", "top-5 %", "samples", "missing", "sample list"), rows
+    )
+
+
+def _row(result: "Evaluation") -> tuple[object, ...]:
+    low, high = result.accuracy_interval
+    top5 = "" if result.top5_accuracy is None else f"{100 * result.top5_accuracy:.1f}"
+    interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    return result.run, f"{100 * result.accuracy:.1f}", interval, top5, *_counted(result)
+
+
+def _counted(result: "Evaluation") -> tuple[object, ...]:
+    return result.num_samples, result.num_missing, result.sample_list_sha256[:12]

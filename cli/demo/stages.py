@@ -192,7 +192,7 @@ def _verdict(pretrained: float, scratch: float, *, num_samples: int) -> str:
 
 
 def _evaluation(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "evaluate-multiview.json").read_text())
+    found: dict[str, Any] = json.loads((run / "evaluate-multiview-val.json").read_text())
     return found
 
 

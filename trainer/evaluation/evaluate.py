@@ -1,101 +1,32 @@
 """How good a run is on labelled samples it did not learn from, beside what guessing would reach."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.manifest import read_manifest
-from vfm.shards.io.json import write_json
+from vfm.shards.format.plan import PlanMissingError, read_plan
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer import methods
-from vfm.trainer.data.labels import majority_rate, sample_list_sha256, with_labels
+from vfm.trainer.data.labels import with_labels
 from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.opening import where
+from vfm.trainer.evaluation.report import write_report
+from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, scored
 from vfm.trainer.evaluation.score import EvaluatedRun, score_neighbours, score_views
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.recipes.requirements import Fit, fit_to_data
+from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed
 from vfm.trainer.threads import cpu_threads
 
-Protocol = Literal["multiview", "knn"]
 BANK_SPLIT = "train"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateOptions:
-    """What to evaluate by.
-
-    Attributes:
-        protocol: ``multiview`` (a finetuned run's own head) or ``knn`` (neighbours in the train split).
-        num_clips: clips of each sample, spread over it.
-        num_crops: squares of each clip, from one end of the long side to the other.
-        split: which samples to count.
-    """
-
-    protocol: Protocol = "multiview"
-    num_clips: int = 5
-    num_crops: int = 1
-    split: str = "val"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What was said of one sample: the class named and its score in 0..1, beside the true class."""
-
-    label: str
-    predicted: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """The result of one run under one protocol.
-
-    Attributes:
-        run: the run's folder.
-        step: updates its checkpoint had seen.
-        protocol: ``multiview`` or ``knn``.
-        num_clips: clips of each sample.
-        num_crops: squares of each clip.
-        data: the dataset's folder.
-        split: the split evaluated.
-        accuracy: share of samples whose class was named, 0..1.
-        majority_rate: what naming the most frequent class of these samples would reach.
-        chance_rate: what drawing a class at random would reach.
-        num_samples: samples counted.
-        num_unlabelled: samples of the split left out because they have no label.
-        fit: how the clips of these samples are.
-        sample_list_sha256: of the keys and classes counted; results over equal lists can be compared.
-        predictions: by key.
-    """
-
-    run: str
-    step: int
-    protocol: Protocol
-    num_clips: int
-    num_crops: int
-    data: str
-    split: str
-    accuracy: float
-    majority_rate: float
-    chance_rate: float
-    num_samples: int
-    num_unlabelled: int
-    fit: Fit
-    sample_list_sha256: str
-    predictions: dict[str, Prediction]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
 
 
 def evaluate_all(
@@ -103,8 +34,8 @@ def evaluate_all(
 ) -> list[Evaluation]:
     """Evaluate the newest checkpoint of each run, on the same samples.
 
-    Under torchrun the ranks share the samples and rank 0 writes ``evaluate-<protocol>.json`` into each run's
-    folder; every rank returns all results.
+    Under torchrun the ranks share the samples and rank 0 writes each run's report into its folder, see
+    `write_report`; every rank returns all results.
 
     Raises:
         UsageError: no checkpoint, no such split, no labels, other classes or codes than the run's.
@@ -149,18 +80,30 @@ def _evaluate(
         step=checkpoint.step,
         **asdict(how),
         data=str(data),
-        accuracy=float((scores.argmax(1) == torch.from_numpy(dataset.class_indices)).double().mean()),
-        majority_rate=majority_rate(dataset.class_indices),
-        chance_rate=1 / len(dataset.classes),
-        num_samples=len(dataset),
         num_unlabelled=len(every) - len(dataset),
+        num_missing=_num_missing(every, split=how.split, say=options.say),
         fit=fit,
-        sample_list_sha256=sample_list_sha256(dataset),
-        predictions=_predictions(scores, dataset=dataset),
+        **scored(scores, dataset),
     )
     if world.is_chief:
-        write_json(run / f"evaluate-{how.protocol}.json", result.to_dict())
+        write_report(run, result)
     return result
+
+
+def _num_missing(every: Dataset, *, split: str, say: Callable[[str], None]) -> int | None:
+    """Return how many sources of a split gave no sample, aloud where there are any."""
+    try:
+        sources = read_plan(every.data / PLAN_NAME).sources
+    except PlanMissingError:
+        return None
+    wanted = {source.key for source in sources if source.split == split}
+    num_missing = len(wanted.difference(every.keys))
+    if num_missing:
+        say(
+            f"{num_missing} of the {len(wanted)} videos of split {split} gave no sample in {every.data}: "
+            "what is counted is the rest."
+        )
+    return num_missing
 
 
 def _scores(
@@ -176,16 +119,6 @@ def _for_clips(checkpoint: Checkpoint) -> Recipe:
     """Return a checkpoint's recipe for another dataset, of which only the encoder's clips are read."""
     recipe = timed(recipe_of(checkpoint), checkpoint=checkpoint)
     return with_columns(recipe, methods.load(recipe.method).clip_columns(recipe.data.columns))
-
-
-def _predictions(scores_NC: Tensor, *, dataset: Dataset) -> dict[str, Prediction]:
-    best = scores_NC.max(dim=1)
-    rows = zip(dataset.class_indices, best.indices.tolist(), best.values.tolist(), strict=True)
-    classes = dataset.classes
-    return {
-        key: Prediction(label=classes[label], predicted=classes[named], score=round(score, 6))
-        for key, (label, named, score) in zip(dataset.keys, rows, strict=True)
-    }
 
 
 def _bank(
@@ -204,6 +137,12 @@ def _check_head(checkpoint: Checkpoint, *, dataset: Dataset, run: Path) -> None:
             "or evaluate it with --protocol knn."
         )
     taught = tuple(checkpoint.state["classes"])
+    if sorted(taught) == sorted(dataset.classes) and taught != dataset.classes:
+        place = next(i for i, label in enumerate(taught) if label != dataset.classes[i])
+        raise UsageError(
+            f"{run} has the classes of {dataset.data} in another order, class {place} is {taught[place]} "
+            f"there and {dataset.classes[place]} here: evaluate it on a dataset with its order."
+        )
     if taught != dataset.classes:
         raise UsageError(
             f"{run} tells {', '.join(taught)} apart and {dataset.data} has the classes "

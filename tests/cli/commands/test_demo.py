@@ -28,7 +28,7 @@ def test_quick_demo_runs_every_stage_and_goes_on_when_run_again(tmp_path: Path) 
         if "frames" in line[:7]
     )
     accuracies = {
-        run: json.loads((out / "runs" / run / "evaluate-multiview.json").read_text())
+        run: json.loads((out / "runs" / run / "evaluate-multiview-val.json").read_text())
         for run in ("finetuned", "scratch")
     }
     for name, run in (("pretrained, then finetuned", "finetuned"), ("the same from scratch", "scratch")):

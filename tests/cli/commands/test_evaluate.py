@@ -1,10 +1,12 @@
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
 
 from vfm.cli.commands import evaluate, finetune
 from vfm.shards.errors import UsageError
+from vfm.shards.io.parquet import read_table
 
 SHRUNK = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "data.clip_len=3", "optim.lr=0.01")
 SETTINGS = [part for setting in SHRUNK for part in ("--set", setting)]
@@ -27,28 +29,37 @@ def root(tmp_path_factory, write_toy_dataset):
 
 def test_one_row_per_run_beside_what_guessing_reaches(root):
     table = invoke(evaluate.command, root / "good", root / "poor", root / "data").stdout.splitlines()
-    assert table[0].split() == ["run", "accuracy", "%", "samples", "sample", "list"]
-    rows = [line.rsplit(maxsplit=3) for line in table[1:]]
+    assert re.split(r"  +", table[0]) == [
+        "run",
+        "top-1 %",
+        "95 % interval",
+        "top-5 %",
+        "samples",
+        "missing",
+        "sample list",
+    ]
+    rows = [re.split(r"  +", line) for line in table[1:]]
     assert [row[0] for row in rows] == [
         str(root / "good"),
         str(root / "poor"),
         "most frequent class",
         "chance",
     ]
-    assert [row[1] for row in rows] == ["100", "50", "50", "50"]
-    assert {row[2] for row in rows} == {"8"}
-    assert len({row[3] for row in rows}) == 1
+    assert [row[1] for row in rows] == ["100.0", "50.0", "50.0", "50.0"]
+    assert [row[2] for row in rows[:2]] == ["67.6 to 100.0", "21.5 to 78.5"]
+    assert {row[-2] for row in rows} == {"8"}  # nothing is known of missing ones, top-5 would be 100
+    assert len({row[-1] for row in rows}) == 1
 
 
-def test_json_has_all_but_the_predictions(root):
+def test_json_has_all_but_what_lies_in_files_of_its_own(root):
     told = json.loads(
         invoke(
             evaluate.command, root / "good", root / "data", "--protocol", "knn", "--clips", 2, "--json"
         ).stdout
     )
     assert [(entry["accuracy"], entry["protocol"], entry["num_clips"]) for entry in told] == [(1.0, "knn", 2)]
-    assert "predictions" not in told[0]
-    assert len(json.loads((root / "good" / "evaluate-knn.json").read_text())["predictions"]) == 8
+    assert told[0].keys().isdisjoint({"predictions", "confusion"})
+    assert read_table(root / "good" / "evaluate-knn-val.parquet").num_rows == 8
 
 
 def test_missing_split_names_those_there_are(root):

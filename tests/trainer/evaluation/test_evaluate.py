@@ -2,11 +2,17 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate
+from vfm.shards.format.layout import PLAN_NAME
+from vfm.shards.format.plan import Source, build_plan, write_plan
+from vfm.shards.io.parquet import read_table
+from vfm.trainer.evaluation.evaluate import evaluate
+from vfm.trainer.evaluation.report import predictions_table
+from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
@@ -36,12 +42,23 @@ def test_finetuned_run_tells_the_classes_apart(trained):
     assert result.accuracy == 1.0
     assert (result.num_samples, result.num_unlabelled, result.step) == (8, 0, 60)
     assert (result.majority_rate, result.chance_rate) == (0.5, 0.5)
-    written = json.loads((trained / "fine" / "evaluate-multiview.json").read_text())
-    assert written == result.to_dict()
-    assert sorted(written["predictions"]) == [f"clip-{i:03d}" for i in (4, 5, 10, 11, 16, 17, 22, 23)]
-    assert written["predictions"]["clip-004"]["label"] == "left"
-    assert written["predictions"]["clip-005"]["predicted"] == "right"
-    assert 0.5 < written["predictions"]["clip-005"]["score"] <= 1
+    assert result.accuracy_interval == pytest.approx((0.6756, 1.0), abs=5e-5)
+    assert (result.top5_accuracy, result.num_missing) == (None, None)  # two classes; a dataset without a plan
+    assert [(found.label, found.num_samples, found.accuracy) for found in result.per_class] == [
+        ("left", 4, 1.0),
+        ("right", 4, 1.0),
+    ]
+    written = json.loads((trained / "fine" / "evaluate-multiview-val.json").read_text())
+    assert written == {**result.to_dict(), "per_class": written["per_class"], "confusion": [[4, 0], [0, 4]]}
+    assert written["per_class"][1] == {"label": "right", "num_samples": 4, "accuracy": 1.0}
+    rows = read_table(trained / "fine" / "evaluate-multiview-val.parquet").to_pylist()
+    assert sorted(row["key"] for row in rows) == [f"clip-{i:03d}" for i in (4, 5, 10, 11, 16, 17, 22, 23)]
+    row = next(row for row in rows if row["key"] == "clip-005")
+    assert (row["label"], row["predicted"]) == ("right", "right")
+    assert 0.5 < row["score"] <= 1
+    assert sum(row["scores"]) == pytest.approx(1)
+    picture = (trained / "fine" / "evaluate-multiview-val.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
 
 
 def test_same_result_twice(trained):
@@ -49,7 +66,8 @@ def test_same_result_twice(trained):
         evaluate(trained / "fine", data=trained / "data", how=EvaluateOptions(), options=OPTIONS)
         for _ in range(2)
     )
-    assert one == two
+    assert one.to_dict() == two.to_dict()
+    assert np.array_equal(one.predictions.scores, two.predictions.scores)
 
 
 @pytest.mark.parametrize("run", ["pre", "fine"])
@@ -57,7 +75,7 @@ def test_neighbours_judge_any_run(trained, run):
     how = EvaluateOptions(protocol="knn", num_clips=2)
     result = evaluate(trained / run, data=trained / "data", how=how, options=OPTIONS)
     assert result.num_samples == 8
-    assert (trained / run / "evaluate-knn.json").exists()
+    assert (trained / run / "evaluate-knn-val.json").exists()
     if run == "fine":
         assert result.accuracy == 1.0
 
@@ -75,6 +93,20 @@ def test_unlabelled_samples_are_counted(trained, write_toy_dataset, tmp_path):
     result = evaluate(trained / "fine", data=data, how=EvaluateOptions(), options=OPTIONS)
     assert (result.num_samples, result.num_unlabelled) == (5, 3)
     assert result.majority_rate == 0.6
+
+
+def test_videos_that_gave_no_sample_are_counted_aloud(trained, write_toy_dataset, tmp_path):
+    data = write_toy_dataset(tmp_path / "data", num_samples=24)
+    sources = [
+        Source(key=f"clip-{i:03d}", identity=str(i), path="", size_bytes=1, mtime_ns=0, split=split)
+        for i, split in [(4, "val"), (98, "train"), (99, "val")]
+    ]
+    write_plan(data / PLAN_NAME, build_plan(sources, samples_per_shard=5))
+    told = []
+    options = RunOptions(device="cpu", say=told.append)
+    result = evaluate(trained / "fine", data=data, how=EvaluateOptions(), options=options)
+    assert (result.num_samples, result.num_missing) == (8, 1)
+    assert f"1 of the 2 videos of split val gave no sample in {data}: what is counted is the rest." in told
 
 
 def test_weights_are_used(trained, tmp_path):
@@ -103,6 +135,7 @@ def test_refuses(trained, run, how, message):
     ("change", "message"),
     [
         ({"classes": ("left", "up")}, "fine tells left, right apart and .* has the classes left, up"),
+        ({"classes": ("right", "left")}, "in another order, class 0 is left there and right here"),
         ({"codebook": "another"}, "differs from the one .* in codebook"),
         ({"classes": ()}, "has no labels here"),
     ],
@@ -118,7 +151,7 @@ def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, proto
     alone = evaluate(
         trained / "fine", data=trained / "data", how=EvaluateOptions(protocol=protocol), options=OPTIONS
     )
-    written = trained / "fine" / f"evaluate-{protocol}.json"
+    written = trained / "fine" / f"evaluate-{protocol}-val.parquet"
     written.unlink()
     command = [sys.executable, "-m", "vfm", "evaluate", trained / "fine", trained / "data", "--json"]
     command += ["--protocol", protocol, "--device", "cpu"]
@@ -130,9 +163,10 @@ def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, proto
     assert [rank.returncode for rank in ranks] == [0, 0, 0]
     assert told[1:] == ["", ""]
     assert json.loads(told[0])[0]["accuracy"] == alone.accuracy
-    together = json.loads(written.read_text())
-    scores = {key: each.pop("score") for key, each in together["predictions"].items()}
-    assert together["predictions"] == {
-        key: {"label": each.label, "predicted": each.predicted} for key, each in alone.predictions.items()
+    together = {row["key"]: row for row in read_table(written).to_pylist()}
+    told_alone = predictions_table(alone.predictions).to_pylist()
+    assert {row["key"]: row["predicted"] for row in told_alone} == {
+        key: row["predicted"] for key, row in together.items()
     }
-    assert scores == pytest.approx({key: each.score for key, each in alone.predictions.items()}, abs=1e-4)
+    for row in told_alone:
+        assert together[row["key"]]["scores"] == pytest.approx(row["scores"], abs=1e-4)

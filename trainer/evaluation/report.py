@@ -1,0 +1,83 @@
+"""The files of an evaluation: numbers, what was said of each sample, and who was taken for whom."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
+
+from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.json import write_json
+from vfm.shards.io.parquet import table_bytes
+from vfm.trainer.evaluation.result import Evaluation, Predictions
+
+_NAMED = 60  # classes whose names a picture has room for
+_COUNTED = 20  # classes whose counts it has room for
+
+
+def report_path(run: Path, *, protocol: str, split: str, suffix: str) -> Path:
+    """Return where an evaluation's ``.json``, ``.parquet`` or ``.png`` lies."""
+    return run / f"evaluate-{protocol}-{split}{suffix}"
+
+
+def write_report(run: Path, result: Evaluation) -> None:
+    """Write an evaluation into a run's folder.
+
+    ``.json`` holds the numbers and the confusion matrix, rows true classes; ``.parquet`` a row for each
+    sample, as `predictions_table` makes it; ``.png`` the confusion matrix as a picture.
+    """
+    json, parquet, png = (
+        report_path(run, protocol=result.protocol, split=result.split, suffix=suffix)
+        for suffix in (".json", ".parquet", ".png")
+    )
+    found = result.predictions
+    write_json(json, {**result.to_dict(), "confusion": found.confusion.tolist()})
+    write_bytes(parquet, table_bytes(predictions_table(found)))
+    write_bytes(png, confusion_picture(found.confusion, found.classes))
+
+
+def predictions_table(found: Predictions) -> pa.Table:
+    """Return key, label, predicted, score (of the class predicted) and scores (of all classes, in order)."""
+    scores = found.scores
+    return pa.table(
+        {
+            "key": list(found.keys),
+            "label": [found.classes[label] for label in found.labels.tolist()],
+            "predicted": [found.classes[named] for named in found.predicted.tolist()],
+            "score": pa.array(scores.max(axis=1)),
+            "scores": pa.FixedSizeListArray.from_arrays(pa.array(scores.reshape(-1)), scores.shape[1]),
+        }
+    )
+
+
+def confusion_picture(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]) -> bytes:
+    """Return a confusion matrix as a PNG: the darker, the larger the share of the row's class.
+
+    Args:
+        confusion: counts, rows true classes, columns those named.
+        classes: their names.
+    """
+    # Agg draws without a display; the figure is made directly, so no backend is chosen for the process.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    num_classes = len(classes)
+    side_in = min(max(4.0, 0.3 * num_classes), 12.0)
+    figure = Figure(figsize=(side_in + 1.5, side_in), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(shown, label="share of the true class")
+    axis.set(xlabel="named", ylabel="true class")
+    if num_classes <= _NAMED:
+        axis.set_xticks(range(num_classes), classes, rotation=90)
+        axis.set_yticks(range(num_classes), classes)
+    for (row, column), count in np.ndenumerate(confusion if num_classes <= _COUNTED else confusion[:0]):
+        if count:
+            color = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 (half way)
+            axis.text(column, row, str(count), ha="center", va="center", color=color)
+    png = BytesIO()
+    figure.savefig(png, dpi=120)
+    return png.getvalue()

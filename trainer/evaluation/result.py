@@ -1,0 +1,178 @@
+"""The result of an evaluation: what was said of each sample, and what follows from it."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.labels import majority_rate, sample_list_sha256
+from vfm.trainer.evaluation.statistics import confusion_matrix, top_k_accuracy, wilson_interval
+from vfm.trainer.recipes.requirements import Fit
+
+Protocol = Literal["multiview", "knn"]
+_MANY = 5  # of up to five classes one of the five best is always the right one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """What to evaluate by.
+
+    Attributes:
+        protocol: ``multiview`` (a finetuned run's own head) or ``knn`` (neighbours in the train split).
+        num_clips: clips of each sample, spread over it.
+        num_crops: squares of each clip, from one end of the long side to the other.
+        split: which samples to count.
+    """
+
+    protocol: Protocol = "multiview"
+    num_clips: int = 5
+    num_crops: int = 1
+    split: str = "val"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Predictions:
+    """What was said of samples that have a class.
+
+    Attributes:
+        keys: of N samples.
+        classes: the names of C classes.
+        labels: the true class of each, int64 [N].
+        scores: of each class, float32 [N, C] in 0..1, rows sum to 1.
+    """
+
+    keys: tuple[str, ...]
+    classes: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """Return the class with the highest score of each."""
+        best: npt.NDArray[np.int64] = self.scores.argmax(axis=1)
+        return best
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """Return how many samples of each class (rows) were named as each class (columns)."""
+        return confusion_matrix(self.predicted, self.labels, num_classes=len(self.classes))
+
+    @property
+    def worst(self) -> str | None:
+        """Return the sample that got a wrong class with the highest score; None where none did."""
+        is_wrong = self.predicted != self.labels
+        return self.keys[int(np.argmax(self.scores.max(axis=1) * is_wrong))] if is_wrong.any() else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassResult:
+    """How a class fared.
+
+    Attributes:
+        label: its name.
+        num_samples: of this class.
+        accuracy: share of these that were named so, 0..1; None where there is no sample.
+    """
+
+    label: str
+    num_samples: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The result of one run under one protocol.
+
+    Attributes:
+        run: the run's folder.
+        step: updates its checkpoint had seen.
+        protocol: ``multiview`` or ``knn``.
+        num_clips: clips of each sample.
+        num_crops: squares of each clip.
+        data: the dataset's folder.
+        split: the split evaluated.
+        accuracy: share of samples whose class had the highest score (top-1), 0..1.
+        accuracy_interval: ends of its 95 % interval, by Wilson's score.
+        top5_accuracy: share of samples whose class was among the five best; None with five classes or fewer.
+        majority_rate: what naming the most frequent class of these samples would reach.
+        chance_rate: what drawing a class at random would reach.
+        num_samples: samples counted.
+        num_unlabelled: samples of the split left out because they have no label.
+        num_missing: sources of the split that gave no sample, so that nobody could be asked; None where the
+            dataset's plan is lost.
+        fit: how the clips of these samples are.
+        sample_list_sha256: of the keys and classes counted; results over equal lists can be compared.
+        per_class: how each class fared, in the order of the classes.
+        predictions: what was said of each sample.
+    """
+
+    run: str
+    step: int
+    protocol: Protocol
+    num_clips: int
+    num_crops: int
+    data: str
+    split: str
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    top5_accuracy: float | None
+    majority_rate: float
+    chance_rate: float
+    num_samples: int
+    num_unlabelled: int
+    num_missing: int | None
+    fit: Fit
+    sample_list_sha256: str
+    per_class: tuple[ClassResult, ...]
+    predictions: Predictions
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values of all but the predictions."""
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        del told["predictions"]
+        return {
+            **told,
+            "accuracy_interval": list(self.accuracy_interval),
+            "fit": asdict(self.fit),
+            "per_class": [asdict(found) for found in self.per_class],
+        }
+
+
+def scored(scores_NC: Tensor, dataset: Dataset) -> dict[str, Any]:
+    """Return the fields of an `Evaluation` that follow from class scores.
+
+    Args:
+        scores_NC: float32, of each sample of the dataset.
+        dataset: the samples counted, all with a class.
+    """
+    found = Predictions(
+        keys=tuple(dataset.keys),
+        classes=dataset.classes,
+        labels=dataset.class_indices,
+        scores=scores_NC.numpy(),
+    )
+    labels, num_classes = found.labels, len(found.classes)
+    accuracy = top_k_accuracy(found.scores, labels, k=1)
+    return {
+        "accuracy": accuracy,
+        "accuracy_interval": wilson_interval(accuracy, num_samples=len(labels)),
+        "top5_accuracy": top_k_accuracy(found.scores, labels, k=_MANY) if num_classes > _MANY else None,
+        "majority_rate": majority_rate(labels),
+        "chance_rate": 1 / num_classes,
+        "num_samples": len(labels),
+        "sample_list_sha256": sample_list_sha256(dataset),
+        "per_class": _per_class(found),
+        "predictions": found,
+    }
+
+
+def _per_class(found: Predictions) -> tuple[ClassResult, ...]:
+    confusion = found.confusion
+    totals, rights = confusion.sum(axis=1).tolist(), confusion.diagonal().tolist()
+    return tuple(
+        ClassResult(label=label, num_samples=total, accuracy=right / total if total else None)
+        for label, total, right in zip(found.classes, totals, rights, strict=True)
+    )
