@@ -69,7 +69,7 @@ def confusion_picture(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]
     axis = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(shown, label="share of the true class")
+    figure.colorbar(shown, label="share of the true class", shrink=0.7)
     axis.set(xlabel="named", ylabel="true class")
     if num_classes <= _NAMED:
         axis.set_xticks(range(num_classes), classes, rotation=90)
@@ -79,5 +79,5 @@ def confusion_picture(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]
             color = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 (half way)
             axis.text(column, row, str(count), ha="center", va="center", color=color)
     png = BytesIO()
-    figure.savefig(png, dpi=120)
+    figure.savefig(png, dpi=120, bbox_inches="tight")
     return png.getvalue()
