@@ -128,6 +128,20 @@ class Method(nn.Module, ABC):
             batch: what `prepare` returned, stacked along a new first dimension.
         """
 
+    @property
+    def held_out_reader(self) -> SampleReader:
+        """Return what reads the samples that `held_out` is given; it draws by their keys alone."""
+        return self.prepare
+
+    def held_out(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return figures [B] of samples that are not learned from, ``loss`` among them.
+
+        Args:
+            batch: what `held_out_reader` returned, stacked along a new first dimension.
+        """
+        num_samples = len(next(iter(batch.values())))
+        return {name: value.expand(num_samples) for name, value in self(batch).items()}
+
     @abstractmethod
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the parameter of this name is kept out of weight decay."""

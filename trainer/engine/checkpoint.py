@@ -25,6 +25,7 @@ from vfm.shards.io.hashing import sha256_file
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.io.typed import coerce
 from vfm.shards.order import Place
+from vfm.trainer.engine.validation import Standing
 
 MODEL, OPTIM, STATE = "model.safetensors", "optim.safetensors", "state.json"
 _NAME = re.compile(r"step-\d{6,}")
@@ -62,10 +63,11 @@ _TYPES: dict[str, Any] = {
     "origin": dict[str, Any],
     "fit": dict[str, float | None],
     "method": dict[str, str],
+    "validation": Standing,
     "tied": dict[str, str],
     "files": dict[str, _File],
 }
-_OPTIONAL = ("fit", "method")  # absent before 0.2
+_OPTIONAL = ("fit", "method", "validation")  # absent before 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,11 @@
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.io.run_log import Record
+from vfm.shards.io.run_log import LOG_NAME, JsonLines, LogSink, Record
 from vfm.shards.progress import Progress
 
 EVENTS_FOLDER = "tb"
@@ -67,6 +68,21 @@ class Figures:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def log_targets(out: Path, *, progress: Progress, step: int) -> dict[str, Callable[[], LogSink]]:
+    """Return what opens each place that the records of a run go to, by name.
+
+    Args:
+        out: the run's folder.
+        progress: who watches.
+        step: what is logged after it is replaced.
+    """
+    return {
+        LOG_NAME: lambda: JsonLines(out / LOG_NAME, after_step=step),
+        EVENTS_FOLDER: lambda: Events(out / EVENTS_FOLDER, after_step=step),
+        "the screen": lambda: Figures(progress),
+    }
 
 
 # Numbers of a record that are not losses of a method.

@@ -2,25 +2,24 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from vfm.shards.errors import VfmError
-from vfm.shards.io.run_log import LOG_NAME, JsonLines, LogSink, RunLog
+from vfm.shards.io.run_log import LOG_NAME, RunLog
 from vfm.shards.order import Place
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
-from vfm.shards.wording import listed
 from vfm.trainer.data.stream import BatchStream, StepInput, epoch_samples, step_seed
-from vfm.trainer.distributed import World, gather, largest, unsynced, wrap
+from vfm.trainer.distributed import World, largest, unsynced, wrap
 from vfm.trainer.engine.checkpoint import Checkpoint, fill, prune, save
-from vfm.trainer.engine.log import EVENTS_FOLDER, Events, Figures
+from vfm.trainer.engine.divergence import divergence
+from vfm.trainer.engine.log import log_targets
 from vfm.trainer.engine.meter import Meter
 from vfm.trainer.engine.opening import Schedule, doubts, opening
 from vfm.trainer.engine.optim import (
@@ -33,18 +32,13 @@ from vfm.trainer.engine.optim import (
     updates_per_epoch,
 )
 from vfm.trainer.engine.precision import autocast
+from vfm.trainer.engine.validation import Standing, Validation
 from vfm.trainer.interrupts import Interrupt, catch_interrupts
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import Recipe
 
 CHECKPOINTS_FOLDER = "checkpoints"
-MAX_NAMED_KEYS = 8
-
-
-class DivergenceError(VfmError):
-    """A loss or a gradient is not finite: the run stopped before it could spoil a weight (exit 3)."""
-
-    exit_code: ClassVar[int] = 3
+BEST_FOLDER = "best"  # in which the best checkpoint lies as in the folder of a run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +54,7 @@ class Job:
         identity: what tells this run from another; kept in every checkpoint.
         say: takes one sentence for people; silent on all ranks but one.
         progress: receives every update and the figures logged; silent on all ranks but one.
+        validation: measures held-out samples; None where there are none, or nobody wants it.
     """
 
     recipe: Recipe
@@ -70,6 +65,12 @@ class Job:
     identity: dict[str, Any]
     say: Callable[[str], None]
     progress: Progress
+    validation: Validation | None = None
+
+    def open_log(self, *, step: int) -> RunLog:
+        """Return where records after a step go; nowhere on all ranks but one."""
+        targets = log_targets(self.out, progress=self.progress, step=step) if self.world.is_chief else {}
+        return RunLog(targets, say=self.say)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +100,12 @@ def train(job: Job, *, resume: Checkpoint | None) -> Outcome:
     loop = _Loop(job)
     if resume is not None:
         loop.restore(resume)
-    if loop.step >= loop.num_steps:
+    if loop.step >= loop.num_steps and not loop.standing.is_due:
         return Outcome(step=loop.step, num_steps=loop.num_steps, record={})
     loop.announce()
     job.progress.start(loop.num_steps, "updates", done=loop.step)
     try:
-        with catch_interrupts() as stop, closing(_open_log(job, step=loop.step)) as log:
+        with catch_interrupts() as stop, closing(job.open_log(step=loop.step)) as log:
             return loop.run(stop=stop, log=log)
     finally:
         job.progress.finish()
@@ -127,6 +128,7 @@ class _Loop:
         self.wrapped = wrap(job.method.to(job.world.device).train(), world=job.world)
         self.optimizer = build_optimizer(job.method, config=self.optim)
         self.meter = Meter()
+        self.standing = Standing()
         self.spent_s = 0.0
         self.record: dict[str, float] = {}
 
@@ -138,6 +140,7 @@ class _Loop:
         self.step = checkpoint.step
         self.place = Place.from_dict(state["place"])
         self.meter = Meter.restored(state["meter"], device=self.job.world.device)
+        self.standing = Standing.restored(state.get("validation", {}))
         self.spent_s = float(state["elapsed_s"])
 
     def announce(self) -> None:
@@ -151,22 +154,56 @@ class _Loop:
 
     def run(self, *, stop: Interrupt, log: RunLog) -> Outcome:
         """Do the updates that are left."""
-        job, config = self.job, self.job.recipe.train
+        job = self.job
+        config = job.recipe.train
         stream = BatchStream(dataset=job.dataset, prepare=job.method.prepare, config=config, world=job.world)
         start_s = time.perf_counter() - self.spent_s
-        number = 0
-        for update in stream.updates(self.place, num_updates=self.num_steps - self.step):
+        number = self.settle(0, stop=stop, log=log) if self.standing.is_due else 0
+        for update in [] if number else stream.updates(self.place, num_updates=self.num_steps - self.step):
             number = self.train_step(update, stop=stop)
             self.spent_s = time.perf_counter() - start_s
             job.progress.advance(ok=1)
-            is_last = self.step == self.num_steps
-            if is_last or self.step % config.log_every == 0:
-                self.log_record(log)
-            if is_last or number or self.step % config.checkpoint_every == 0:
-                self.save(must_succeed=is_last or number > 0)
+            number = self.settle(number, stop=stop, log=log)
             if number:
                 break
         return Outcome(step=self.step, num_steps=self.num_steps, signal=number, record=self.record)
+
+    def settle(self, number: int, *, stop: Interrupt, log: RunLog) -> int:
+        """Measure, log and save what is due after an update; return the signal that any rank has caught."""
+        config, validation = self.job.recipe.train, self.job.validation
+        is_last = self.step == self.num_steps
+        found: dict[str, float] = {}
+        if validation is not None and (is_last or self.step % validation.every == 0):
+            found = {} if number else self.measure(validation, stop=stop)
+            if not found:  # broken off: it is the first thing that the run does when it goes on
+                self.standing.is_due = True
+                (caught,) = largest([number or stop.number], world=self.job.world)
+                self.save(must_succeed=True)
+                return int(caught)
+        if is_last or found or self.step % config.log_every == 0:
+            self.log_record(log, found)
+        if found:
+            self.judge(found)
+        if is_last or number or self.step % config.checkpoint_every == 0:
+            self.save(must_succeed=is_last or number > 0)
+        return number
+
+    def measure(self, validation: Validation, *, stop: Interrupt) -> dict[str, float]:
+        """Return the figures of held-out samples, none where any rank is asked to stop meanwhile."""
+        begun_s = time.perf_counter()
+        self.job.method.eval()
+        found = validation.measure(lambda: stop.number > 0)
+        self.job.method.train()
+        self.meter.leave_out(time.perf_counter() - begun_s)
+        return found or {}
+
+    def judge(self, found: dict[str, float]) -> None:
+        """Keep the weights whose figures are the best so far; say where samples are learned by heart."""
+        is_best, told = self.standing.add(found, step=self.step)
+        if is_best:
+            self.save(folder=self.job.out / BEST_FOLDER / CHECKPOINTS_FOLDER, keep=1, must_succeed=False)
+        if told:
+            self.job.say(told)
 
     def train_step(self, update: StepInput, *, stop: Interrupt) -> int:
         """Do one update and return the signal that any rank has caught, 0 for none."""
@@ -181,7 +218,9 @@ class _Loop:
         is_bad = not all(map(math.isfinite, [*loss_values, norm_value]))
         any_bad, number = largest([is_bad, stop.number], world=job.world)
         if any_bad:
-            raise self.divergence(loss_values, norm=norm_value, parts=parts)
+            raise divergence(
+                loss_values, parts=parts, step=self.step + 1, dataset=job.dataset, world=job.world
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step, self.place = self.step + 1, update.place
@@ -215,29 +254,15 @@ class _Loop:
             parts.append(micro_batch.indices)
         return losses, parts, wait_s
 
-    def divergence(
-        self, losses: Sequence[float], *, norm: float, parts: Sequence[Sequence[int]]
-    ) -> DivergenceError:
-        """Return the error that names the step and the samples, of all ranks, that it came from."""
-        bad = [part for loss, part in zip(losses, parts, strict=True) if not math.isfinite(loss)]
-        mine = [self.job.dataset.keys[i] for part in bad for i in part]
-        everyone = gather((mine, [self.job.dataset.keys[i] for p in parts for i in p]), world=self.job.world)
-        keys = [key for named, _ in everyone for key in named]
-        what = "loss" if keys else "gradient"
-        # With finite losses any sample of the update may have caused it.
-        keys = keys or [key for _, read in everyone for key in read]
-        return DivergenceError(
-            f"The {what} of step {self.step + 1} is not finite, with samples "
-            f"{listed(keys, limit=MAX_NAMED_KEYS)}: no weight was updated; look at them with `vfm inspect`, "
-            "or lower optim.lr and train into another --out."
-        )
-
-    def log_record(self, log: RunLog) -> None:
-        """Log the means since the last line."""
+    def log_record(self, log: RunLog, found: dict[str, float]) -> None:
+        """Log the means since the last line, and what was found of held-out samples."""
+        means = self.meter.means(world=self.job.world)
+        self.standing.learn(means["loss"], num_updates=self.meter.num_updates)
         self.record = {
             "step": self.step,
             "epoch": self.place.epoch + self.place.samples_seen / self.epoch_samples,
-            **self.meter.means(world=self.job.world),
+            **means,
+            **found,
             "lr": lr_at(self.step - 1, num_updates=self.num_steps, config=self.optim),
             **self.meter.speed(updates_left=self.num_steps - self.step),
             "elapsed_s": self.spent_s,
@@ -245,7 +270,7 @@ class _Loop:
         log.write(self.record)
         self.meter.clear()
 
-    def save(self, *, must_succeed: bool) -> None:
+    def save(self, *, must_succeed: bool, folder: Path | None = None, keep: int | None = None) -> None:
         """Write a checkpoint and remove the oldest; where ``must_succeed`` is off, a failure is only told."""
         job = self.job
         state = {
@@ -255,13 +280,14 @@ class _Loop:
             "place": self.place.to_dict(),
             "meter": self.meter.state(world=job.world),
             "elapsed_s": self.spent_s,
+            "validation": self.standing.state(),
         }
         if not job.world.is_chief:
             return
-        folder = job.out / CHECKPOINTS_FOLDER
+        folder = folder or job.out / CHECKPOINTS_FOLDER
         try:
             save(folder, state=state, model=job.method.state_dict(), optim=moments(self.optimizer))
-            prune(folder, keep=job.recipe.train.keep_checkpoints)
+            prune(folder, keep=keep or job.recipe.train.keep_checkpoints)
         except OSError as error:
             if must_succeed:
                 raise
@@ -269,14 +295,3 @@ class _Loop:
                 f"The checkpoint of step {self.step} could not be written ({error.strerror or error}); "
                 "training continues with the one before."
             )
-
-
-def _open_log(job: Job, *, step: int) -> RunLog:
-    if not job.world.is_chief:
-        return RunLog({}, say=job.say)
-    targets: dict[str, Callable[[], LogSink]] = {
-        LOG_NAME: lambda: JsonLines(job.out / LOG_NAME, after_step=step),
-        EVENTS_FOLDER: lambda: Events(job.out / EVENTS_FOLDER, after_step=step),
-        "the screen": lambda: Figures(job.progress),
-    }
-    return RunLog(targets, say=job.say)

@@ -38,6 +38,15 @@ class Meter:
         self._num_samples += num_samples
         self._wait_s += wait_s
 
+    def leave_out(self, seconds: float) -> None:
+        """Count some seconds since the last line as not spent on training."""
+        self._start_s += seconds
+
+    @property
+    def num_updates(self) -> int:
+        """Updates since the last line."""
+        return self._num_updates
+
     def means(self, *, world: World) -> dict[str, float]:
         """Return the mean of each loss per update, over all ranks; every rank must call this."""
         return {name: total / self._num_updates for name, total in self._totals(world).items()}

@@ -75,8 +75,12 @@ class ClassifyConfig:
 def classifying(
     recipe: Recipe, *, suffix: str = "", objective: ClassifyConfig, optim: OptimConfig, train: TrainConfig
 ) -> Recipe:
-    """Return the finetuning of a pretraining recipe, called ``NAME-classify`` and then ``suffix``."""
+    """Return the finetuning of a pretraining recipe, called ``NAME-classify`` and then ``suffix``.
+
+    It is validated once an epoch.
+    """
     name = f"{recipe.name}-classify{suffix}"
+    train = replace(train, validate_epochs=1)
     return replace(recipe, name=name, task="classify", objective=objective, optim=optim, train=train)
 
 

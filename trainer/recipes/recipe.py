@@ -159,6 +159,10 @@ class TrainConfig:
         checkpoint_every: updates from one checkpoint to the next; the last update always has one.
         keep_checkpoints: how many of the newest stay on disk.
         num_workers: loader processes of each rank; None chooses by device.
+        validate_epochs: passes over the samples from one validation to the next; None validates never.
+        validate_split: the split whose samples are held out for it.
+        validate_knn: whether it also counts what the nearest neighbours, of up to 2000 training samples, say
+            of held-out samples: for pretraining on samples that have labels.
     """
 
     seed: int = 0
@@ -172,6 +176,9 @@ class TrainConfig:
     checkpoint_every: int = 500
     keep_checkpoints: int = 2
     num_workers: int | None = None
+    validate_epochs: float | None = None
+    validate_split: str = "val"
+    validate_knn: bool = False
 
     def __post_init__(self) -> None:
         _check("train.seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2**32)")
@@ -180,6 +187,8 @@ class TrainConfig:
         for name in ("max_steps", "micro_batch_size"):
             value = getattr(self, name)
             _check(f"train.{name}", value, value is None or value >= 1, "at least 1 or none")
+        epochs = self.validate_epochs
+        _check("train.validate_epochs", epochs, epochs is None or epochs > 0, "above 0 or none")
         workers = self.num_workers
         _check("train.num_workers", workers, workers is None or workers >= 0, "0 or more, or none")
 

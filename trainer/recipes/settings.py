@@ -12,7 +12,16 @@ from vfm.trainer.recipes.values import coerce, leaves, parse
 
 # What may differ between a run and its resumption: none of these changes a weight.
 FREE_KEYS = frozenset(
-    {"train.log_every", "train.checkpoint_every", "train.keep_checkpoints", "train.num_workers"}
+    f"train.{name}"
+    for name in (
+        "log_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "num_workers",
+        "validate_epochs",
+        "validate_split",
+        "validate_knn",
+    )
 )
 
 COLUMNS, ONE_COLUMN = "data.columns", "data.column"

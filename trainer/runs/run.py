@@ -2,6 +2,7 @@
 
 RUN/run.json       the recipe, the dataset and the versions it was started with
 RUN/checkpoints/   see `vfm.trainer.engine.checkpoint`
+RUN/best/          the checkpoint that did best on held-out samples, as in the folder of a run
 RUN/log.jsonl      one record per log line
 RUN/tb/            the same for TensorBoard
 """
@@ -28,6 +29,7 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
 from vfm.trainer.recipes.settings import to_dict
 from vfm.trainer.runs.folder import RUN_NAME, RunFolder, RunOptions, columns_of, silent, versions
+from vfm.trainer.runs.validation import validation_of
 from vfm.trainer.threads import cpu_threads
 
 
@@ -114,6 +116,7 @@ def run(  # noqa: PLR0913 (keyword-only)
             identity=identity,
             say=say,
             progress=options.progress if world.is_chief else NoProgress(),
+            validation=validation_of(recipe, dataset, method=method, world=world, say=say),
         )
         return train(job, resume=resume)
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from vfm.trainer.engine.checkpoint import newest, read
-from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER, DivergenceError, train
+from vfm.trainer.engine.divergence import DivergenceError
+from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER, train
 from vfm.trainer.recipes.settings import override
 
 

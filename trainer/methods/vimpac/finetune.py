@@ -27,7 +27,7 @@ def tiny_classify() -> Recipe:
         model=tiny().model,
         data=tiny().data,
         optim=replace(recipe.optim, lr=1e-3),
-        train=TrainConfig(epochs=30, batch_size=32),
+        train=TrainConfig(epochs=30, batch_size=32, validate_epochs=1),
     )
 
 

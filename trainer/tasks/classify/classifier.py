@@ -83,6 +83,17 @@ class Classify(Method):
         """Return what reads the views of a sample for `view_logits`."""
         return SpreadClips(random_clip=self.prepare, num_clips=num_clips, num_crops=num_crops)
 
+    @property
+    def held_out_reader(self) -> SpreadClips:
+        """Return what reads one clip of a sample, its middle square."""
+        return self.spread(num_clips=1, num_crops=1)
+
+    def held_out(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the cross entropy, without label smoothing, and whether the class was named, [B] each."""
+        logits = self.view_logits(batch)
+        is_right = merge_views(logits).argmax(1) == batch[LABEL]
+        return {"loss": view_loss(logits, batch[LABEL]), "accuracy": is_right.float()}
+
     def no_weight_decay(self, name: str) -> bool:
         """Return whether this parameter is kept out of weight decay: biases, and what the encoder names."""
         return "bias" in name or self.backbone.no_weight_decay(name)

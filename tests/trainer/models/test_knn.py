@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from vfm.trainer.evaluation.knn import knn_scores
+from vfm.trainer.models.knn import knn_scores
 
 
 def test_votes_by_hand():

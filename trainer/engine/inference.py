@@ -1,0 +1,85 @@
+"""What a network says of every sample of a dataset, in order, whoever computes it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from vfm.shards.errors import VfmError
+from vfm.shards.order import eval_share, sample_rng
+from vfm.shards.progress import NoProgress, Progress
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.stream import stack
+from vfm.trainer.distributed import World, gather
+from vfm.trainer.method import SampleReader
+
+_BATCH_SIZE = 16
+
+
+def never() -> bool:
+    """Return that nobody asks to stop."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """How samples are gone through.
+
+    Attributes:
+        world: this process among those that share the samples.
+        progress: receives this rank's progress.
+        batch_size: samples that are computed at once.
+        should_stop: asked after every batch.
+    """
+
+    world: World
+    progress: Progress = field(default_factory=NoProgress)
+    batch_size: int = _BATCH_SIZE
+    should_stop: Callable[[], bool] = never
+
+    def rows(
+        self, dataset: Dataset, reader: SampleReader, *, compute: Callable[[dict[str, Tensor]], Tensor]
+    ) -> Tensor | None:
+        """Return what is computed of all samples, [N, ...] on the CPU; each rank does its share of them.
+
+        Every rank must call this, and gets the rows of all samples, or None where any was asked to stop.
+
+        Args:
+            dataset: what to go through.
+            reader: reads a sample; what it draws depends on the sample's key alone.
+            compute: rows [B, ...] of a batch, without gradients.
+
+        Raises:
+            VfmError: that of the first rank that met one, on every rank.
+        """
+        mine = dataset.select(eval_share(len(dataset), rank=self.world.rank, world_size=self.world.size))
+        found: list[Tensor] = []
+        fault: VfmError | None = None
+        is_stopped = False
+        self.progress.start(len(mine), "samples")
+        try:
+            with torch.inference_mode():
+                for batch in self._batches(mine, reader):
+                    found.append(compute(batch).cpu())
+                    self.progress.advance(ok=len(found[-1]))
+                    if is_stopped := self.should_stop():
+                        break
+        except VfmError as error:
+            fault = error
+        finally:
+            self.progress.finish()
+        everyone = gather((found, fault, is_stopped), world=self.world)
+        for _, met, _ in everyone:
+            if met is not None:
+                raise met
+        if any(stopped for _, _, stopped in everyone):
+            return None
+        return torch.cat([row for rows, _, _ in everyone for row in rows])
+
+    def _batches(self, dataset: Dataset, reader: SampleReader) -> Iterator[dict[str, Tensor]]:
+        for start in range(0, len(dataset), self.batch_size):
+            indices = range(start, min(start + self.batch_size, len(dataset)))
+            rngs = (sample_rng(seed=0, epoch=0, key=dataset.keys[i]) for i in indices)
+            batch = stack([reader(dataset, i, rng) for i, rng in zip(indices, rngs, strict=True)])
+            yield {name: array.to(self.world.device) for name, array in batch.items()}
