@@ -145,6 +145,13 @@ def prune(folder: Path, *, keep: int) -> None:
         shutil.rmtree(path)
 
 
+def discard_after(folder: Path, *, step: int) -> None:
+    """Remove the checkpoints of later steps, which a run that goes on from ``step`` has not done."""
+    for path in _paths(folder):
+        if _step(path) > step:
+            shutil.rmtree(path)
+
+
 def newest(folder: Path, *, fall_back: bool, say: Callable[[str], None]) -> Checkpoint | None:
     """Return the newest sound checkpoint in ``folder``, None when there are no checkpoints at all.
 
@@ -285,4 +292,8 @@ def _name(step: int) -> str:
 def _paths(folder: Path) -> list[Path]:
     """Return the checkpoint folders, newest first."""
     found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[2]), reverse=True)
+    return sorted(found, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.partition("-")[2])

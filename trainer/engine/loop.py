@@ -17,7 +17,7 @@ from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.stream import BatchStream, StepInput, epoch_samples, step_seed
 from vfm.trainer.distributed import World, largest, unsynced, wrap
-from vfm.trainer.engine.checkpoint import Checkpoint, fill, prune, save
+from vfm.trainer.engine.checkpoint import Checkpoint, discard_after, fill, prune, save
 from vfm.trainer.engine.divergence import divergence
 from vfm.trainer.engine.log import log_targets
 from vfm.trainer.engine.meter import Meter
@@ -38,7 +38,7 @@ from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import Recipe
 
 CHECKPOINTS_FOLDER = "checkpoints"
-BEST_FOLDER = "best"  # in which the best checkpoint lies as in the folder of a run
+BEST_FOLDER = f"best/{CHECKPOINTS_FOLDER}"  # so that best is named as the folder of a run is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +142,8 @@ class _Loop:
         self.meter = Meter.restored(state["meter"], device=self.job.world.device)
         self.standing = Standing.restored(state.get("validation", {}))
         self.spent_s = float(state["elapsed_s"])
+        if self.job.world.is_chief:
+            discard_after(self.job.out / BEST_FOLDER, step=self.step)
 
     def announce(self) -> None:
         """Say what is about to be trained, and what of it is hardly meant."""
@@ -173,6 +175,7 @@ class _Loop:
         config, validation = self.job.recipe.train, self.job.validation
         is_last = self.step == self.num_steps
         found: dict[str, float] = {}
+        self.standing.is_due = False
         if validation is not None and (is_last or self.step % validation.every == 0):
             found = {} if number else self.measure(validation, stop=stop)
             if not found:  # broken off: it is the first thing that the run does when it goes on
@@ -201,7 +204,7 @@ class _Loop:
         """Keep the weights whose figures are the best so far; say where samples are learned by heart."""
         is_best, told = self.standing.add(found, step=self.step)
         if is_best:
-            self.save(folder=self.job.out / BEST_FOLDER / CHECKPOINTS_FOLDER, keep=1, must_succeed=False)
+            self.save(folder=self.job.out / BEST_FOLDER, keep=1, must_succeed=False)
         if told:
             self.job.say(told)
 

@@ -79,7 +79,7 @@ class Standing:
         """
         loss, score = found[LOSS], found.get(ACCURACY, -found[LOSS])
         train_loss = self.train_sum / max(self.train_updates, 1)
-        self.is_due, self.train_sum, self.train_updates = False, 0.0, 0
+        self.train_sum, self.train_updates = 0.0, 0
         self.num_since += 1
         if self.lowest is None or loss < self.lowest:
             self.lowest, self.lowest_step, self.lowest_train, self.num_since = loss, step, train_loss, 0

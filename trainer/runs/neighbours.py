@@ -29,7 +29,7 @@ def neighbour_scores(  # noqa: PLR0913 (keyword-only)
     Every rank must call this, and gets the votes of all samples; None where any was asked to stop.
 
     Args:
-        recipe: of the encoder, its columns those of its clips.
+        recipe: of the encoder; of its columns those of its clips are read.
         state: the encoder's weights, in whatever run they are.
         dataset: samples to classify.
         bank: samples whose class is known.

@@ -9,14 +9,12 @@ from torch import Tensor
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
-from vfm.trainer import methods
 from vfm.trainer.distributed import World, largest
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.optim import updates_per_epoch
 from vfm.trainer.engine.precision import autocast
 from vfm.trainer.engine.validation import Validation
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.neighbours import neighbour_scores
 
@@ -117,7 +115,7 @@ class _Runner:
     def _count(self, asked: Dataset, bank: Dataset, *, should_stop: Callable[[], bool]) -> float | None:
         """Return the share of samples whose nearest neighbours name their class."""
         scores = neighbour_scores(
-            recipe=_for_clips(self.recipe),
+            recipe=self.recipe,
             state=self.method.state_dict(),
             dataset=asked,
             bank=bank,
@@ -151,7 +149,3 @@ def _neighbours_of(dataset: Dataset, held_out: Dataset) -> tuple[Dataset, Datase
     if len(known) > _BANK_SIZE:
         known = np.sort(np.random.default_rng(_SEED).choice(known, _BANK_SIZE, replace=False))
     return held_out.select(asked), dataset.select(known)
-
-
-def _for_clips(recipe: Recipe) -> Recipe:
-    return with_columns(recipe, methods.load(recipe.method).clip_columns(recipe.data.columns))

@@ -97,6 +97,24 @@ def test_one_that_was_broken_off_is_done_when_the_run_goes_on(toy, place) -> Non
     assert bests == ["step-000006"]
 
 
+def test_a_run_that_goes_on_from_an_earlier_step_forgets_the_best_of_later_ones(toy) -> None:
+    train(Scripted({3: 2.0, 6: 1.0, 9: 0.5, 10: 0.7}).job(toy), resume=None)
+    again = Scripted({10: 0.9}).job(toy, every=5)  # another interval, so that step 9 never comes
+    train(again, resume=read(again.out / "checkpoints" / "step-000008"))
+    assert [path.name for path in (again.out / "best" / "checkpoints").iterdir()] == ["step-000010"]
+
+
+def test_one_that_was_broken_off_is_forgotten_where_nobody_wants_it_any_more(toy) -> None:
+    broken = Scripted(LOSSES)
+    broken.stop_at = 3
+    job = broken.job(toy)
+    train(job, resume=None)
+    for _ in range(2):
+        outcome = train(toy.job(), resume=read(job.out / "checkpoints" / "step-000010"))
+        said = [told for told in toy.said if told.startswith("Training")]
+    assert (outcome.step, len(said)) == (10, 2)  # the first of the two again, to log; the second is done
+
+
 def standing(train_losses, losses) -> list[str]:
     found, told = Standing(), []
     for step, (train_loss, loss) in enumerate(zip(train_losses, losses, strict=True), start=1):
