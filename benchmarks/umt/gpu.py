@@ -37,7 +37,7 @@ from updates import Mark, Updates
 from vfm.cli.demo.camera import MovingPhotosOptions
 from vfm.cli.demo.moving_photos import make_moving_photos
 from vfm.shards.reading.dataset import open_dataset
-from vfm.trainer.engine.precision import autocast
+from vfm.trainer.engine.updates.precision import autocast
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.video2token.jobs.extract.extract import extract

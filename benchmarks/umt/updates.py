@@ -12,8 +12,8 @@ from vfm.shards.order import Place
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.stream import BatchStream, StepInput
 from vfm.trainer.distributed import World
-from vfm.trainer.engine.optim import build_optimizer
-from vfm.trainer.engine.precision import autocast
+from vfm.trainer.engine.updates.optim import build_optimizer
+from vfm.trainer.engine.updates.precision import autocast
 from vfm.trainer.methods.umt.pretrain import build_method
 from vfm.trainer.recipes.recipe import Recipe
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from vfm.trainer.engine.optim import build_optimizer
+from vfm.trainer.engine.updates.optim import build_optimizer
 from vfm.trainer.models.vit import VitConfig
 from vfm.trainer.recipes.classify import ClassifyConfig
 from vfm.trainer.recipes.recipe import OptimConfig

@@ -3,35 +3,30 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from vfm.shards.io.run_log import LOG_NAME, RunLog
 from vfm.shards.order import Place
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.stream import BatchStream, StepInput, epoch_samples, step_seed
-from vfm.trainer.distributed import World, largest, unsynced, wrap
+from vfm.trainer.distributed import World, largest
 from vfm.trainer.engine.checkpoint import Checkpoint, discard_after, fill, prune, save
 from vfm.trainer.engine.divergence import divergence
 from vfm.trainer.engine.log import log_targets
 from vfm.trainer.engine.meter import Meter
 from vfm.trainer.engine.opening import Schedule, doubts, opening
-from vfm.trainer.engine.optim import (
-    build_optimizer,
+from vfm.trainer.engine.updates.optim import (
     load_moments,
     lr_at,
     moments,
     num_updates,
-    set_lr,
     updates_per_epoch,
 )
-from vfm.trainer.engine.precision import autocast
+from vfm.trainer.engine.updates.updater import Updater
 from vfm.trainer.engine.validation import Standing, Validation
 from vfm.trainer.interrupts import Interrupt, catch_interrupts
 from vfm.trainer.method import Method
@@ -125,8 +120,7 @@ class _Loop:
         )
         self.step = 0
         self.place = Place(seed=job.recipe.train.seed, epoch=0, samples_seen=0)
-        self.wrapped = wrap(job.method.to(job.world.device).train(), world=job.world)
-        self.optimizer = build_optimizer(job.method, config=self.optim)
+        self.updater = Updater(job.method, optim=self.optim, precision=config.precision, world=job.world)
         self.meter = Meter()
         self.standing = Standing()
         self.spent_s = 0.0
@@ -136,7 +130,7 @@ class _Loop:
         """Take up every tensor and number of ``checkpoint``."""
         state = checkpoint.state
         fill(self.job.method, checkpoint.model())
-        load_moments(self.optimizer, checkpoint.optim())
+        load_moments(self.updater.optimizer, checkpoint.optim())
         self.step = checkpoint.step
         self.place = Place.from_dict(state["place"])
         self.meter = Meter.restored(state["meter"], device=self.job.world.device)
@@ -210,52 +204,23 @@ class _Loop:
 
     def train_step(self, update: StepInput, *, stop: Interrupt) -> int:
         """Do one update and return the signal that any rank has caught, 0 for none."""
-        job = self.job
-        torch.manual_seed(step_seed(job.recipe.train.seed, step=self.step, rank=job.world.rank))
-        set_lr(self.optimizer, lr_at(self.step, num_updates=self.num_steps, config=self.optim))
-        losses, parts, wait_s = self.accumulate(update)
-        clip_norm = self.optim.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(job.method.parameters(), clip_norm or math.inf)
+        job, config = self.job, self.job.recipe.train
+        seed = step_seed(config.seed, step=self.step, rank=job.world.rank)
+        gradients = self.updater.gradients(update, seed=seed)
         # The only wait for the device in an update; nothing has touched a weight yet.
-        *loss_values, norm_value = torch.stack([*losses, norm]).tolist()
-        is_bad = not all(map(math.isfinite, [*loss_values, norm_value]))
+        losses, norm = gradients.values()
+        is_bad = not all(map(math.isfinite, [*losses, norm]))
         any_bad, number = largest([is_bad, stop.number], world=job.world)
         if any_bad:
             raise divergence(
-                loss_values, parts=parts, step=self.step + 1, dataset=job.dataset, world=job.world
+                losses, parts=gradients.indices, step=self.step + 1, dataset=job.dataset, world=job.world
             )
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.updater.apply(lr=lr_at(self.step, num_updates=self.num_steps, config=self.optim))
         self.step, self.place = self.step + 1, update.place
-        self.meter.add({"grad_norm": norm}, share=1.0)
-        self.meter.count(num_samples=job.recipe.train.batch_size, wait_s=wait_s)
+        for scalars, share in gradients.scalars():
+            self.meter.add(scalars, share=share)
+        self.meter.count(num_samples=config.batch_size, wait_s=gradients.wait_s)
         return int(number)
-
-    def accumulate(self, update: StepInput) -> tuple[list[Tensor], list[list[int]], float]:
-        """Add up the gradients of all micro-batches, each weighed by its share of the samples.
-
-        Returns:
-            The loss of each micro-batch, its samples, and the seconds spent waiting for data.
-        """
-        job, device = self.job, self.job.world.device
-        losses: list[Tensor] = []
-        parts: list[list[int]] = []
-        wait_s = 0.0
-        for i, size in enumerate(update.sizes):
-            start_s = time.perf_counter()
-            micro_batch = next(update.micro_batches)
-            wait_s += time.perf_counter() - start_s
-            batch = {name: array.to(device, non_blocking=True) for name, array in micro_batch.batch.items()}
-            share = size / sum(update.sizes)
-            is_last = i == len(update.sizes) - 1
-            with nullcontext() if is_last else unsynced(self.wrapped):
-                with autocast(job.recipe.train.precision, device=device):
-                    found: dict[str, Tensor] = self.wrapped(batch)
-                (found["loss"] * share).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
-            self.meter.add(found, share=share)
-            losses.append(found["loss"].detach())
-            parts.append(micro_batch.indices)
-        return losses, parts, wait_s
 
     def log_record(self, log: RunLog, found: dict[str, float]) -> None:
         """Log the means since the last line, and what was found of held-out samples."""
@@ -289,7 +254,7 @@ class _Loop:
             return
         folder = folder or job.out / CHECKPOINTS_FOLDER
         try:
-            save(folder, state=state, model=job.method.state_dict(), optim=moments(self.optimizer))
+            save(folder, state=state, model=job.method.state_dict(), optim=moments(self.updater.optimizer))
             prune(folder, keep=keep or job.recipe.train.keep_checkpoints)
         except OSError as error:
             if must_succeed:

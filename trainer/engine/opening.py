@@ -10,7 +10,7 @@ from torch import nn
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 from vfm.trainer.distributed import World
-from vfm.trainer.engine.optim import lr_at
+from vfm.trainer.engine.updates.optim import lr_at
 from vfm.trainer.recipes.recipe import OptimConfig, Recipe
 
 TRAIN = "train"

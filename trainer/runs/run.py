@@ -21,8 +21,8 @@ from vfm.trainer import methods
 from vfm.trainer.data.stream import micro_batch_sizes
 from vfm.trainer.distributed import join
 from vfm.trainer.engine.loop import Job, Outcome, train
-from vfm.trainer.engine.optim import num_updates
-from vfm.trainer.engine.precision import resolve_precision
+from vfm.trainer.engine.updates.optim import num_updates
+from vfm.trainer.engine.updates.precision import resolve_precision
 from vfm.trainer.method import Method, OpenTeacher
 from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe

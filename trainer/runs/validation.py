@@ -11,8 +11,8 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer.distributed import World, largest
 from vfm.trainer.engine.inference import Inference
-from vfm.trainer.engine.optim import updates_per_epoch
-from vfm.trainer.engine.precision import autocast
+from vfm.trainer.engine.updates.optim import updates_per_epoch
+from vfm.trainer.engine.updates.precision import autocast
 from vfm.trainer.engine.validation import Validation
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import Recipe

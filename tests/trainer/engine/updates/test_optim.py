@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.engine.optim import (
+from vfm.trainer.engine.updates.optim import (
     build_optimizer,
     load_moments,
     lr_at,

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from vfm.trainer.engine import precision
-from vfm.trainer.engine.precision import autocast, concrete
+from vfm.trainer.engine.updates import precision
+from vfm.trainer.engine.updates.precision import autocast, concrete
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -1,0 +1,103 @@
+"""One update after another of a method's weights, whatever the method and however many ranks."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vfm.trainer.data.stream import StepInput
+from vfm.trainer.distributed import World, unsynced, wrap
+from vfm.trainer.engine.updates.optim import build_optimizer, set_lr
+from vfm.trainer.engine.updates.precision import autocast
+from vfm.trainer.method import Method
+from vfm.trainer.recipes.recipe import OptimConfig, Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gradients:
+    """What a rank has found of its samples of an update; the gradients themselves lie at the parameters.
+
+    Attributes:
+        found: what the method returned of each micro-batch, on its device.
+        shares: of each micro-batch, the share of this rank's samples.
+        indices: the samples of each micro-batch.
+        norm: of the gradients of all ranks, before they are cut.
+        wait_s: seconds spent waiting for data.
+    """
+
+    found: list[dict[str, Tensor]]
+    shares: list[float]
+    indices: list[list[int]]
+    norm: Tensor
+    wait_s: float
+
+    def scalars(self) -> Iterator[tuple[dict[str, Tensor], float]]:
+        """Yield what is logged, each with its share of an update."""
+        yield from zip(self.found, self.shares, strict=True)
+        yield {"grad_norm": self.norm}, 1.0
+
+    def values(self) -> tuple[list[float], float]:
+        """Return the loss of each micro-batch, and the norm; this waits for the device."""
+        *losses, norm = torch.stack([*(found["loss"] for found in self.found), self.norm]).tolist()
+        return losses, norm
+
+
+class Updater:
+    """Holds a method as it is trained on this rank, and its optimizer.
+
+    Args:
+        method: what learns; it is brought to the device.
+        optim: rates and warm-up of the run (`OptimConfig.for_run`).
+        precision: of matrix products.
+        world: this process among its peers.
+
+    Raises:
+        UsageError: see `build_optimizer`.
+    """
+
+    def __init__(self, method: Method, *, optim: OptimConfig, precision: Precision, world: World) -> None:
+        self.method = method.to(world.device).train()
+        self.optim, self.precision, self.world = optim, precision, world
+        self.optimizer = build_optimizer(method, config=optim)
+        self._wrapped = wrap(self.method, world=world)
+
+    def gradients(self, update: StepInput, *, seed: int) -> Gradients:
+        """Add up the gradients of all micro-batches, each weighed by its share of the samples, and cut them.
+
+        Args:
+            update: what this rank reads.
+            seed: of everything that is drawn meanwhile, such as dropout.
+        """
+        torch.manual_seed(seed)
+        found: list[dict[str, Tensor]] = []
+        indices: list[list[int]] = []
+        shares = [size / sum(update.sizes) for size in update.sizes]
+        wait_s = 0.0
+        for share in shares:
+            start_s = time.perf_counter()
+            micro_batch = next(update.micro_batches)
+            wait_s += time.perf_counter() - start_s
+            is_last = len(found) == len(shares) - 1
+            with nullcontext() if is_last else unsynced(self._wrapped):
+                found.append(self._backward(micro_batch.batch, share=share))
+            indices.append(micro_batch.indices)
+        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.optim.clip_norm or math.inf)
+        return Gradients(found=found, shares=shares, indices=indices, norm=norm, wait_s=wait_s)
+
+    def apply(self, *, lr: float) -> None:
+        """Change the weights by the gradients, and forget these."""
+        set_lr(self.optimizer, lr)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _backward(self, batch: dict[str, Tensor], *, share: float) -> dict[str, Tensor]:
+        device = self.world.device
+        on_device = {name: array.to(device, non_blocking=True) for name, array in batch.items()}
+        with autocast(self.precision, device=device):
+            found: dict[str, Tensor] = self._wrapped(on_device)
+        (found["loss"] * share).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+        return {name: value.detach() for name, value in found.items()}
