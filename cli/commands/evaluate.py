@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Squares of each clip, from one end of the frames' long side to the other.",
 )
+@click.option("--ema", is_flag=True, help="Count the average of the weights, of runs with optim.ema_decay.")
 @click.option("--split", default="val", show_default=True, help="Which samples to count.")
 @click.option(
     "--device",
@@ -75,7 +76,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
         runs,
         data=data,
         how=EvaluateOptions(
-            **{name: given[name] for name in ("protocol", "num_clips", "num_crops", "split")}
+            **{name: given[name] for name in ("protocol", "num_clips", "num_crops", "split", "ema")}
         ),
         options=training.run_options(given),
     )

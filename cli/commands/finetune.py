@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("task")
 @click.argument("data", type=shared.PATH)
 @click.option("--init", type=shared.PATH, metavar="RUN", help="Start from the encoder of this run.")
+@click.option("--ema", is_flag=True, help="With --init: take the average of its weights.")
 @click.option(
     "--recipe",
     metavar="NAME",
@@ -59,5 +60,7 @@ def _start(given: dict[str, Any], how: "RunOptions") -> "InitialWeights":
     if given["init"] is None and given["recipe"] is None:
         raise click.UsageError("Give --init RUN, to start from its weights, or --recipe NAME.")
     if given["init"] is not None:
-        return from_run(given["init"], options=how)
+        return from_run(given["init"], options=how, averaged=given["ema"])
+    if given["ema"]:
+        raise click.UsageError("--ema takes the average of a run's weights: give --init RUN.")
     return InitialWeights(recipe=load_recipe(given["recipe"]))

@@ -2,7 +2,8 @@
 
     RUN/checkpoints/step-000100/model.safetensors   parameters and buffers
     RUN/checkpoints/step-000100/optim.safetensors   the optimizer's moments
-    RUN/checkpoints/step-000100/state.json          where the run stands, hashes of the two and of itself
+    RUN/checkpoints/step-000100/ema.safetensors     the average of the weights, where one is kept
+    RUN/checkpoints/step-000100/state.json          where the run stands, hashes of these and of itself
 
 A folder is written under a hidden name, its files flushed, and renamed: a reader never sees half of one.
 """
@@ -19,55 +20,22 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vfm.shards.errors import DamageError, MachineError, UsageError
+from vfm.shards.errors import DamageError, MachineError
 from vfm.shards.io.atomic import sync_folder
 from vfm.shards.io.hashing import sha256_file
 from vfm.shards.io.sealed import read_sealed, write_sealed
-from vfm.shards.io.typed import coerce
-from vfm.shards.order import Place
-from vfm.trainer.engine.validation import Standing
+from vfm.trainer.engine.checkpoint_state import (
+    EMA,
+    MODEL,
+    OPTIM,
+    STATE,
+    check_state,
+    folder_name,
+    no_state,
+    with_columns,
+)
 
-MODEL, OPTIM, STATE = "model.safetensors", "optim.safetensors", "state.json"
 _NAME = re.compile(r"step-\d{6,}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    options: dict[str, Any]
-    tars_sha256: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Meter:
-    num_updates: int
-    sums: dict[str, float]
-
-
-# What is read of a state; there may be more in it.
-_TYPES: dict[str, Any] = {
-    "step": int,
-    "num_steps": int,
-    "place": Place,
-    "meter": _Meter,
-    "elapsed_s": float,
-    "recipe": dict[str, Any],
-    "dataset": str,
-    "classes": tuple[str, ...],
-    "columns": dict[str, _Column],
-    "origin": dict[str, Any],
-    "fit": dict[str, float | None],
-    "method": dict[str, str],
-    "validation": Standing,
-    "tied": dict[str, str],
-    "files": dict[str, _File],
-}
-_OPTIONAL = ("fit", "method", "validation")  # absent before 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,15 +62,26 @@ class Checkpoint:
             DamageError: a tensor that is to have a second name is not there.
             MachineError: the checkpoint has been removed since it was read.
         """
-        tensors = self._load(MODEL)
-        tied = self.state["tied"]
-        if lost := sorted(set(tied.values()) - tensors.keys()):
-            raise _no_state(self.path, why=f"it ties to {lost[0]!r}, which {MODEL} does not hold")
-        return {**tensors, **{alias: tensors[name] for alias, name in tied.items()}}
+        return self._weights(MODEL)
+
+    @property
+    def has_average(self) -> bool:
+        """Whether an average of the weights is kept."""
+        return EMA in self.state["files"]
+
+    def average(self) -> dict[str, Tensor]:
+        """Return the average of what `model` returns, which `has_average` says that there is."""
+        return self._weights(EMA)
 
     def optim(self) -> dict[str, Tensor]:
         """Return the optimizer's tensors; MachineError where the checkpoint has been removed."""
         return self._load(OPTIM)
+
+    def _weights(self, name: str) -> dict[str, Tensor]:
+        tensors, tied = self._load(name), self.state["tied"]
+        if lost := sorted(set(tied.values()) - tensors.keys()):
+            raise no_state(self.path, why=f"it ties to {lost[0]!r}, which {name} does not hold")
+        return {**tensors, **{alias: tensors[name] for alias, name in tied.items()}}
 
     def _load(self, name: str) -> dict[str, Tensor]:
         try:
@@ -114,19 +93,34 @@ class Checkpoint:
             ) from None
 
 
-def save(folder: Path, *, state: dict[str, Any], model: dict[str, Tensor], optim: dict[str, Tensor]) -> Path:
+def save(
+    folder: Path,
+    *,
+    state: dict[str, Any],
+    model: dict[str, Tensor],
+    optim: dict[str, Tensor],
+    average: dict[str, Tensor] | None = None,
+) -> Path:
     """Write the checkpoint of step ``state["step"]`` into ``folder`` and return its path.
+
+    Args:
+        folder: of all checkpoints.
+        state: the values of ``state.json``.
+        model: parameters and buffers.
+        optim: the optimizer's tensors.
+        average: of the model, under the same names but those that are tied; None where none is kept.
 
     Raises:
         OSError: the disk is full or refuses; nothing has appeared then.
     """
-    path = folder / _name(state["step"])
+    path = folder / folder_name(state["step"])
     temp = folder / f".{path.name}.tmp"
     shutil.rmtree(temp, ignore_errors=True)
     temp.mkdir(parents=True)
     try:
         distinct, tied = untie(model)
-        files = {MODEL: _write(temp / MODEL, distinct), OPTIM: _write(temp / OPTIM, optim)}
+        tensors = {MODEL: distinct, OPTIM: optim} | ({} if average is None else {EMA: average})
+        files = {name: _write(temp / name, found) for name, found in tensors.items()}
         write_sealed(temp / STATE, {**state, "tied": tied, "files": files})
         if path.exists():  # a damaged one of the same step, met on the way back to it
             shutil.rmtree(path)
@@ -186,8 +180,8 @@ def read(path: Path) -> Checkpoint:
         DamageError: a file is missing or is not as it was written.
     """
     try:
-        state = _with_columns(read_sealed(path / STATE))
-        _check(state, path=path)
+        state = with_columns(read_sealed(path / STATE))
+        check_state(state, path=path)
         for name, file in state["files"].items():
             if sha256_file(path / name) != file["sha256"]:
                 raise DamageError(f"{path} is damaged, {name} does not match its sha256.")
@@ -247,46 +241,6 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}
-
-
-def _check(state: dict[str, Any], *, path: Path) -> None:
-    """Refuse a state that no run writes, though its hash is right."""
-    if lacking := [name for name in _TYPES if name not in state and name not in _OPTIONAL]:
-        raise _no_state(path, why=f"it lacks the key {lacking[0]}")
-    try:
-        for name in _TYPES.keys() & state.keys():
-            coerce(state[name], _TYPES[name], key=name)
-    except (ValueError, UsageError) as error:
-        raise _no_state(path, why=str(error).rstrip(".")) from None
-    if path.name != _name(state["step"]):
-        raise _no_state(path, why=f"its step is {state['step']}")
-    if state["files"].keys() != {MODEL, OPTIM}:
-        raise _no_state(path, why=f"it names other files than {MODEL} and {OPTIM}")
-    if state["meter"]["num_updates"] < 0:
-        raise _no_state(path, why=f"meter.num_updates is {state['meter']['num_updates']}")
-
-
-def _with_columns(state: dict[str, Any]) -> dict[str, Any]:
-    """Return a state from before 0.2, which knew of one column alone, as it is written today."""
-    recipe = state.get("recipe")
-    if not isinstance(recipe, dict) or "column" not in state:
-        return state
-    data = recipe.get("data")
-    if not isinstance(data, dict) or "column" not in data:
-        return state
-    one = data["column"]
-    others = {key: value for key, value in state.items() if key != "column"}
-    config = {"columns": [one], **{key: value for key, value in data.items() if key != "column"}}
-    columns = {str(one): {"options": state["column"], "tars_sha256": None}}
-    return {**others, "recipe": {**recipe, "data": config}, "columns": columns}
-
-
-def _no_state(path: Path, *, why: str) -> DamageError:
-    return DamageError(f"{path / STATE} is not one that vfm wrote ({why}): restore it from a copy.")
-
-
-def _name(step: int) -> str:
-    return f"step-{step:06d}"
 
 
 def _paths(folder: Path) -> list[Path]:

@@ -120,7 +120,7 @@ class _Loop:
         )
         self.step = 0
         self.place = Place(seed=job.recipe.train.seed, epoch=0, samples_seen=0)
-        self.updater = Updater(job.method, optim=self.optim, precision=config.precision, world=job.world)
+        self.updater = Updater(job.method, optim=self.optim, config=config, world=job.world)
         self.meter = Meter()
         self.standing = Standing()
         self.spent_s = 0.0
@@ -131,6 +131,8 @@ class _Loop:
         state = checkpoint.state
         fill(self.job.method, checkpoint.model())
         load_moments(self.updater.optimizer, checkpoint.optim())
+        if self.updater.average is not None:
+            self.updater.average.fill(checkpoint.average())
         self.step = checkpoint.step
         self.place = Place.from_dict(state["place"])
         self.meter = Meter.restored(state["meter"], device=self.job.world.device)
@@ -254,7 +256,14 @@ class _Loop:
             return
         folder = folder or job.out / CHECKPOINTS_FOLDER
         try:
-            save(folder, state=state, model=job.method.state_dict(), optim=moments(self.updater.optimizer))
+            average = self.updater.average
+            save(
+                folder,
+                state=state,
+                model=job.method.state_dict(),
+                optim=moments(self.updater.optimizer),
+                average=None if average is None else average.state(),
+            )
             prune(folder, keep=keep or job.recipe.train.keep_checkpoints)
         except OSError as error:
             if must_succeed:

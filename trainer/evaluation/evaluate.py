@@ -23,7 +23,7 @@ from vfm.trainer.evaluation.score import EvaluatedRun, score_neighbours, score_v
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
-from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed, weights_of
 from vfm.trainer.threads import cpu_threads
 
 BANK_SPLIT = "train"
@@ -61,7 +61,7 @@ def _evaluate(
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     evaluated = EvaluatedRun(
         recipe=recipe,
-        state=checkpoint.model(),
+        state=weights_of(checkpoint, averaged=how.ema, run_folder=run),
         num_clips=how.num_clips,
         num_crops=how.num_crops,
         world=world,

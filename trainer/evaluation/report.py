@@ -25,10 +25,12 @@ def write_report(run: Path, result: Evaluation) -> None:
     """Write an evaluation into a run's folder.
 
     ``.json`` holds the numbers and the confusion matrix, rows true classes; ``.parquet`` a row for each
-    sample, as `predictions_table` makes it; ``.png`` the confusion matrix as a picture.
+    sample, as `predictions_table` makes it; ``.png`` the confusion matrix as a picture. Those of an average
+    of the weights do not replace those of the weights.
     """
+    protocol = f"{result.protocol}-ema" if result.ema else result.protocol
     json, parquet, png = (
-        report_path(run, protocol=result.protocol, split=result.split, suffix=suffix)
+        report_path(run, protocol=protocol, split=result.split, suffix=suffix)
         for suffix in (".json", ".parquet", ".png")
     )
     found = result.predictions

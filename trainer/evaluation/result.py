@@ -25,12 +25,14 @@ class EvaluateOptions:
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip, from one end of the long side to the other.
         split: which samples to count.
+        ema: whether the average of the weights is counted, in place of the weights.
     """
 
     protocol: Protocol = "multiview"
     num_clips: int = 5
     num_crops: int = 1
     split: str = "val"
+    ema: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,6 +96,7 @@ class Evaluation:
         num_crops: squares of each clip.
         data: the dataset's folder.
         split: the split evaluated.
+        ema: whether the average of the weights was.
         accuracy: share of samples whose class had the highest score (top-1), 0..1.
         accuracy_interval: ends of its 95 % interval, by Wilson's score.
         top5_accuracy: share of samples whose class was among the five best; None with five classes or fewer.
@@ -116,6 +119,7 @@ class Evaluation:
     num_crops: int
     data: str
     split: str
+    ema: bool
     accuracy: float
     accuracy_interval: tuple[float, float]
     top5_accuracy: float | None

@@ -95,6 +95,8 @@ class OptimConfig:
             finetuning; 1 is one rate for all.
         lr_batch_size: samples per update that ``lr``, ``min_lr`` and ``warmup_start`` are meant for, with
             which they grow in proportion (Goyal et al. 2017, section 2.1); None leaves them as they are.
+        ema_decay: share that each update leaves of a moving average of the weights, which is kept beside
+            them and changes nothing of the training; None keeps none.
     """
 
     lr: float
@@ -110,6 +112,7 @@ class OptimConfig:
     min_lr: float = 0.0
     layer_decay: float = 1.0
     lr_batch_size: int | None = None
+    ema_decay: float | None = None
 
     def __post_init__(self) -> None:
         _check("optim.lr", self.lr, self.lr > 0, "above 0")
@@ -127,6 +130,8 @@ class OptimConfig:
         _check("optim.layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "above 0, at most 1")
         size = self.lr_batch_size
         _check("optim.lr_batch_size", size, size is None or size >= 1, "at least 1 or none")
+        decay = self.ema_decay
+        _check("optim.ema_decay", decay, decay is None or 0 < decay < 1, "in (0, 1), or none")
 
     def for_run(self, *, batch_size: int, updates_per_epoch: float) -> "OptimConfig":
         """Return it with the learning rates of this batch size, and the warm-up in updates or as a share."""
@@ -155,6 +160,9 @@ class TrainConfig:
             epochs and no sample is left out.
         micro_batch_size: samples per forward pass of one rank; None takes the rank's whole share at once.
         precision: of matrix products; ``auto`` is bf16 on CUDA and on a CPU that multiplies it, else fp32.
+        compile: whether ``torch.compile`` makes kernels of the network's blocks, when they first run.
+        activation_checkpointing: whether the inside of a block is computed again for the backward pass, which
+            takes about a third more time, in place of being kept, which takes memory.
         log_every: updates from one log line to the next.
         checkpoint_every: updates from one checkpoint to the next; the last update always has one.
         keep_checkpoints: how many of the newest stay on disk.
@@ -172,6 +180,8 @@ class TrainConfig:
     drop_last: bool = False
     micro_batch_size: int | None = None
     precision: Precision = "auto"
+    compile: bool = False
+    activation_checkpointing: bool = False
     log_every: int = 10
     checkpoint_every: int = 500
     keep_checkpoints: int = 2

@@ -10,10 +10,13 @@ from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.values import coerce, leaves, parse
 
-# What may differ between a run and its resumption: none of these changes a weight.
+# What may differ between a run and its resumption: none of these changes a weight, but for the rounding of
+# compiled kernels, which another device has as well.
 FREE_KEYS = frozenset(
     f"train.{name}"
     for name in (
+        "compile",
+        "activation_checkpointing",
         "log_every",
         "checkpoint_every",
         "keep_checkpoints",

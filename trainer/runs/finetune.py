@@ -1,17 +1,20 @@
 """Downstream training: a task's head on a pretrained encoder, or on the same encoder from scratch."""
 
 import importlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer import methods, tasks
 from vfm.trainer.data.labels import with_labels
-from vfm.trainer.engine.checkpoint import MODEL, Checkpoint
+from vfm.trainer.engine.checkpoint import Checkpoint
+from vfm.trainer.engine.checkpoint_state import EMA, MODEL
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.columns import resolve_columns
@@ -19,7 +22,7 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe, recipe_names
-from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed, weights_of
 from vfm.trainer.runs.run import run
 from vfm.trainer.tasks.classify.classifier import Classify
 
@@ -30,24 +33,38 @@ class InitialWeights:
 
     Attributes:
         recipe: the encoder's recipe.
-        checkpoint: its weights; None draws new ones.
+        checkpoint: where the weights are from; None draws new ones.
+        weights: of it.
+        weights_name: the file that they are in.
     """
 
     recipe: Recipe
     checkpoint: Checkpoint | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    weights_name: str = MODEL
 
     @property
     def origin(self) -> dict[str, Any]:
         """What tells these weights from others."""
         if self.checkpoint is None:
             return {}
-        return {"sha256": self.checkpoint.state["files"][MODEL]["sha256"], "step": self.checkpoint.step}
+        file = self.checkpoint.state["files"][self.weights_name]
+        return {"sha256": file["sha256"], "step": self.checkpoint.step}
 
 
-def from_run(folder: Path, *, options: RunOptions) -> InitialWeights:
-    """Start from the newest sound checkpoint of a run."""
+def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:
+    """Start from the newest sound checkpoint of a run: its weights, or the average of them.
+
+    Raises:
+        UsageError: the run has no checkpoint, or keeps no average.
+    """
     checkpoint = newest_checkpoint(folder, options=options)
-    return InitialWeights(recipe=timed(recipe_of(checkpoint), checkpoint=checkpoint), checkpoint=checkpoint)
+    return InitialWeights(
+        recipe=timed(recipe_of(checkpoint), checkpoint=checkpoint),
+        checkpoint=checkpoint,
+        weights=weights_of(checkpoint, averaged=averaged, run_folder=folder),
+        weights_name=EMA if averaged else MODEL,
+    )
 
 
 def finetune_recipe(
@@ -113,7 +130,7 @@ def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, op
     def build() -> Method:
         task = build_task(recipe, dataset)
         if start.checkpoint is not None:
-            task.backbone.load_pretrained(start.checkpoint.model())
+            task.backbone.load_pretrained(start.weights)
         return task
 
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin=start.origin, options=options)

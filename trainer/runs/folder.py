@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import vfm
 from vfm.shards.columns.commands import kind_of
@@ -20,7 +21,8 @@ from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import listed
 from vfm.trainer.distributed import World, from_chief
-from vfm.trainer.engine.checkpoint import STATE, Checkpoint, newest, read
+from vfm.trainer.engine.checkpoint import Checkpoint, newest, read
+from vfm.trainer.engine.checkpoint_state import STATE
 from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import differences
@@ -72,6 +74,26 @@ def newest_checkpoint(run_folder: Path, *, options: RunOptions) -> Checkpoint:
     if found is None:
         raise UsageError(f"{run_folder} holds no checkpoint: make one with `vfm pretrain` or `vfm finetune`.")
     return found
+
+
+def weights_of(checkpoint: Checkpoint, *, averaged: bool, run_folder: Path) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint, or their moving average.
+
+    Args:
+        checkpoint: the run's.
+        averaged: whether the average is wanted.
+        run_folder: the run, for the sentence.
+
+    Raises:
+        UsageError: the run keeps no average.
+    """
+    if not averaged:
+        return checkpoint.model()
+    if not checkpoint.has_average:
+        raise UsageError(
+            f"{run_folder} keeps no average of its weights, as runs with optim.ema_decay do: leave out --ema."
+        )
+    return checkpoint.average()
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:

@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from vfm.shards.errors import DamageError, MachineError
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.trainer.engine import checkpoint
-from vfm.trainer.engine.checkpoint import MODEL, OPTIM, STATE, fill, newest, prune, read, save, untie
+from vfm.trainer.engine.checkpoint import fill, newest, prune, read, save, untie
+from vfm.trainer.engine.checkpoint_state import MODEL, OPTIM, STATE
 
 FILES = (MODEL, OPTIM, STATE)
 
@@ -111,7 +112,7 @@ def test_all_damaged_is_an_error(tmp_path):
         ({"meter": {"num_updates": 1, "sums": {"loss": "x"}}}, "meter.sums.loss is 'x'"),
         ({"recipe": []}, r"recipe is \[\], but must be an object"),
         ({"fit": {"seconds_apart": "x"}}, "fit.seconds_apart is 'x', but must be a number or none"),
-        ({"files": {}}, "it names other files than model.safetensors and optim.safetensors"),
+        ({"files": {}}, "it names other files than model.safetensors, optim.safetensors and ema.safetensors"),
         ({"files": {MODEL: {"sha256": 1, "size_bytes": 1}}}, "files.model.safetensors.sha256 is 1"),
     ],
 )

@@ -5,7 +5,8 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.reading.dataset import open_dataset
-from vfm.trainer.engine.checkpoint import STATE, read
+from vfm.trainer.engine.checkpoint import read
+from vfm.trainer.engine.checkpoint_state import STATE
 from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe

@@ -10,8 +10,8 @@ from vfm.shards.errors import DamageError, MachineError, UsageError, VfmError
 from vfm.shards.io.lock import hold
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.reading.dataset import open_dataset
+from vfm.trainer.engine.checkpoint_state import STATE
 from vfm.trainer.engine.updates import precision
-from vfm.trainer.engine.checkpoint import STATE
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed

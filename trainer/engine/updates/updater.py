@@ -11,10 +11,12 @@ from torch import Tensor
 
 from vfm.trainer.data.stream import StepInput
 from vfm.trainer.distributed import World, unsynced, wrap
+from vfm.trainer.engine.updates.average import WeightAverage
+from vfm.trainer.engine.updates.blocks import compile_blocks, recompute
 from vfm.trainer.engine.updates.optim import build_optimizer, set_lr
 from vfm.trainer.engine.updates.precision import autocast
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.recipe import OptimConfig, Precision
+from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,22 +49,27 @@ class Gradients:
 
 
 class Updater:
-    """Holds a method as it is trained on this rank, and its optimizer.
+    """Holds a method as it is trained on this rank, its optimizer, and the average of its weights.
 
     Args:
         method: what learns; it is brought to the device.
         optim: rates and warm-up of the run (`OptimConfig.for_run`).
-        precision: of matrix products.
+        config: precision, and what is done with the network's blocks.
         world: this process among its peers.
 
     Raises:
         UsageError: see `build_optimizer`.
     """
 
-    def __init__(self, method: Method, *, optim: OptimConfig, precision: Precision, world: World) -> None:
+    def __init__(self, method: Method, *, optim: OptimConfig, config: TrainConfig, world: World) -> None:
         self.method = method.to(world.device).train()
-        self.optim, self.precision, self.world = optim, precision, world
+        self.optim, self.precision, self.world = optim, config.precision, world
+        if config.activation_checkpointing:
+            recompute(self.method)
+        if config.compile:
+            compile_blocks(self.method)
         self.optimizer = build_optimizer(method, config=optim)
+        self.average = None if optim.ema_decay is None else WeightAverage(method, decay=optim.ema_decay)
         self._wrapped = wrap(self.method, world=world)
 
     def gradients(self, update: StepInput, *, seed: int) -> Gradients:
@@ -89,10 +96,12 @@ class Updater:
         return Gradients(found=found, shares=shares, indices=indices, norm=norm, wait_s=wait_s)
 
     def apply(self, *, lr: float) -> None:
-        """Change the weights by the gradients, and forget these."""
+        """Change the weights by the gradients, forget these, and follow the weights with their average."""
         set_lr(self.optimizer, lr)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.method)
 
     def _backward(self, batch: dict[str, Tensor], *, share: float) -> dict[str, Tensor]:
         device = self.world.device
