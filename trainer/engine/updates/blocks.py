@@ -1,11 +1,14 @@
 """What is done with the repeated blocks of a network, whichever it is: compiled, or computed twice."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+from vfm.shards.errors import MachineError
 
 
 def blocks_of(network: nn.Module) -> Iterator[nn.Module]:
@@ -35,3 +38,21 @@ def compile_blocks(network: nn.Module) -> None:
     """
     for block in blocks_of(network):
         block.forward = torch.compile(block.forward)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Pass on as one sentence that there is no compiler, or that it failed.
+
+    Raises:
+        MachineError: ``torch.compile`` could not do its work.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        why = str(error).strip().partition("\n")[0]
+        raise MachineError(
+            f"torch.compile failed ({why}): leave out train.compile, or mend its compiler."
+        ) from error

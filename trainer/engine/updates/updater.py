@@ -12,7 +12,7 @@ from torch import Tensor
 from vfm.trainer.data.stream import StepInput
 from vfm.trainer.distributed import World, unsynced, wrap
 from vfm.trainer.engine.updates.average import WeightAverage
-from vfm.trainer.engine.updates.blocks import compile_blocks, recompute
+from vfm.trainer.engine.updates.blocks import compile_blocks, compiling, recompute
 from vfm.trainer.engine.updates.optim import build_optimizer, set_lr
 from vfm.trainer.engine.updates.precision import autocast
 from vfm.trainer.method import Method
@@ -106,7 +106,9 @@ class Updater:
     def _backward(self, batch: dict[str, Tensor], *, share: float) -> dict[str, Tensor]:
         device = self.world.device
         on_device = {name: array.to(device, non_blocking=True) for name, array in batch.items()}
-        with autocast(self.precision, device=device):
+        with compiling(), autocast(self.precision, device=device):
             found: dict[str, Tensor] = self._wrapped(on_device)
-        (found["loss"] * share).backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+            loss = found["loss"] * share
+        with compiling():
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         return {name: value.detach() for name, value in found.items()}
