@@ -8,13 +8,13 @@ from vfm.trainer.models.mae import MaskedAutoencoder
 from vfm.trainer.models.vit import Block, VitConfig
 
 SIZES = VitConfig(
-    image_px=32, patch_px=16, num_frames=4, tubelet=2, dim=16, depth=3, num_heads=2, drop_path=0.5
+    image_px=32, patch_px=16, num_frames=4, tubelet=2, dim=32, depth=8, num_heads=2, drop_path=0.5
 )
 
 
 def autoencoder():
     torch.manual_seed(0)
-    return MaskedAutoencoder(SIZES, decoder_dim=16, decoder_depth=2, decoder_heads=2).train()
+    return MaskedAutoencoder(SIZES, decoder_dim=32, decoder_depth=4, decoder_heads=2).train()
 
 
 def gradients(network):
