@@ -82,6 +82,11 @@ class Backbone(nn.Module, ABC):
 
     dim: int
 
+    @property
+    def num_tokens(self) -> int | None:
+        """Return the tokens of a clip; None where there are none to tell."""
+        return None
+
     @abstractmethod
     def features(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return float [B, dim] for a batch of what the method's `ClipReader` returned."""
@@ -127,6 +132,11 @@ class Method(nn.Module, ABC):
         Args:
             batch: what `prepare` returned, stacked along a new first dimension.
         """
+
+    @property
+    def num_tokens(self) -> int | None:
+        """Return the tokens of a sample's clips, masked ones too; None where there are none to tell."""
+        return None
 
     @property
     def held_out_reader(self) -> SampleReader:

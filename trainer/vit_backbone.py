@@ -25,6 +25,11 @@ class VitBackbone(PooledVit, Backbone):
         super().__init__(config)
         self.dim = config.dim
 
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens of a clip."""
+        return self.config.num_tokens
+
     def features(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return float [B, D].
 

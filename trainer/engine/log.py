@@ -86,13 +86,28 @@ def log_targets(out: Path, *, progress: Progress, step: int) -> dict[str, Callab
 
 
 # Numbers of a record that are not losses of a method.
-TIMING = ("step", "epoch", "lr", "grad_norm", "samples_per_s", "data_wait", "elapsed_s", "left_s")
+TIMING = (
+    "step",
+    "epoch",
+    "lr",
+    "grad_norm",
+    "samples_per_s",
+    "tokens_per_s",
+    "mfu",
+    "data_wait",
+    "elapsed_s",
+    "left_s",
+)
 
 
 def format_figures(record: Record) -> str:
-    """Return the losses of a record, its learning rate, the speed and the share of waiting for data."""
+    """Return the losses of a record, its learning rate, the speed and the share of waiting for data.
+
+    Tokens a second are for programs.
+    """
     losses = "  ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in TIMING)
+    used = f"MFU {record['mfu']:.1%}  " if "mfu" in record else ""
     return (
-        f"{losses}  lr {record['lr']:.2e}  {record['samples_per_s']:.1f} samples/s  "
+        f"{losses}  lr {record['lr']:.2e}  {record['samples_per_s']:.1f} samples/s  {used}"
         f"waiting for data {record['data_wait']:.1%}"
     )

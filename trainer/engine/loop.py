@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.stream import BatchStream, StepInput, epoch_samples, step_seed
 from vfm.trainer.distributed import World, largest
 from vfm.trainer.engine.checkpoint import Checkpoint, discard_after, fill, prune, save
+from vfm.trainer.engine.cost import Cost, measure_cost
 from vfm.trainer.engine.divergence import divergence
 from vfm.trainer.engine.log import log_targets
 from vfm.trainer.engine.meter import Meter
@@ -34,6 +36,7 @@ from vfm.trainer.recipes.recipe import Recipe
 
 CHECKPOINTS_FOLDER = "checkpoints"
 BEST_FOLDER = f"best/{CHECKPOINTS_FOLDER}"  # so that best is named as the folder of a run is
+_WORTH_MEASURING = 50  # updates that a run has left, before five are spent on measuring what they cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,7 @@ class _Loop:
         self.place = Place(seed=job.recipe.train.seed, epoch=0, samples_seen=0)
         self.updater = Updater(job.method, optim=self.optim, config=config, world=job.world)
         self.meter = Meter()
+        self.cost: Cost | None = None
         self.standing = Standing()
         self.spent_s = 0.0
         self.record: dict[str, float] = {}
@@ -158,6 +162,8 @@ class _Loop:
         start_s = time.perf_counter() - self.spent_s
         number = self.settle(0, stop=stop, log=log) if self.standing.is_due else 0
         for update in [] if number else stream.updates(self.place, num_updates=self.num_steps - self.step):
+            if self.cost is None and self.num_steps - self.step >= _WORTH_MEASURING:
+                update = self.appraise(update)  # noqa: PLW2901 (the same update)
             number = self.train_step(update, stop=stop)
             self.spent_s = time.perf_counter() - start_s
             job.progress.advance(ok=1)
@@ -165,6 +171,16 @@ class _Loop:
             if number:
                 break
         return Outcome(step=self.step, num_steps=self.num_steps, signal=number, record=self.record)
+
+    def appraise(self, update: StepInput) -> StepInput:
+        """Measure what updates cost, say it, and return the update that is still to be done."""
+        begun_s = time.perf_counter()
+        config = self.job.recipe.train
+        first = next(update.micro_batches)
+        self.cost = measure_cost(self.updater, update, first, seed=config.seed, batch_size=config.batch_size)
+        self.job.say(self.cost.told())
+        self.meter.leave_out(time.perf_counter() - begun_s)
+        return replace(update, micro_batches=chain([first], update.micro_batches))
 
     def settle(self, number: int, *, stop: Interrupt, log: RunLog) -> int:
         """Measure, log and save what is due after an update; return the signal that any rank has caught."""
@@ -221,7 +237,7 @@ class _Loop:
         self.step, self.place = self.step + 1, update.place
         for scalars, share in gradients.scalars():
             self.meter.add(scalars, share=share)
-        self.meter.count(num_samples=config.batch_size, wait_s=gradients.wait_s)
+        self.meter.count(num_samples=config.batch_size, wait_s=gradients.waiting.seconds())
         return int(number)
 
     def log_record(self, log: RunLog, found: dict[str, float]) -> None:
@@ -234,11 +250,21 @@ class _Loop:
             **means,
             **found,
             "lr": lr_at(self.step - 1, num_updates=self.num_steps, config=self.optim),
-            **self.meter.speed(updates_left=self.num_steps - self.step),
+            **self.pace(),
             "elapsed_s": self.spent_s,
         }
         log.write(self.record)
         self.meter.clear()
+
+    def pace(self) -> dict[str, float]:
+        """Return how fast it goes, in samples, tokens and the share of what the device can do."""
+        speed = self.meter.speed(updates_left=self.num_steps - self.step)
+        num_tokens = self.job.method.num_tokens
+        if num_tokens is not None:
+            speed["tokens_per_s"] = num_tokens * speed["samples_per_s"]
+        if self.cost is not None:
+            speed["mfu"] = self.cost.utilisation(speed["samples_per_s"])
+        return speed
 
     def save(self, *, must_succeed: bool, folder: Path | None = None, keep: int | None = None) -> None:
         """Write a checkpoint and remove the oldest; where ``must_succeed`` is off, a failure is only told."""

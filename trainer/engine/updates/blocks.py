@@ -41,6 +41,18 @@ def compile_blocks(network: nn.Module) -> None:
 
 
 @contextmanager
+def as_written(network: nn.Module) -> Iterator[None]:
+    """Undo `recompute` and `compile_blocks` for a while."""
+    changed = [block for block in blocks_of(network) if "forward" in vars(block)]
+    kept = [vars(block).pop("forward") for block in changed]
+    try:
+        yield
+    finally:
+        for block, forward in zip(changed, kept, strict=True):
+            block.forward = forward
+
+
+@contextmanager
 def compiling() -> Iterator[None]:
     """Pass on as one sentence that there is no compiler, or that it failed.
 

@@ -116,9 +116,9 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimizer's tensors as ``moment/parameter``, e.g. ``exp_avg/backbone.ln.weight``."""
+    """Return the optimizer's tensors on the CPU as ``moment/parameter``, e.g. ``exp_avg/backbone.weight``."""
     return {
-        f"{kind}/{name}": tensor
+        f"{kind}/{name}": tensor.cpu()
         for name, parameter in _named(optimizer)
         for kind, tensor in optimizer.state.get(parameter, {}).items()
     }

@@ -1,20 +1,20 @@
 """One update after another of a method's weights, whatever the method and however many ranks."""
 
 import math
-import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vfm.trainer.data.stream import StepInput
+from vfm.trainer.data.stream import MicroBatch, StepInput
 from vfm.trainer.distributed import World, unsynced, wrap
 from vfm.trainer.engine.updates.average import WeightAverage
-from vfm.trainer.engine.updates.blocks import compile_blocks, compiling, recompute
-from vfm.trainer.engine.updates.optim import build_optimizer, set_lr
+from vfm.trainer.engine.updates.blocks import as_written, compile_blocks, compiling, recompute
+from vfm.trainer.engine.updates.optim import build_optimizer, load_moments, moments, set_lr
 from vfm.trainer.engine.updates.precision import autocast
+from vfm.trainer.engine.updates.waiting import Waiting
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
 
@@ -28,14 +28,14 @@ class Gradients:
         shares: of each micro-batch, the share of this rank's samples.
         indices: the samples of each micro-batch.
         norm: of the gradients of all ranks, before they are cut.
-        wait_s: seconds spent waiting for data.
+        waiting: the time that the device waited for data, once `values` has waited for the device.
     """
 
     found: list[dict[str, Tensor]]
     shares: list[float]
     indices: list[list[int]]
     norm: Tensor
-    wait_s: float
+    waiting: Waiting
 
     def scalars(self) -> Iterator[tuple[dict[str, Tensor], float]]:
         """Yield what is logged, each with its share of an update."""
@@ -70,6 +70,7 @@ class Updater:
             compile_blocks(self.method)
         self.optimizer = build_optimizer(method, config=optim)
         self.average = None if optim.ema_decay is None else WeightAverage(method, decay=optim.ema_decay)
+        self._is_rehearsal = False
         self._wrapped = wrap(self.method, world=world)
 
     def gradients(self, update: StepInput, *, seed: int) -> Gradients:
@@ -83,31 +84,53 @@ class Updater:
         found: list[dict[str, Tensor]] = []
         indices: list[list[int]] = []
         shares = [size / sum(update.sizes) for size in update.sizes]
-        wait_s = 0.0
+        waiting = Waiting(self.world.device)
         for share in shares:
-            start_s = time.perf_counter()
-            micro_batch = next(update.micro_batches)
-            wait_s += time.perf_counter() - start_s
+            with waiting.time():
+                micro_batch = next(update.micro_batches)
             is_last = len(found) == len(shares) - 1
             with nullcontext() if is_last else unsynced(self._wrapped):
-                found.append(self._backward(micro_batch.batch, share=share))
+                found.append(self._backward(self._wrapped, micro_batch, share=share))
             indices.append(micro_batch.indices)
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.optim.clip_norm or math.inf)
-        return Gradients(found=found, shares=shares, indices=indices, norm=norm, wait_s=wait_s)
+        return Gradients(found=found, shares=shares, indices=indices, norm=norm, waiting=waiting)
 
     def apply(self, *, lr: float) -> None:
         """Change the weights by the gradients, forget these, and follow the weights with their average."""
         set_lr(self.optimizer, lr)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
+        if self.average is not None and not self._is_rehearsal:
             self.average.update(self.method)
 
-    def _backward(self, batch: dict[str, Tensor], *, share: float) -> dict[str, Tensor]:
+    @contextmanager
+    def rehearsing(self) -> Iterator[None]:
+        """Let updates at learning rate 0 pass without a trace: buffers, moments and average are kept."""
+        buffers = {name: buffer.clone() for name, buffer in self.method.named_buffers()}
+        kept = moments(self.optimizer)
+        self.optimizer.state.clear()
+        self._is_rehearsal = True
+        try:
+            yield
+        finally:
+            self._is_rehearsal = False
+            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.state.clear()
+            load_moments(self.optimizer, kept)
+            for name, buffer in self.method.named_buffers():
+                buffer.copy_(buffers[name])
+
+    def plain_backward(self, micro_batch: MicroBatch, *, seed: int) -> None:
+        """Compute the gradients of some samples on this rank alone, with blocks as they are written."""
+        torch.manual_seed(seed)
+        with as_written(self.method):
+            self._backward(self.method, micro_batch, share=1.0)
+
+    def _backward(self, network: nn.Module, micro_batch: MicroBatch, *, share: float) -> dict[str, Tensor]:
         device = self.world.device
-        on_device = {name: array.to(device, non_blocking=True) for name, array in batch.items()}
+        on_device = {name: array.to(device, non_blocking=True) for name, array in micro_batch.batch.items()}
         with compiling(), autocast(self.precision, device=device):
-            found: dict[str, Tensor] = self._wrapped(on_device)
+            found: dict[str, Tensor] = network(on_device)
             loss = found["loss"] * share
         with compiling():
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so

@@ -65,6 +65,11 @@ class Umt(DistilledLevels, Method):
         # Both have length 1: the student's heads see to that.
         return {"loss": align_loss(student, teacher, norm="none", distance=self.objective.distance)}
 
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens of a clip, masked ones too."""
+        return self.encoder.config.num_tokens
+
     def no_weight_decay(self, name: str) -> bool:
         """Return whether this parameter is kept out of weight decay: vectors."""
         return is_vector(name)

@@ -68,6 +68,11 @@ class VideoMae(MaskedAutoencoder, Method):
             generator=generator,
         )
 
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens of a clip, masked ones too."""
+        return self.encoder.config.num_tokens
+
     def no_weight_decay(self, name: str) -> bool:
         """Return whether this parameter is kept out of weight decay: vectors and the mask token."""
         return is_vector(name) or name == "mask_token"

@@ -98,6 +98,11 @@ class VimpacBackbone(Backbone):
         """Return the rows of codes, given their positions int64 [K] in the flattened [B, L, H, W]."""
         return positions + positions // self.grid.num_tokens + 1
 
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens of a clip."""
+        return self.grid.num_tokens
+
     def features(self, batch: Mapping[str, Tensor], *, pool: Literal["cls", "mean"] = "cls") -> Tensor:
         """Return one vector per clip [B, D]: CLS, or the mean of the hidden vectors, pads included.
 

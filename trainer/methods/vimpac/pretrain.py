@@ -58,6 +58,11 @@ class Vimpac(Method):
             "mask_ratio": mlm.new_full((), len(wanted) / labels.numel()),
         }
 
+    @property
+    def num_tokens(self) -> int:
+        """Return the tokens of a sample's two clips, masked ones too."""
+        return 2 * self.backbone.num_tokens
+
     def _nce(self, cls: Tensor) -> Tensor:
         projected: Tensor = self.cls_head(cls)
         if self.objective.nce_weight == 0.0:

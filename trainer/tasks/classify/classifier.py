@@ -84,6 +84,12 @@ class Classify(Method):
         return SpreadClips(random_clip=self.prepare, num_clips=num_clips, num_crops=num_crops)
 
     @property
+    def num_tokens(self) -> int | None:
+        """Return the tokens of all clips that are made of a sample."""
+        num_tokens = self.backbone.num_tokens
+        return None if num_tokens is None else num_tokens * self.config.augment.num_draws
+
+    @property
     def held_out_reader(self) -> SpreadClips:
         """Return what reads one clip of a sample, its middle square."""
         return self.spread(num_clips=1, num_crops=1)
