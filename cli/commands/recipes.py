@@ -1,4 +1,4 @@
-"""``vfm recipes``: which recipes there are, and the numbers of one."""
+"""``vfm recipes``: which recipes there are, the numbers of one, and in which two differ."""
 
 import click
 
@@ -11,13 +11,14 @@ from vfm.cli.options import shared
 @shared.as_json()
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the recipes, or show the numbers of one.
+    """List the recipes, show the numbers of one, or compare two.
 
     \b
     Examples:
       vfm recipes
       vfm recipes show vimpac-tiny
       vfm recipes show vimpac-tiny --set optim.lr=1e-4 --json
+      vfm recipes compare umt-base umt-large
     """
     if context.invoked_subcommand is not None:
         return
@@ -64,6 +65,37 @@ def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
         say_next("pretrain", name, "DATA", "--out", "RUN")
     else:
         say_next("finetune", recipe.task, "DATA", "--init", "RUN", "--recipe", name, "--out", "NEW_RUN")
+
+
+@command.command()
+@click.argument("one")
+@click.argument("other")
+@shared.as_json()
+def compare(one: str, other: str, as_json: bool) -> None:
+    """Show the numbers in which the recipes ONE and OTHER differ; "-" stands where a recipe has no such key.
+
+    \b
+    Examples:
+      vfm recipes compare umt-base umt-large
+      vfm recipes compare umt-base-classify-mit umt-base-classify-mit-384 --json | jq .
+    """
+    from vfm.trainer.recipes.settings import compared, flatten
+    from vfm.trainer.registry import load_recipe
+
+    recipes = load_recipe(one), load_recipe(other)
+    sides = [flatten(recipe) for recipe in recipes]
+    keys = [key for key in compared(*recipes) if key != "name"]
+    if as_json:
+        named = list(zip((one, other), sides, strict=True))
+        output.show_json(
+            [{"key": key, **{name: side[key] for name, side in named if key in side}} for key in keys]
+        )
+    elif keys:
+        rows = [(key, *(_value(side[key]) if key in side else "-" for side in sides)) for key in keys]
+        output.show(output.table(("key", one, other), rows))
+    else:
+        output.show(f"{one} and {other} have the same numbers.")
+    say_next("recipes", "show", other)
 
 
 def _value(value: object) -> str:

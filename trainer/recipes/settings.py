@@ -94,9 +94,22 @@ def flatten(recipe: Recipe) -> dict[str, Any]:
 
 def differences(before: Recipe, after: Recipe) -> list[str]:
     """Return one ``key: old -> new`` for each number that differs and may not change on resume."""
-    old, new = flatten(before), flatten(after)
-    keys = [key for key in {**old, **new} if key not in FREE_KEYS and old.get(key) != new.get(key)]
-    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in keys]
+    found = compared(before, after)
+    return [f"{key}: {old} -> {new}" for key, (old, new) in found.items() if key not in FREE_KEYS]
+
+
+def compared(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return both values of each key that differs; None where a recipe has no such key.
+
+    A key that one recipe has not and the other has as None differs too.
+    """
+    ours, theirs = flatten(one), flatten(other)
+    both = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs}}
+    return {
+        key: values
+        for key, values in both.items()
+        if values[0] != values[1] or (key in ours) != (key in theirs)
+    }
 
 
 def rebuild(template: Recipe, values: dict[str, Any]) -> Recipe:

@@ -44,6 +44,39 @@ def test_unknown_name():
         invoke("show", "vimpac")
 
 
+def test_compares_two():
+    lines = [line.split() for line in invoke("compare", "umt-base", "umt-large").splitlines()]
+    assert lines == [
+        ["key", "umt-base", "umt-large"],
+        ["model.dim", "768", "1024"],
+        ["model.depth", "12", "24"],
+        ["model.num_heads", "12", "16"],
+        ["model.drop_path", "0.1", "0.2"],
+    ]
+    told = json.loads(invoke("compare", "umt-base", "umt-large", "--json"))
+    assert told[0] == {"key": "model.dim", "umt-base": 768, "umt-large": 1024}
+    assert len(told) == 4
+
+
+def test_a_key_that_one_of_two_has_not():
+    rows = {
+        line.split()[0]: line.split()[1:]
+        for line in invoke("compare", "videomae-base", "umt-base").splitlines()
+    }
+    assert rows["model.tubelet"] == ["2", "-"]
+    assert rows["model.pretrained_grid"] == ["-", "none"]
+    assert rows["method"] == ["videomae", "umt"]
+    told = {row["key"]: row for row in json.loads(invoke("compare", "videomae-base", "umt-base", "--json"))}
+    assert told["model.tubelet"] == {"key": "model.tubelet", "videomae-base": 2}
+
+
+def test_equal_recipes_are_said_to_be():
+    assert invoke("compare", "umt-base", "umt-base") == "umt-base and umt-base have the same numbers.\n"
+    assert json.loads(invoke("compare", "umt-base", "umt-base", "--json")) == []
+    with pytest.raises(UsageError, match=r"Unknown recipe 'umt-bass' \(nearest: umt-base"):
+        invoke("compare", "umt-base", "umt-bass")
+
+
 def test_listing_imports_no_torch():
     import subprocess
     import sys

@@ -81,6 +81,7 @@ def test_from_a_dataset_to_a_result(toy_dataset: Callable[..., Path], tmp_path: 
 
 def test_recipes_and_doctor() -> None:
     assert last_line("recipes") == "next: vfm recipes show NAME"
+    assert last_line("recipes", "compare", "umt-base", "umt-large") == "next: vfm recipes show umt-large"
     assert last_line("recipes", "show", "vimpac-tiny") == "next: vfm pretrain vimpac-tiny DATA --out RUN"
     assert last_line("recipes", "show", "vimpac-tiny-classify") == (
         "next: vfm finetune classify DATA --init RUN --recipe vimpac-tiny-classify --out NEW_RUN"
