@@ -1,7 +1,7 @@
 """Squares from one end of a frame's long side to the other, as published tests of video classifiers cut them.
 
-UMT (Li et al. 2023) and VideoMAE (Tong et al. 2022) resize with OpenCV's bilinear filter on 8 bits; the same
-numbers come from the integers here.
+UMT (Li et al. 2023), VideoMAE (Tong et al. 2022) and MMAction2 resize with OpenCV's bilinear filter on 8
+bits; the same numbers come from the integers here.
 """
 
 import numpy as np
@@ -41,6 +41,39 @@ def spread_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
     cut = [
         resized[:, :crop_px, start : start + crop_px] if is_wide else resized[:, start : start + crop_px]
         for start in starts_px or [round(room_px / 2)]
+    ]
+    return np.stack(cut)
+
+
+def three_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
+    """Return squares of frames as tests of MMAction2 cut them (``Resize``, ``ThreeCrop``, ``CenterCrop``).
+
+    The long side is rounded to the nearest pixel. Of three squares the first lies at 0, then come those at
+    2 * (room // 2) and at room // 2; a single one lies at room // 2.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        crop_px: side of a square.
+        num_crops: 3 or 1.
+
+    Returns:
+        uint8 [K, T, crop_px, crop_px, 3].
+
+    Raises:
+        UsageError: another number of crops is asked for.
+    """
+    if num_crops not in (1, 3):
+        raise UsageError(f"A test of MMAction2 has 1 crop or 3, got {num_crops}.")
+    sides_px = frames.shape[1:3]
+    height_px, width_px = (int(crop_px * side / min(sides_px) + 0.5) for side in sides_px)
+    resized = resize_bilinear(frames, height_px=height_px, width_px=width_px)
+    middle = (max(height_px, width_px) - crop_px) // 2
+    starts_px = (0, 2 * middle, middle) if num_crops == 3 else (middle,)
+    cut = [
+        resized[:, :, start : start + crop_px]
+        if width_px > height_px
+        else resized[:, start : start + crop_px]
+        for start in starts_px
     ]
     return np.stack(cut)
 

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.imagenet import MEAN, STD
-from vfm.shards.pixels.spread_crops import resize_bilinear, spread_crops
+from vfm.shards.pixels.spread_crops import resize_bilinear, spread_crops, three_crops
 
 
 def normalized(squares):
@@ -62,3 +62,22 @@ def test_resizing_by_hand():
     smaller = resize_bilinear(frames, height_px=1, width_px=1)
     assert smaller.tolist() == [[[[90, 90, 90]]]]
     assert resize_bilinear(frames, height_px=2, width_px=2) is frames
+
+
+def test_crops_of_mmaction2_lie_at_whole_steps_and_come_as_left_right_middle():
+    rows, columns = np.indices((8, 15))
+    frames = np.stack([rows, columns, np.zeros_like(rows)], axis=2).astype(np.uint8)[None]
+    wide = three_crops(frames, crop_px=8, num_crops=3)
+    assert [tuple(crop[0, 0, 0, :2]) for crop in wide] == [(0, 0), (0, 6), (0, 3)]
+    tall = three_crops(frames.swapaxes(1, 2), crop_px=8, num_crops=3)
+    assert [tuple(crop[0, 0, 0, :2]) for crop in tall] == [(0, 0), (0, 6), (0, 3)]
+    assert three_crops(frames, crop_px=8, num_crops=1)[0, 0, 0, 0].tolist() == [0, 3, 0]
+    with pytest.raises(UsageError, match="1 crop or 3, got 2"):
+        three_crops(frames, crop_px=8, num_crops=2)
+
+
+def test_mmaction2_rounds_the_long_side_where_the_others_cut_it_off():
+    frames = np.random.default_rng(0).integers(0, 256, (1, 37, 60, 3), np.uint8)
+    # 60 · 32 / 37 is 51.9.
+    whole = resize_bilinear(frames, height_px=32, width_px=52)
+    np.testing.assert_array_equal(three_crops(frames, crop_px=32, num_crops=3)[1], whole[:, :, 20:])
