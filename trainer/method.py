@@ -92,8 +92,12 @@ class Backbone(nn.Module, ABC):
         """Return float [B, dim] for a batch of what the method's `ClipReader` returned."""
 
     @abstractmethod
-    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+    def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the encoder's weights from a pretraining or finetuning state, resized where shapes allow it.
+
+        Args:
+            state: of any run of the method.
+            start: the recipe of that run; None where its clips have the shape of this encoder's.
 
         Raises:
             UsageError: the state is of another encoder.

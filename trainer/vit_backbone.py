@@ -1,17 +1,34 @@
 """The video transformer as VideoMAE and UMT finetune it and look at it: one vector a clip."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.data.normalize import normalize, to_float
+from vfm.trainer.data.normalize import IMAGENET, Normalization, normalize, to_float
 from vfm.trainer.method import Backbone
-from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
+from vfm.trainer.models.pooled_vit import POSITIONS, PooledVit, draw_head, encoder_state
+from vfm.trainer.models.positions import stretch_table
 from vfm.trainer.models.vit import VitConfig, initialize_vit
 from vfm.trainer.recipes.encoder import EncoderSizes
 from vfm.trainer.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Input:
+    """What an encoder does with a clip before its first block, where methods differ.
+
+    Attributes:
+        positions: table [N, D] to add to the tokens; None computes the sinusoids of their grid.
+        keeps_positions: whether the table is part of the state.
+        normalization: of its pixels.
+    """
+
+    positions: Tensor | None = None
+    keeps_positions: bool = False
+    normalization: Normalization = IMAGENET
 
 
 class VitBackbone(PooledVit, Backbone):
@@ -19,11 +36,14 @@ class VitBackbone(PooledVit, Backbone):
 
     Args:
         config: sizes.
+        read: what becomes of a clip.
     """
 
-    def __init__(self, config: VitConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: VitConfig, *, read: Input | None = None) -> None:
+        read = read or Input()
+        super().__init__(config, positions=read.positions, keeps_positions=read.keeps_positions)
         self.dim = config.dim
+        self.normalization = read.normalization
 
     @property
     def num_tokens(self) -> int:
@@ -36,17 +56,28 @@ class VitBackbone(PooledVit, Backbone):
         Args:
             batch: `clip`, uint8 [B, T, S, S, 3].
         """
-        found: Tensor = self(normalize(to_float(batch["clip"])))
+        found: Tensor = self(self.normalized(batch))
         return found
 
-    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+    def normalized(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the clips of a batch, see `features`, as the encoder wants them: float [B, 3, T, S, S]."""
+        return normalize(to_float(batch["clip"]), by=self.normalization)
+
+    def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the encoder of a pretraining or finetuning state; ``fc_norm`` stays new unless it is there.
+
+        A table of positions that is there takes the place of this one's, unless this one's is none of the
+        state. One of another grid is stretched, time before space, as UMT's finetuning does (which takes any
+        table to be of 8 frames; here its grid is known).
 
         Raises:
             UsageError: the state is of another encoder.
         """
         found, own = encoder_state(state), self.state_dict()
-        wanted = {name for name in own if name in found or not name.startswith("fc_norm.")}
+        table = found.pop(POSITIONS, None)
+        if table is not None and POSITIONS in own:
+            found[POSITIONS] = table if start is None else self._stretched(table, start=start)
+        wanted = {name for name in own if name in found or not name.startswith(("fc_norm.", POSITIONS))}
         shapes = {name: tuple(found[name].shape) for name in found}
         for name in sorted(wanted | found.keys()):
             expected = tuple(own[name].shape) if name in own else "absent"
@@ -56,6 +87,11 @@ class VitBackbone(PooledVit, Backbone):
                     f"{expected}; use the recipe they were trained with."
                 )
         self.load_state_dict(found, strict=False)
+
+    def _stretched(self, table: Tensor, *, start: Recipe) -> Tensor:
+        side = start.model.image_px // start.model.patch_px
+        grid = (start.data.clip_len // self.config.tubelet, side, side)
+        return stretch_table(table[0], grid=grid, to=self.config.grid, space_first=False)[None]
 
     def draw_head(self, head: nn.Linear, *, generator: torch.Generator) -> None:
         """Draw the first weights of a classifier, as the published code does: very small."""
@@ -110,8 +146,8 @@ def vit_config(recipe: Recipe, *, tubelet: int) -> VitConfig:
     )
 
 
-def build_backbone(config: VitConfig, *, seed: int) -> VitBackbone:
-    """Return an encoder alone, its weights drawn from a seed."""
-    backbone = VitBackbone(config)
+def build_backbone(config: VitConfig, *, seed: int, read: Input | None = None) -> VitBackbone:
+    """Return an encoder alone, its weights drawn from a seed; see `VitBackbone`."""
+    backbone = VitBackbone(config, read=read)
     initialize_vit(backbone, generator=torch.Generator().manual_seed(seed), linear="truncated")
     return backbone

@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     help="Squares of each clip, from one end of the frames' long side to the other.",
 )
 @click.option("--ema", is_flag=True, help="Count the average of the weights, of runs with optim.ema_decay.")
+@click.option(
+    "--views",
+    type=click.Choice(["umt", "mmaction2"]),
+    help="How an encoder of UMT sees frames: as published, or as its port to MMAction2 does (other pixel "
+    "values and squares; --crops 1 or 3). Unless given, as in the run's recipe.",
+)
 @click.option("--split", default="val", show_default=True, help="Which samples to count.")
 @click.option(
     "--device",
@@ -76,7 +82,10 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
         runs,
         data=data,
         how=EvaluateOptions(
-            **{name: given[name] for name in ("protocol", "num_clips", "num_crops", "split", "ema")}
+            **{
+                name: given[name]
+                for name in ("protocol", "num_clips", "num_crops", "split", "views", "ema")
+            }
         ),
         options=training.run_options(given),
     )

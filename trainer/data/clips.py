@@ -1,6 +1,6 @@
 """Frames of a sample as the clips that networks of pixels read; NumPy and Pillow, for loader workers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,11 @@ class PixelReader:
 
     Attributes:
         view: what of each frame is seen.
+        cut: how a test cuts squares of frames, see `spread_crops`.
     """
 
     view: View
+    cut: Callable[..., UInt8] = spread_crops
 
     def __call__(self, dataset: Dataset, index: int, times: np.ndarray) -> dict[str, np.ndarray]:
         """Return `clip`, uint8 [T, S, S, 3]; past the end the last frame is shown again."""
@@ -48,13 +50,13 @@ class PixelReader:
     ) -> dict[str, np.ndarray]:
         """Return `clip`, uint8 [K, T, S, S, 3], each stored frame decoded and resized once.
 
-        Views are as in the published tests of UMT and VideoMAE, see `spread_crops`; the crops of the first
-        clip come first.
+        Views are those of `cut`, by default as in the published tests of UMT and VideoMAE; the crops of the
+        first clip come first.
         """
         times = [shown_times(dataset, index, clip) for clip in clips]
         unique, places = np.unique(np.asarray(times), return_inverse=True)
         frames = np.stack(dataset.frames(index, unique.tolist()))
-        crops = spread_crops(frames, crop_px=self.view.crop_px, num_crops=num_crops)
+        crops = self.cut(frames, crop_px=self.view.crop_px, num_crops=num_crops)
         views = crops[:, places.reshape(len(clips), -1)].swapaxes(0, 1)
         return {"clip": views.reshape(-1, *views.shape[2:])}
 

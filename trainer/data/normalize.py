@@ -1,9 +1,29 @@
-"""Pixels as networks want them: from bytes to floats, and to the mean and deviation of ImageNet."""
+"""Pixels as networks want them: from bytes to floats, and to a mean of 0 and a deviation of 1."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vfm.shards.pixels.imagenet import MEAN, STD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalization:
+    """What pixels in 0 to 1 are brought to mean 0 and deviation 1 by, colour by colour.
+
+    Attributes:
+        mean: that becomes 0: red, green, blue.
+        deviation: that becomes 1.
+    """
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+IMAGENET = Normalization(mean=MEAN, deviation=STD)
+# 114.75 and 57.375 of 255, in the configurations of MMAction2's projects/umt.
+MMACTION2 = Normalization(mean=(0.45, 0.45, 0.45), deviation=(0.225, 0.225, 0.225))
 
 
 def to_unit_range(clips: Tensor) -> Tensor:
@@ -16,7 +36,8 @@ def to_float(clips: Tensor) -> Tensor:
     return to_unit_range(clips.permute(0, 4, 1, 2, 3))
 
 
-def normalize(clips: Tensor) -> Tensor:
-    """Return clips [B, 3, T, H, W] in 0 to 1 with ImageNet's mean 0 and deviation 1, colour by colour."""
-    mean, deviation = (torch.tensor(values, device=clips.device).view(3, 1, 1, 1) for values in (MEAN, STD))
+def normalize(clips: Tensor, *, by: Normalization = IMAGENET) -> Tensor:
+    """Return clips [B, 3, T, H, W] in 0 to 1 with mean 0 and deviation 1, colour by colour."""
+    values = (by.mean, by.deviation)
+    mean, deviation = (torch.tensor(value, device=clips.device).view(3, 1, 1, 1) for value in values)
     return (clips - mean) / deviation

@@ -1,7 +1,7 @@
 """How good a run is on labelled samples it did not learn from, beside what guessing would reach."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -18,7 +18,7 @@ from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.report import write_report
-from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, scored
+from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, Views, scored
 from vfm.trainer.evaluation.score import EvaluatedRun, score_neighbours, score_views
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.recipe import Recipe
@@ -54,7 +54,7 @@ def _evaluate(
     run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
 ) -> Evaluation:
     checkpoint = newest_checkpoint(run, options=options)
-    recipe = resolve_columns(_for_clips(checkpoint), read_manifest(data))
+    recipe = seen_as(resolve_columns(_for_clips(checkpoint), read_manifest(data)), how.views)
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     dataset = with_labels(every, say=options.say)
     check_columns(checkpoint, recipe=recipe, dataset=dataset)
@@ -119,6 +119,19 @@ def _for_clips(checkpoint: Checkpoint) -> Recipe:
     """Return a checkpoint's recipe for another dataset, of which only the encoder's clips are read."""
     recipe = timed(recipe_of(checkpoint), checkpoint=checkpoint)
     return with_columns(recipe, methods.load(recipe.method).clip_columns(recipe.data.columns))
+
+
+def seen_as(recipe: Recipe, views: Views | None) -> Recipe:
+    """Return a recipe whose encoder sees frames in another way; None is its own.
+
+    Raises:
+        UsageError: it is an encoder that knows no other.
+    """
+    if views is None:
+        return recipe
+    if not hasattr(recipe.model, "views"):
+        raise UsageError(f"{recipe.name} is no recipe of UMT, which alone has --views: leave it out.")
+    return replace(recipe, model=replace(recipe.model, views=views))
 
 
 def _bank(

@@ -13,6 +13,7 @@ from vfm.trainer.evaluation.statistics import confusion_matrix, top_k_accuracy, 
 from vfm.trainer.recipes.requirements import Fit
 
 Protocol = Literal["multiview", "knn"]
+Views = Literal["umt", "mmaction2"]
 _MANY = 5  # of up to five classes one of the five best is always the right one
 
 
@@ -26,6 +27,7 @@ class EvaluateOptions:
         num_crops: squares of each clip, from one end of the long side to the other.
         split: which samples to count.
         ema: whether the average of the weights is counted, in place of the weights.
+        views: how UMT's encoders see frames; None as the run's recipe has it.
     """
 
     protocol: Protocol = "multiview"
@@ -33,6 +35,7 @@ class EvaluateOptions:
     num_crops: int = 1
     split: str = "val"
     ema: bool = False
+    views: Views | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,6 +97,7 @@ class Evaluation:
         protocol: ``multiview`` or ``knn``.
         num_clips: clips of each sample.
         num_crops: squares of each clip.
+        views: see `EvaluateOptions`.
         data: the dataset's folder.
         split: the split evaluated.
         ema: whether the average of the weights was.
@@ -117,6 +121,7 @@ class Evaluation:
     protocol: Protocol
     num_clips: int
     num_crops: int
+    views: Views | None = None
     data: str
     split: str
     ema: bool

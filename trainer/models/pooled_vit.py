@@ -1,5 +1,6 @@
 """The encoder as VideoMAE and UMT finetune it: the mean over tokens, then a norm; none behind the blocks."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from vfm.trainer.models.positions import sinusoid_table, stretch_table
 from vfm.trainer.models.vit import LAYER_NORM_EPS, Block, PatchEmbed, VitConfig
 
-PRETRAINED_GRID = (8, 14, 14)  # of UMT's published encoders, from which positions are stretched
+POSITIONS = "pos_embed"
+_CONSTANT_TABLE = 8 * 14 * 14  # positions of the one table that UMT keeps out of its checkpoints
 
 
 class PooledVit(nn.Module):
@@ -29,7 +31,7 @@ class PooledVit(nn.Module):
         self.config = config
         self.patch_embed = PatchEmbed(config)
         table = sinusoid_table(config.num_tokens, config.dim) if positions is None else positions
-        self.register_buffer("pos_embed", table[None], persistent=keeps_positions)
+        self.register_buffer(POSITIONS, table[None], persistent=keeps_positions)
         self.blocks = nn.ModuleList(
             Block(config.dim, config.num_heads, mlp_ratio=config.mlp_ratio, drop_path=rate)
             for rate in config.drop_paths
@@ -45,18 +47,21 @@ class PooledVit(nn.Module):
         return out
 
 
-def umt_positions(config: VitConfig) -> tuple[Tensor, bool]:
+def umt_positions(config: VitConfig, *, pretrained_grid: tuple[int, int, int]) -> tuple[Tensor, bool]:
     """Return UMT's table [N, D] for a grid, and whether it is part of the state.
 
-    It begins as the sinusoids of the grid that UMT is pretrained on (8 x 14 x 14, or 8 x 16 x 16 for patches
-    of 14 px) and is stretched from there, space before time. Only a table that has another number of
-    positions than 8 x 14 x 14 is stored in checkpoints.
+    It begins as the sinusoids of the grid that the encoder was pretrained on and is stretched from there,
+    space before time. Only a table that has another number of positions than 8 x 14 x 14 is stored in
+    checkpoints, where it is never learned either.
+
+    Args:
+        config: sizes of the encoder.
+        pretrained_grid: times, rows and columns; of the published encoders 8 x 14 x 14, or 8 x 16 x 16 where
+            patches have 14 px.
     """
-    times, rows, columns = PRETRAINED_GRID
-    grid = (times, 16, 16) if config.patch_px == 14 else (times, rows, columns)
-    table = sinusoid_table(grid[0] * grid[1] * grid[2], config.dim)
-    table = stretch_table(table, grid=grid, to=config.grid)
-    return table, len(table) != times * rows * columns
+    table = sinusoid_table(math.prod(pretrained_grid), config.dim)
+    table = stretch_table(table, grid=pretrained_grid, to=config.grid)
+    return table, len(table) != _CONSTANT_TABLE
 
 
 def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

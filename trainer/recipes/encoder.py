@@ -1,7 +1,7 @@
 """The sizes of the video transformer that VideoMAE and UMT share, as a recipe gives them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from vfm.shards.errors import UsageError
 
@@ -21,6 +21,8 @@ class EncoderSizes:
 
     # Not of the encoder but of how it is trained: finetuning takes these from its own recipe.
     OF_TRAINING: ClassVar[tuple[str, ...]] = ("drop_path",)
+    # What becomes of positions where clips have another shape than those of the pretraining.
+    RESHAPING: ClassVar[str] = "its table of positions is computed anew"
 
     image_px: int = 224
     patch_px: int = 16
@@ -50,6 +52,16 @@ class EncoderSizes:
         for name in names:
             if getattr(self, name) < 1:
                 raise UsageError(f"model.{name} is {getattr(self, name)}, but must be at least 1.")
+
+    @property
+    def has_own_shape(self) -> bool:
+        """Whether a finetuning recipe is for clips of its own shape, not for those of the pretraining."""
+        return False
+
+    def begun(self, *, clip_len: int) -> Self:
+        """Return the sizes of an encoder that starts from one of these, which reads so many frames."""
+        del clip_len
+        return self
 
     @property
     def frame_px(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.wording import counted
 from vfm.trainer import methods, tasks
 from vfm.trainer.data.labels import with_labels
 from vfm.trainer.engine.checkpoint import Checkpoint
@@ -18,6 +19,7 @@ from vfm.trainer.engine.checkpoint_state import EMA, MODEL
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.columns import resolve_columns
+from vfm.trainer.recipes.encoder import EncoderSizes
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
@@ -72,6 +74,9 @@ def finetune_recipe(
 ) -> Recipe:
     """Return the recipe that teaches an encoder a task: the task's numbers, the encoder's model and clips.
 
+    Clips have as many frames, and as large ones, as the encoder was trained on, unless the task's recipe is
+    made for others or the settings say so.
+
     Args:
         task: what to learn.
         start: the encoder's recipe; one of finetuning gives its own numbers.
@@ -99,11 +104,41 @@ def finetune_recipe(
         )
     chosen = fitting[name]
     columns = methods.load(start.method).clip_columns(start.data.columns)
-    data = replace(chosen.data, columns=columns, clip_len=start.data.clip_len)
+    data = replace(chosen.data, columns=columns)
+    model, own = start.model, list(getattr(start.model, "OF_TRAINING", ()))
+    if isinstance(model, EncoderSizes):
+        model = model.begun(clip_len=start.data.clip_len)
+    if getattr(chosen.model, "has_own_shape", False):
+        own.append("image_px")
+    else:
+        data = replace(data, clip_len=start.data.clip_len)
     if not data.spans_video:
         data = replace(data, seconds_apart=start.data.seconds_apart, stride=start.data.stride)
-    own = {name: getattr(chosen.model, name) for name in getattr(start.model, "OF_TRAINING", ())}
-    return override(replace(chosen, model=replace(start.model, **own), data=data), settings)
+    model = replace(model, **{name: getattr(chosen.model, name) for name in own})
+    return override(replace(chosen, model=model, data=data), settings)
+
+
+def told_of_shape(recipe: Recipe, *, dataset: Dataset, start: InitialWeights) -> str | None:
+    """Return a sentence where clips have another shape than those that the encoder was trained on."""
+    if start.checkpoint is None:
+        return None
+    columns = start.checkpoint.state["columns"].values()
+    before = _clips(start.recipe, options=[column["options"] for column in columns])
+    options = [dataset.manifest.columns[name].options for name in recipe.data.columns]
+    if (now := _clips(recipe, options=options)) == before:
+        return None
+    told = f"The encoder was trained on {before} and is finetuned on {now}"
+    change = getattr(recipe.model, "RESHAPING", None)
+    return f"{told}: {change}." if change else f"{told}."
+
+
+def _clips(recipe: Recipe, *, options: Sequence[Mapping[str, Any]]) -> str:
+    """Return the shape of a recipe's clips in words; of which size frames are may be the columns' choice."""
+    frames, frame_px = counted(recipe.data.clip_len, "frame"), recipe.model.frame_px
+    if frame_px == "any":
+        sides_px = [view["crop_px"] for column in options for view in column.get("views", [])]
+        return f"{frames} of {sides_px[0]} px" if sides_px else frames
+    return f"{frames} of {frame_px} px"
 
 
 def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, options: RunOptions) -> Outcome:
@@ -126,11 +161,13 @@ def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, op
     if start.checkpoint is not None:
         check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
+    if told := told_of_shape(recipe, dataset=dataset, start=start):
+        options.say(told)
 
     def build() -> Method:
         task = build_task(recipe, dataset)
         if start.checkpoint is not None:
-            task.backbone.load_pretrained(start.weights)
+            task.backbone.load_pretrained(start.weights, start=start.recipe)
         return task
 
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin=start.origin, options=options)

@@ -37,15 +37,14 @@ def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
 def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
     """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
     del dataset
-    from vfm.trainer.vit_backbone import build_backbone, vit_config
+    from vfm.trainer.methods.umt.finetuned import build_encoder
 
-    return build_backbone(vit_config(recipe, tubelet=1), seed=recipe.train.seed)
+    return build_encoder(recipe)
 
 
 def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
     del dataset
-    from vfm.shards.pixels.views import centre
-    from vfm.trainer.data.clips import PixelReader
+    from vfm.trainer.methods.umt.finetuned import clip_reader
 
-    return PixelReader(view=centre(recipe.model.image_px))
+    return clip_reader(recipe)

@@ -80,15 +80,26 @@ def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher 
 
     Raises:
         UsageError: the recipe does not read frames and a teacher's features, or features of other patches or
-            of fewer blocks than the student's.
+            of fewer blocks than the student's; or it has numbers of finetuning.
     """
     column_of_kind(recipe, FRAMES)
+    _check_model(recipe)
     build = _with_stored_teacher
     if recipe.objective.teacher == "online":
         build = partial(_with_online_teacher, open_teacher=open_teacher)
     method = build(recipe, dataset)
     initialize_vit(method, generator=torch.Generator().manual_seed(recipe.train.seed))
     return method
+
+
+def _check_model(recipe: Recipe) -> None:
+    model = recipe.model
+    for key, is_given in (("pretrained_grid", model.has_own_shape), ("views", model.views != "umt")):
+        if is_given:
+            raise UsageError(
+                f"model.{key} tells how an encoder is finetuned and tested, and {recipe.name} pretrains one: "
+                "leave it out."
+            )
 
 
 def _with_stored_teacher(recipe: Recipe, dataset: Dataset) -> Umt:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.encoder import EncoderSizes
@@ -12,6 +12,8 @@ Mask = Literal["attention", "tube", "random"]
 Teacher = Literal["stored", "online"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Distance = Literal["l2", "mse", "smooth_l1"]
+Grid = tuple[int, int, int]
+Views = Literal["umt", "mmaction2"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +24,29 @@ class ModelConfig(EncoderSizes):
         num_levels: how many blocks are led to the teacher's, the last one among them.
         level_interval: blocks from one of them to the next; where it is no whole number, rounded towards the
             last block, as the published code does.
+        pretrained_grid: of a finetuned encoder, times, rows and columns of tokens that it was pretrained on,
+            whose table of positions is stretched to its own grid; None is its own. A finetuning recipe that
+            gives it is for clips of another shape than those of the pretraining.
+        views: of a finetuned encoder, how frames become what it sees. ``mmaction2`` is the port of MMAction2:
+            pixels of mean .45 and deviation .225 in place of ImageNet's, and squares of a test as there.
     """
+
+    RESHAPING: ClassVar[str] = "its table of positions is stretched"
 
     drop_path: float = 0.1
     num_levels: int = 6
     level_interval: float = 1
+    pretrained_grid: Grid | None = None
+    views: Views = "umt"
 
     def __post_init__(self) -> None:
         EncoderSizes.__post_init__(self)
         self.check_positive("num_levels")
+        if self.pretrained_grid is not None and min(self.pretrained_grid) < 1:
+            grid = ",".join(map(str, self.pretrained_grid))
+            raise UsageError(
+                f"model.pretrained_grid is {grid}, but must be three numbers of at least 1, or none."
+            )
         needed = int((self.num_levels - 1) * self.level_interval) + 1
         if self.level_interval < 1 or needed > self.depth:
             raise UsageError(
@@ -38,6 +54,16 @@ class ModelConfig(EncoderSizes):
                 f"which takes {needed} blocks, and model.depth is {self.depth}: use fewer levels, at least 1 "
                 "block apart."
             )
+
+    @property
+    def has_own_shape(self) -> bool:
+        """Whether a finetuning recipe is for clips of its own shape, not for those of the pretraining."""
+        return self.pretrained_grid is not None
+
+    def begun(self, *, clip_len: int) -> Self:
+        """Return the sizes of an encoder that starts from one of these, which reads so many frames."""
+        side = self.image_px // self.patch_px
+        return replace(self, pretrained_grid=self.pretrained_grid or (clip_len, side, side))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from vfm.trainer.methods.vimpac.layers import (
 )
 from vfm.trainer.methods.vimpac.positions import build_positions, stretch_positions
 from vfm.trainer.methods.vimpac.recipe import ModelConfig
+from vfm.trainer.recipes.recipe import Recipe
 
 UNDECAYED = (".bias", "LayerNorm.weight", ".ln.weight", "ln_pre.weight", "ln_post.weight")
 NUM_SPECIAL = 5  # table rows after the codes; of these the reference uses PAD and MASK
@@ -115,7 +116,7 @@ class VimpacBackbone(Backbone):
             return self.encode(codes, rows=self.cls_rows(codes))
         return self.encode(codes)[:, 1:].mean(1)
 
-    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+    def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the weights under "backbone." from an official state; positions stretch to this grid.
 
         Heads are left aside. Anything else must fit: the reference lets other keys be missing and cuts a
@@ -124,6 +125,7 @@ class VimpacBackbone(Backbone):
         Raises:
             UsageError: the state is of another transformer or another codebook.
         """
+        del start  # the tables of a state tell their sizes
         prefix = "backbone."
         found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         own = self.state_dict()

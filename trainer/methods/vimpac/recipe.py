@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
@@ -39,6 +39,9 @@ class ModelConfig:
         init_std: standard deviation of the first weights; the reference's is 0.02, narrow models learn sooner
             from more.
     """
+
+    # What becomes of positions where clips have another shape than those of the pretraining.
+    RESHAPING: ClassVar[str] = "its tables of positions are stretched"
 
     num_layers: int = 6
     dim: int = 512

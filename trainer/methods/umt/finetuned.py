@@ -1,0 +1,30 @@
+"""UMT's encoder as it is finetuned and tested: its table of positions, and the pixels that it sees."""
+
+from vfm.shards.pixels.spread_crops import spread_crops, three_crops
+from vfm.shards.pixels.views import centre
+from vfm.trainer.data.clips import PixelReader
+from vfm.trainer.data.normalize import IMAGENET, MMACTION2
+from vfm.trainer.models.pooled_vit import umt_positions
+from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.vit_backbone import Input, VitBackbone, build_backbone, vit_config
+
+_NORMALIZATIONS = {"umt": IMAGENET, "mmaction2": MMACTION2}
+_CUTS = {"umt": spread_crops, "mmaction2": three_crops}
+
+
+def build_encoder(recipe: Recipe) -> VitBackbone:
+    """Return the encoder alone, its weights drawn from the recipe's seed."""
+    config, model = vit_config(recipe, tubelet=1), recipe.model
+    positions, keeps = umt_positions(config, pretrained_grid=model.pretrained_grid or config.grid)
+    normalization = _NORMALIZATIONS[model.views]
+    read = Input(positions=positions, keeps_positions=keeps, normalization=normalization)
+    return build_backbone(config, seed=recipe.train.seed, read=read)
+
+
+def clip_reader(recipe: Recipe) -> PixelReader:
+    """Return what reads the clips that the encoder takes.
+
+    Squares of a test are cut as published, from stored frames: where these are not as large as those of the
+    video they were resized before, which the published tests, who decode anew, have not done.
+    """
+    return PixelReader(view=centre(recipe.model.image_px), cut=_CUTS[recipe.model.views])
