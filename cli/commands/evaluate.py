@@ -82,10 +82,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
         runs,
         data=data,
         how=EvaluateOptions(
-            **{
-                name: given[name]
-                for name in ("protocol", "num_clips", "num_crops", "split", "views", "ema")
-            }
+            **{name: given[name] for name in ("protocol", "num_clips", "num_crops", "split", "views", "ema")}
         ),
         options=training.run_options(given),
     )

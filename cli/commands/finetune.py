@@ -30,14 +30,16 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
     """Learn TASK (classify) on the labelled samples of the dataset DATA.
 
     The numbers come from the recipe ENCODER-TASK, such as vimpac-tiny-classify, or from --recipe; clip
-    length, stride and column are those of the encoder. Split train is learned from unless --split names
-    another; "--split none" takes every sample. The same command resumes a run that was stopped.
+    length, size of frames, stride and column are those of the encoder, unless that recipe is made for others
+    or --set gives them. Split train is learned from unless --split names another; "--split none" takes every
+    sample. The same command resumes a run that was stopped.
 
     \b
     Examples:
       vfm finetune classify data/mine --init runs/pretrained --out runs/classifier
       vfm finetune classify data/mine --recipe vimpac-tiny --out runs/scratch --epochs 50
       vfm finetune classify data/mine --init runs/pretrained --out runs/c --set optim.lr=5e-5
+      vfm finetune classify data/mine --init runs/umt --out runs/long --set data.clip_len=16
     """
     from vfm.trainer.runs.finetune import finetune, finetune_recipe
 

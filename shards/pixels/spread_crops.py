@@ -63,7 +63,7 @@ def three_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
         UsageError: another number of crops is asked for.
     """
     if num_crops not in (1, 3):
-        raise UsageError(f"A test of MMAction2 has 1 crop or 3, got {num_crops}.")
+        raise UsageError(f"A test of MMAction2 has 1 crop or 3, got {num_crops}: ask for one of these.")
     sides_px = frames.shape[1:3]
     height_px, width_px = (int(crop_px * side / min(sides_px) + 0.5) for side in sides_px)
     resized = resize_bilinear(frames, height_px=height_px, width_px=width_px)

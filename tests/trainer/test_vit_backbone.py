@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from vfm.trainer.engine.updates.optim import build_optimizer
+from vfm.trainer.models.positions import sinusoid_table
 from vfm.trainer.models.vit import VitConfig
 from vfm.trainer.recipes.classify import ClassifyConfig
 from vfm.trainer.recipes.recipe import OptimConfig
@@ -30,3 +32,12 @@ def test_rates_and_decay_of_each_parameter_are_those_of_the_reference(shared):
                 "weight_decay": group["weight_decay"],
             }
     assert found == of["parameters"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_frames": 8}, {"image_px": 16}])
+def test_positions_are_computed_for_the_grid_at_hand(changes):
+    """As VideoMAE is finetuned: no table is in its state."""
+    config = VitConfig(**SIZES | changes, depth=1)
+    backbone = build_backbone(config, seed=0)
+    assert torch.equal(backbone.pos_embed[0], sinusoid_table(config.num_tokens, 8))
+    assert "pos_embed" not in backbone.state_dict()

@@ -123,6 +123,7 @@ def test_weights_are_used(trained, tmp_path):
         ("fine", {"split": "test"}, "no sample of split 'test': choose one of these: train, val"),
         ("fine", {"protocol": "knn", "split": "train"}, "The neighbours come from split train itself"),
         ("none", {}, "none holds no checkpoint"),
+        ("fine", {"views": "mmaction2"}, "vimpac-tiny-classify is no recipe of UMT, which alone has --views"),
         ("fine", {"num_crops": 3}, r"3 crops of vq.toy do not exist, .* use --crops 1"),
     ],
 )

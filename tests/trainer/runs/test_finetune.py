@@ -102,6 +102,8 @@ def test_from_scratch_draws_new_weights(bench):
 def test_positions_stretch_to_another_clip_length(bench):
     start = bench.pretrain()
     bench.finetune(start, "data.clip_len=5")
+    told = "The encoder was trained on 3 frames of 32 px and is finetuned on 5 frames of 32 px"
+    assert f"{told}: its tables of positions are stretched." in bench.said
     table = bench.newest("fine").model()["backbone.positional_embedding.temporal_pos_embedding"]
     assert table.shape == (5, 16)
 
@@ -143,6 +145,29 @@ def test_codes_of_another_codebook_are_refused(bench, toy_dataset):
     other = toy_dataset("other", codebook="another")
     with pytest.raises(UsageError, match=r"Column vq.toy of .*other differs .* in codebook"):
         bench.finetune(start, data=other)
+
+
+def test_clips_of_the_same_shape_are_not_talked_of(bench):
+    bench.finetune(bench.pretrain())
+    bench.finetune(InitialWeights(recipe=load_recipe("vimpac-tiny")), "data.clip_len=3", out="scratch")
+    assert not [told for told in bench.said if "was trained on" in told]
+
+
+def test_codes_of_another_crop_are_told_of(bench, toy_dataset):
+    bench.finetune(bench.pretrain(), data=toy_dataset("other", crop_px=64))
+    assert any("on 3 frames of 32 px and is finetuned on 3 frames of 64 px: " in told for told in bench.said)
+
+
+def test_an_encoder_of_frames_is_finetuned_on_more_and_smaller_ones(bench):
+    settings = ["train.batch_size=4", "train.max_steps=1", "model.image_px=32", "data.columns=frames"]
+    recipe = override(load_recipe("videomae-tiny"), settings)
+    pretrain(recipe, data=bench.data, out=bench.root / "pixels", options=bench.options)
+    start = from_run(bench.root / "pixels", options=bench.options)
+    bench.finetune(start, "data.clip_len=6", "model.image_px=16")
+    told = "The encoder was trained on 4 frames of 32 px and is finetuned on 6 frames of 16 px"
+    assert f"{told}: its table of positions is computed anew." in bench.said
+    recipe = newest_checkpoint(bench.root / "fine", options=bench.options).state["recipe"]
+    assert (recipe["data"]["clip_len"], recipe["model"]["image_px"]) == (6, 16)
 
 
 @pytest.mark.parametrize("other", [{"crop_px": 64}, {"crop_px": 64, "enlargement": 2.0}])

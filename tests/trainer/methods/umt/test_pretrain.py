@@ -367,6 +367,32 @@ def test_students_are_finetuned_and_looked_at_from_the_frames_alone(bench):
     torch.testing.assert_close(backbone.blocks[2].mlp.fc1.weight, state["encoder.blocks.2.mlp.fc1.weight"])
 
 
+def test_students_are_finetuned_on_other_clips_and_seen_as_by_mmaction2(bench):
+    bench.pretrain()
+    start = from_run(bench.root / "run", options=bench.options)
+    settings = ["data.split=train", "train.max_steps=2", "train.batch_size=4", "train.num_workers=0"]
+    settings += ["data.clip_len=6", "model.image_px=48"]
+    recipe = finetune_recipe("classify", start=start.recipe, settings=settings)
+    finetune(recipe, start=start, data=bench.data, out=bench.root / "fine", options=bench.options)
+    told = "The encoder was trained on 4 frames of 32 px and is finetuned on 6 frames of 48 px"
+    assert f"{told}: its table of positions is stretched." in bench.said
+    stored = newest_checkpoint(bench.root / "fine", options=bench.options).model()["backbone.pos_embed"]
+    torch.testing.assert_close(stored, build_backbone(recipe, bench.data).pos_embed)
+    results = [
+        evaluate(
+            bench.root / "fine",
+            data=bench.data,
+            how=EvaluateOptions(num_clips=2, num_crops=3, views=views),
+            options=bench.options,
+        )
+        for views in (None, "umt", "mmaction2")
+    ]
+    scores = [result.predictions.scores for result in results]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.allclose(scores[0], scores[2], atol=1e-6)
+    assert results[2].to_dict()["views"] == "mmaction2"
+
+
 def test_a_dataset_without_a_teacher_is_told_the_command(bench):
     drop_column(bench.data, COLUMN)
     told = r"no column 'clip\.\*' .*: run `vfm tokenize DATA --target clip:TEACHER --crop 32` first"
