@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.recipes.recipe import Recipe
@@ -156,6 +157,16 @@ class Method(nn.Module, ABC):
         num_samples = len(next(iter(batch.values())))
         return {name: value.expand(num_samples) for name, value in self(batch).items()}
 
+    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+        """Take all weights of another pretraining run of this method, heads and decoders among them.
+
+        Methods whose weights can be resized do so here. Each shape must be the same otherwise.
+
+        Raises:
+            UsageError: the state is of another model.
+        """
+        load_exactly(self, state)
+
     @abstractmethod
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the parameter of this name is kept out of weight decay."""
@@ -169,6 +180,28 @@ class Method(nn.Module, ABC):
         """
         del name
         return None
+
+
+def load_exactly(module: nn.Module, state: Mapping[str, Tensor], *, prefix: str = "") -> None:
+    """Give a module a state that has each of its tensors, in its shape, and no other.
+
+    Args:
+        module: what takes them.
+        state: its tensors by name.
+        prefix: of the names, as the sentence shall tell them.
+
+    Raises:
+        UsageError: a tensor is of another shape, or is in one of the two alone; names the first.
+    """
+    own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if differing := sorted(name for name in own | found if own.get(name) != found.get(name)):
+        name = differing[0]
+        raise UsageError(
+            f"The weights are of another model: {prefix}{name} is {found.get(name, 'absent')} there and "
+            f"{own.get(name, 'absent')} here; repeat the recipe and the settings that they were trained with."
+        )
+    module.load_state_dict(state)
 
 
 class OnlineTeacher(Protocol):

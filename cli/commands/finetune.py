@@ -10,8 +10,8 @@ from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
-    from vfm.trainer.runs.finetune import InitialWeights
     from vfm.trainer.runs.folder import RunOptions
+    from vfm.trainer.runs.initial_weights import InitialWeights
 
 
 @click.command()
@@ -57,7 +57,7 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
 
 def _start(given: dict[str, Any], how: "RunOptions") -> "InitialWeights":
     from vfm.trainer.registry import load_recipe
-    from vfm.trainer.runs.finetune import InitialWeights, from_run
+    from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 
     if given["init"] is None and given["recipe"] is None:
         raise click.UsageError("Give --init RUN, to start from its weights, or --recipe NAME.")

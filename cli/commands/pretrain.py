@@ -13,27 +13,34 @@ from vfm.cli.options import shared, training
 @click.command()
 @click.argument("recipe")
 @click.argument("data", type=shared.PATH)
+@click.option(
+    "--init", type=shared.PATH, metavar="RUN", help="Start from all weights of this pretrained run."
+)
 @training.training_options
 def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
     """Pretrain by RECIPE on the dataset DATA.
 
     RECIPE is one of those that `vfm recipes` lists. A run that was stopped resumes where it stopped when the
-    same command is given again, on any number of ranks (torchrun) and workers.
+    same command is given again, on any number of ranks (torchrun) and workers. --init starts a new run, with
+    a schedule of its own, from the weights of another; --extend trains the run in --out for longer.
 
     \b
     Examples:
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
+      vfm pretrain vimpac-tiny data/other --init runs/pretrained --out runs/second
+      vfm pretrain vimpac-tiny data/mine --out runs/pretrained --epochs 80 --extend
       torchrun --nproc-per-node 8 -m vfm pretrain vimpac-small data/mine --out runs/big
     """
     from vfm.trainer.recipes.settings import override
     from vfm.trainer.registry import load_recipe
+    from vfm.trainer.runs.initial_weights import from_run
     from vfm.trainer.runs.run import pretrain
 
     chosen = override(load_recipe(recipe), training.settings_of(given))
-    outcome = pretrain(
-        chosen, data=data, out=out, options=training.run_options(given), open_teacher=_open_teacher
-    )
+    how = training.run_options(given)
+    start = None if given["init"] is None else from_run(given["init"], options=how)
+    outcome = pretrain(chosen, start=start, data=data, out=out, options=how, open_teacher=_open_teacher)
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
         say_next("finetune", "classify", data, "--init", out, "--out", "CLASSIFIER")

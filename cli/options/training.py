@@ -51,6 +51,9 @@ _OPTIONS = (
     click.option(
         "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
     ),
+    click.option(
+        "--extend", is_flag=True, help="Train the run in --out for longer, by more --epochs or --steps."
+    ),
     shared.accept_data(),
     shared.threads(),
     shared.as_json(),
@@ -85,6 +88,7 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
         num_threads=given["num_threads"],
         fall_back=not given["no_fallback"],
         accept_data=given["accept_data"],
+        extend=given.get("extend", False),  # evaluation has nothing to extend
         say=output.say if is_chief() else silent,
         progress=make_progress() if is_chief() else NoProgress(),
     )

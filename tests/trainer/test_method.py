@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from vfm.shards.columns.commands import kind_of
+from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer import methods
 from vfm.trainer.data.stream import stack
@@ -107,3 +108,26 @@ def test_backbone_takes_the_pretrained_weights(method):
 def test_something_is_decayed_and_something_is_not(method):
     method, *_ = method
     assert {method.no_weight_decay(name) for name, _ in method.named_parameters()} == {False, True}
+
+
+def test_all_weights_of_another_run_are_taken(method):
+    method, dataset, recipe, package = method
+    other = package.build(replace(recipe, train=replace(recipe.train, seed=7)), dataset)
+    state = other.state_dict()
+    assert any(not torch.equal(value, state[name]) for name, value in method.state_dict().items())
+    method.load_pretrained(state)
+    assert all(torch.equal(value, state[name]) for name, value in method.state_dict().items())
+
+
+def test_weights_of_another_size_are_one_sentence(method):
+    method, *_ = method
+    state = dict(method.state_dict())
+    name = next(name for name in sorted(state) if state[name].ndim == 2)
+    rows, columns = state[name].shape
+    state[name] = torch.zeros(rows, columns + 1)
+    told = rf"another model: {name} is \({rows}, {columns + 1}\) there and \({rows}, {columns}\) here; repeat"
+    with pytest.raises(UsageError, match=told):
+        method.load_pretrained(state)
+    del state[name]
+    with pytest.raises(UsageError, match=f"another model: {name} is absent there and"):
+        method.load_pretrained(state)

@@ -45,10 +45,11 @@ _TYPES: dict[str, Any] = {
     "fit": dict[str, float | None],
     "method": dict[str, str],
     "validation": Standing,
+    "extended": tuple[dict[str, int], ...],
     "tied": dict[str, str],
     "files": dict[str, _File],
 }
-_OPTIONAL = ("fit", "method", "validation")  # absent before 0.2
+_OPTIONAL = ("fit", "method", "validation", "extended")  # absent before 0.2, the last in most runs
 
 
 def check_state(state: dict[str, Any], *, path: Path) -> None:

@@ -23,7 +23,14 @@ from vfm.trainer.evaluation.score import EvaluatedRun, score_neighbours, score_v
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
-from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed, weights_of
+from vfm.trainer.runs.folder import (
+    RunOptions,
+    check_average,
+    check_columns,
+    newest_checkpoint,
+    recipe_of,
+    timed,
+)
 from vfm.trainer.threads import cpu_threads
 
 BANK_SPLIT = "train"
@@ -54,6 +61,8 @@ def _evaluate(
     run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
 ) -> Evaluation:
     checkpoint = newest_checkpoint(run, options=options)
+    if how.ema:
+        check_average(checkpoint, run_folder=run)
     recipe = seen_as(resolve_columns(_for_clips(checkpoint), read_manifest(data)), how.views)
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     dataset = with_labels(every, say=options.say)
@@ -61,7 +70,7 @@ def _evaluate(
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     evaluated = EvaluatedRun(
         recipe=recipe,
-        state=weights_of(checkpoint, averaged=how.ema, run_folder=run),
+        state=checkpoint.average() if how.ema else checkpoint.model(),
         num_clips=how.num_clips,
         num_crops=how.num_crops,
         world=world,

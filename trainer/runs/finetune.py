@@ -2,11 +2,9 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
@@ -14,8 +12,6 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer import methods, tasks
 from vfm.trainer.data.labels import with_labels
-from vfm.trainer.engine.checkpoint import Checkpoint
-from vfm.trainer.engine.checkpoint_state import EMA, MODEL
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.columns import resolve_columns
@@ -24,49 +20,10 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe, recipe_names
-from vfm.trainer.runs.folder import RunOptions, check_columns, newest_checkpoint, recipe_of, timed, weights_of
+from vfm.trainer.runs.folder import RunOptions, check_columns
+from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.runs.run import run
 from vfm.trainer.tasks.classify.classifier import Classify
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitialWeights:
-    """What a downstream run starts from.
-
-    Attributes:
-        recipe: the encoder's recipe.
-        checkpoint: where the weights are from; None draws new ones.
-        weights: of it.
-        weights_name: the file that they are in.
-    """
-
-    recipe: Recipe
-    checkpoint: Checkpoint | None = None
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
-    weights_name: str = MODEL
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """What tells these weights from others."""
-        if self.checkpoint is None:
-            return {}
-        file = self.checkpoint.state["files"][self.weights_name]
-        return {"sha256": file["sha256"], "step": self.checkpoint.step}
-
-
-def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:
-    """Start from the newest sound checkpoint of a run: its weights, or the average of them.
-
-    Raises:
-        UsageError: the run has no checkpoint, or keeps no average.
-    """
-    checkpoint = newest_checkpoint(folder, options=options)
-    return InitialWeights(
-        recipe=timed(recipe_of(checkpoint), checkpoint=checkpoint),
-        checkpoint=checkpoint,
-        weights=weights_of(checkpoint, averaged=averaged, run_folder=folder),
-        weights_name=EMA if averaged else MODEL,
-    )
 
 
 def finetune_recipe(
@@ -167,10 +124,10 @@ def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, op
     def build() -> Method:
         task = build_task(recipe, dataset)
         if start.checkpoint is not None:
-            task.backbone.load_pretrained(start.weights, start=start.recipe)
+            task.backbone.load_pretrained(start.weights(), start=start.recipe)
         return task
 
-    return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin=start.origin, options=options)
+    return run(recipe, dataset=dataset, fit=fit, build=build, out=out, start=start, options=options)
 
 
 def build_task(recipe: Recipe, dataset: Dataset) -> Classify:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import vfm
 from vfm.shards.columns.commands import kind_of
@@ -28,6 +27,7 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import differences
 from vfm.trainer.recipes.values import OtherVersionError
 from vfm.trainer.registry import from_dict
+from vfm.trainer.runs.extension import Extension, is_length, nothing_to_extend
 
 RUN_NAME = "run.json"
 
@@ -41,6 +41,7 @@ class RunOptions:
         num_threads: of torch on a CPU; None leaves it its own choice.
         fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
         accept_data: whether to go on, aloud, with a dataset that is not as the recipe needs it.
+        extend: whether a run whose recipe is longer now goes on under it.
         say: takes one sentence for people.
         progress: receives progress updates.
     """
@@ -49,6 +50,7 @@ class RunOptions:
     num_threads: int | None = None
     fall_back: bool = True
     accept_data: bool = False
+    extend: bool = False
     say: Callable[[str], None]
     progress: Progress = field(default_factory=NoProgress)
 
@@ -76,24 +78,16 @@ def newest_checkpoint(run_folder: Path, *, options: RunOptions) -> Checkpoint:
     return found
 
 
-def weights_of(checkpoint: Checkpoint, *, averaged: bool, run_folder: Path) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint, or their moving average.
-
-    Args:
-        checkpoint: the run's.
-        averaged: whether the average is wanted.
-        run_folder: the run, for the sentence.
+def check_average(checkpoint: Checkpoint, *, run_folder: Path) -> None:
+    """Refuse a run that keeps no average of its weights.
 
     Raises:
-        UsageError: the run keeps no average.
+        UsageError: it keeps none.
     """
-    if not averaged:
-        return checkpoint.model()
     if not checkpoint.has_average:
         raise UsageError(
             f"{run_folder} keeps no average of its weights, as runs with optim.ema_decay do: leave out --ema."
         )
-    return checkpoint.average()
 
 
 def recipe_of(checkpoint: Checkpoint) -> Recipe:
@@ -163,10 +157,19 @@ def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
-    """A run's folder, about to be trained in."""
+    """A run's folder, about to be trained in.
+
+    Attributes:
+        out: the folder.
+        recipe: to train by.
+        num_samples: to learn from.
+        identity: what tells the run from another.
+        options: fallback, extension, and who listens.
+    """
 
     out: Path
     recipe: Recipe
+    num_samples: int
     identity: dict[str, Any]
     options: RunOptions
 
@@ -194,6 +197,8 @@ class RunFolder:
         names = held_names(self.out) if self.out.is_dir() else set()
         if names and RUN_NAME not in names:
             raise UsageError(f"{self.out} is not empty and holds no run: give --out a new folder.")
+        if self.options.extend and not names:
+            raise nothing_to_extend(self.out)  # without making a folder
         try:
             self.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -206,23 +211,40 @@ class RunFolder:
         options = self.options
         found = newest(self.out / CHECKPOINTS_FOLDER, fall_back=options.fall_back, say=options.say)
         if found is None:
+            if options.extend:
+                raise nothing_to_extend(self.out)
             return None
-        changed = differences(recipe_of(found), self.recipe)
+        before = recipe_of(found)
+        changed = self._changed(found, before=before)
+        extension = Extension(
+            out=self.out,
+            checkpoint=found,
+            before=before,
+            after=self.recipe,
+            num_samples=self.num_samples,
+        )
+        if options.extend:
+            extension.apply(changed, say=options.say)
+        elif changed:
+            is_longer = all(map(is_length, changed)) and extension.is_longer
+            way = ", add --extend to train it for longer" if is_longer else ""
+            raise UsageError(
+                f"{self.out} holds a run with other settings ({listed(changed, limit=4, separator='; ')}): "
+                f"repeat its settings to go on with it{way}, or choose another --out."
+            )
+        return found.path
+
+    def _changed(self, found: Checkpoint, *, before: Recipe) -> list[str]:
+        """Return what differs between a checkpoint and what is asked for, as sentences name it."""
+        changed = differences(before, self.recipe)
         remade = _remade(found.state["columns"], self.identity["columns"])
         changed += remade
         if found.state["dataset"] != self.identity["dataset"] and not remade:
             changed.append("the samples of the dataset, or their order")
         if found.state["origin"] != self.identity["origin"]:
             changed.append("the weights it starts from")
-        changed += sorted(
-            _differing(found.state.get("method", self.identity["method"]), self.identity["method"])
-        )
-        if changed:
-            raise UsageError(
-                f"{self.out} holds a run with other settings ({listed(changed, limit=4, separator='; ')}): "
-                "repeat its settings to go on with it, or choose another --out."
-            )
-        return found.path
+        method = self.identity["method"]
+        return changed + sorted(_differing(found.state.get("method", method), method))
 
 
 def silent(_sentence: str) -> None:

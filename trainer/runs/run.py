@@ -28,7 +28,17 @@ from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
 from vfm.trainer.recipes.settings import to_dict
-from vfm.trainer.runs.folder import RUN_NAME, RunFolder, RunOptions, columns_of, silent, versions
+from vfm.trainer.runs.extension import EXTENDED
+from vfm.trainer.runs.folder import (
+    RUN_NAME,
+    RunFolder,
+    RunOptions,
+    check_columns,
+    columns_of,
+    silent,
+    versions,
+)
+from vfm.trainer.runs.initial_weights import InitialWeights, check_pretrained
 from vfm.trainer.runs.validation import validation_of
 from vfm.trainer.threads import cpu_threads
 
@@ -36,6 +46,7 @@ from vfm.trainer.threads import cpu_threads
 def pretrain(
     recipe: Recipe,
     *,
+    start: InitialWeights | None = None,
     data: Path,
     out: Path,
     options: RunOptions,
@@ -45,13 +56,15 @@ def pretrain(
 
     Args:
         recipe: what to learn, and how.
+        start: where the weights come from; None draws them.
         data: the dataset's folder.
         out: the run's folder.
         options: device, fallback, and who listens.
         open_teacher: makes a teacher that looks at every clip, for recipes that want one in the loop.
 
     Raises:
-        UsageError: the dataset lacks what the recipe reads, or ``out`` holds something else.
+        UsageError: the dataset lacks what the recipe reads, ``out`` holds something else, or the weights to
+            start from are of another method, of other sizes or of other columns.
         MachineError: another job trains in ``out``, or the disk refuses.
         DamageError: a checkpoint or a shard is not as it was written.
         DivergenceError: a loss or gradient is not finite.
@@ -61,14 +74,21 @@ def pretrain(
             f"{recipe.name} is a recipe for finetuning: use `vfm finetune {recipe.task} DATA --init RUN` "
             f"with a pretrained run, or `--recipe {recipe.name}` in place of --init to start from scratch."
         )
+    start = start or InitialWeights(recipe=recipe)
+    check_pretrained(start, recipe=recipe)
     recipe = resolve_columns(recipe, read_manifest(data))
     dataset = open_dataset(data, columns=recipe.data.columns, select_split=recipe.data.split)
+    if start.checkpoint is not None:
+        check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
 
     def build() -> Method:
-        return methods.load(recipe.method).build(recipe, dataset, open_teacher=open_teacher)
+        method = methods.load(recipe.method).build(recipe, dataset, open_teacher=open_teacher)
+        if start.checkpoint is not None:
+            method.load_pretrained(start.weights())
+        return method
 
-    return run(recipe, dataset=dataset, fit=fit, build=build, out=out, origin={}, options=options)
+    return run(recipe, dataset=dataset, fit=fit, build=build, out=out, start=start, options=options)
 
 
 def run(  # noqa: PLR0913 (keyword-only)
@@ -78,7 +98,7 @@ def run(  # noqa: PLR0913 (keyword-only)
     fit: Fit,
     build: Callable[[], Method],
     out: Path,
-    origin: dict[str, Any],
+    start: InitialWeights,
     options: RunOptions,
 ) -> Outcome:
     """Train what ``build`` makes in the folder ``out``, resuming what is there.
@@ -89,7 +109,7 @@ def run(  # noqa: PLR0913 (keyword-only)
         fit: how its clips are, kept with the run.
         build: makes the method with its first weights.
         out: the run's folder, made when it does not exist.
-        origin: where the first weights come from; empty when they are drawn.
+        start: where the first weights come from.
         options: device, fallback, and who listens.
     """
     # What can be refused without touching the folder is refused first.
@@ -98,12 +118,22 @@ def run(  # noqa: PLR0913 (keyword-only)
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
         micro_batch_sizes(recipe.train, world_size=world.size)
         recipe = resolve_precision(recipe, device=world.device)
-        identity = {**_learned_from(recipe, dataset, method=method), "origin": origin, "fit": fit.to_dict()}
+        identity = {
+            **_learned_from(recipe, dataset, method=method),
+            "origin": start.origin,
+            "fit": fit.to_dict(),
+        }
         say = options.say if world.is_chief else silent
-        folder = RunFolder(out=out, recipe=recipe, identity=identity, options=options)
+        folder = RunFolder(
+            out=out, recipe=recipe, num_samples=len(dataset), identity=identity, options=options
+        )
         resume = folder.open(world, held=held)
         if resume is not None and resume.step < resume.state["num_steps"]:
             say(f"Going on from step {resume.step} of {resume.state['num_steps']} in {out}.")
+        if resume is None and (told := start.told(recipe)):
+            say(told)
+        if resume is not None and EXTENDED in resume.state:
+            identity[EXTENDED] = resume.state[EXTENDED]
         identity["versions"] = versions()
         if world.is_chief:
             write_json(out / RUN_NAME, {**identity, "data": str(dataset.data)})

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from vfm.cli.commands import finetune, pretrain
+from vfm.cli.main import group
 from vfm.shards.errors import UsageError
 
 SHRUNK = (
@@ -14,6 +15,7 @@ SHRUNK = (
     "model.nce_proj_dim=8",
     "data.clip_len=3",
 )
+VIDEOMAE = ("data.clip_len=4", "model.depth=1", "model.dim=24", "model.image_px=32")
 SETTINGS = [part for setting in SHRUNK for part in ("--set", setting)]
 QUICK = ["--batch-size", "4", "--steps", "2", "--device", "cpu"]
 
@@ -84,3 +86,44 @@ def test_run_without_checkpoint(data, tmp_path):
 def test_unknown_task(data, tmp_path):
     with pytest.raises(UsageError, match="Unknown task 'caption': choose one of classify"):
         invoke(finetune.command, "caption", data, "--recipe", "vimpac-tiny", "--out", tmp_path / "fine")
+
+
+def test_a_run_of_videos_is_trained_for_more_epochs(films, tmp_path):
+    """What a user does: extract, train for one epoch, then want two."""
+    rows = [f"{path},{'ab'[i % 2]}" for i, path in enumerate(sorted(films(2).rglob("*.mp4")))]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows, ""]))
+    call = CliRunner().invoke
+    assert (
+        call(group, ["extract", str(tmp_path / "list.csv"), str(tmp_path / "data"), "--fps", "5"]).exit_code
+        == 0
+    )
+    shrunk = [part for setting in VIDEOMAE for part in ("--set", setting)]
+    train = [
+        "finetune",
+        "classify",
+        str(tmp_path / "data"),
+        "--recipe",
+        "videomae-tiny-classify",
+        "--accept-data",
+    ]
+    train += [
+        "--split",
+        "none",
+        "--batch-size",
+        "2",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "run"),
+        *shrunk,
+    ]
+    assert call(group, [*train, "--epochs", "1"]).exit_code == 0
+    refused = call(group, [*train, "--epochs", "2"], standalone_mode=False)
+    assert isinstance(refused.exception, UsageError)
+    assert "(train.epochs: 1 -> 2): repeat its settings to go on with it, add --extend to" in str(
+        refused.exception
+    )
+    done = call(group, [*train, "--epochs", "2", "--extend"])
+    assert done.exit_code == 0
+    assert f"Extending {tmp_path / 'run'} from step 1 of 1 to 2: the learning rate, last " in done.stderr
+    assert f"Trained to the end, step 2: {tmp_path / 'run'}" in done.stderr

@@ -89,9 +89,37 @@ def test_unknown_recipe(args):
         invoke("vimpac-tyni", *args[1:])
 
 
+def test_starts_from_another_run_and_trains_it_for_longer(args, tmp_path):
+    invoke(*args, "--steps", 2)
+    second = [*args[:2], "--init", tmp_path / "run", "--out", tmp_path / "second", *args[4:]]
+    done = invoke(*second, "--steps", 3)
+    assert f"Starting from the weights of {tmp_path}/run/checkpoints/step-000002.\n" in done.stderr
+    with pytest.raises(UsageError, match=r"max_steps: 3 -> 5\): .*, add --extend to train it for longer"):
+        invoke(*second, "--steps", 5)
+    done = invoke(*second, "--steps", 5, "--extend")
+    assert f"Extending {tmp_path / 'second'} from step 3 of 3 to 5: the learning rate, last " in done.stderr
+    assert f"Trained to the end, step 5: {tmp_path / 'second'}" in done.stderr
+
+
+def test_nothing_to_extend_makes_no_folder(args, tmp_path):
+    with pytest.raises(UsageError, match="holds no checkpoint to extend: leave out --extend"):
+        invoke(*args, "--steps", 2, "--extend")
+    assert not (tmp_path / "run").exists()
+
+
 def test_help_shows_every_option():
     text = CliRunner().invoke(group, ["pretrain", "--help"]).stdout
-    for option in ("--out", "--set", "--epochs", "--steps", "--batch-size", "--workers", "--no-fallback"):
+    for option in (
+        "--init",
+        "--extend",
+        "--out",
+        "--set",
+        "--epochs",
+        "--steps",
+        "--batch-size",
+        "--workers",
+        "--no-fallback",
+    ):
         assert option in text
 
 

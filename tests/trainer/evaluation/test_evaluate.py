@@ -15,8 +15,9 @@ from vfm.trainer.evaluation.report import predictions_table
 from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
+from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions
+from vfm.trainer.runs.initial_weights import from_run
 from vfm.trainer.runs.run import pretrain
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")

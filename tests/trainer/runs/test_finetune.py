@@ -6,8 +6,9 @@ import torch
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import InitialWeights, finetune, finetune_recipe, from_run
+from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
+from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 from vfm.trainer.runs.run import pretrain
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
@@ -63,7 +64,7 @@ def test_how_often_blocks_are_left_out_is_the_tasks_number():
 
 def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
     encoder = replace(load_recipe("vimpac-tiny"), name="mine")
-    told = "Recipe mine-classify does not exist.*--recipe vimpac-small-classify or vimpac-tiny-classify"
+    told = "Recipe mine-classify does not exist.*--recipe .* or vimpac-small-classify or vimpac-tiny-classify"
     with pytest.raises(UsageError, match=told):
         finetune_recipe("classify", start=encoder, settings=[])
     chosen = finetune_recipe("classify", start=encoder, settings=[], numbers="vimpac-tiny-classify")

@@ -8,8 +8,9 @@ from vfm.shards.writing.drop import drop_column
 from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
+from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
+from vfm.trainer.runs.initial_weights import from_run
 from vfm.trainer.runs.run import pretrain
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions

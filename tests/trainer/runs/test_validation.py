@@ -11,8 +11,9 @@ from vfm.trainer.evaluation.evaluate import evaluate
 from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import InitialWeights, finetune, finetune_recipe
+from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions
+from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.runs.run import pretrain
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "data.clip_len=3", "train.batch_size=8")

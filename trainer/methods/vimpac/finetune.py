@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from vfm.trainer.methods.vimpac.recipe import small, tiny
+from vfm.trainer.methods.vimpac.recipe import large_half, large_half_256, small, tiny
 from vfm.trainer.recipes.classify import ClassifyConfig, classifying
 from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 
@@ -31,7 +31,22 @@ def tiny_classify() -> Recipe:
     )
 
 
+def large_half_classify() -> Recipe:
+    """Fine-tune the large model as the reference does: with half the small one's rate."""
+    recipe, large = small_classify(), large_half()
+    optim = replace(recipe.optim, lr=5e-5)
+    return replace(recipe, name="vimpac-large-half-classify", model=large.model, data=large.data, optim=optim)
+
+
+def large_half_256_classify() -> Recipe:
+    """Fine-tune the large model after its second stage; the numbers are those after the first."""
+    model = large_half_256().model
+    return replace(large_half_classify(), name="vimpac-large-half-256-classify", model=model)
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "vimpac-tiny-classify": tiny_classify,
     "vimpac-small-classify": small_classify,
+    "vimpac-large-half-classify": large_half_classify,
+    "vimpac-large-half-256-classify": large_half_256_classify,
 }

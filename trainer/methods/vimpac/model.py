@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.method import Backbone
+from vfm.trainer.method import Backbone, load_exactly
 from vfm.trainer.methods.vimpac.grid import AXIS_DIM, Grid, to_lines
 from vfm.trainer.methods.vimpac.layers import (
     LAYER_NORM_EPS,
@@ -128,20 +128,7 @@ class VimpacBackbone(Backbone):
         del start  # the tables of a state tell their sizes
         prefix = "backbone."
         found = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        own = self.state_dict()
-        fitted = stretch_positions(found, like=own)
-        shapes = {key: tuple(value.shape) for key, value in fitted.items()}
-        differing = sorted(
-            key for key in {*own, *fitted} if key not in own or shapes.get(key) != tuple(own[key].shape)
-        )
-        if differing:
-            key = differing[0]
-            wanted = tuple(own[key].shape) if key in own else "absent"
-            raise UsageError(
-                f"The weights are of another model: {prefix}{key} is {shapes.get(key, 'absent')} and "
-                f"this one's is {wanted}; use the recipe and the codebook they were trained with."
-            )
-        self.load_state_dict(fitted)
+        load_exactly(self, stretch_positions(found, like=self.state_dict()), prefix=prefix)
 
     def draw_head(self, head: nn.Linear, *, generator: torch.Generator) -> None:
         """Set a classifier to zero, where the reference starts it."""

@@ -12,6 +12,7 @@ from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialize_linears, pad_id
+from vfm.trainer.methods.vimpac.positions import stretch_positions
 from vfm.trainer.methods.vimpac.reader import KIND, PretrainReader, grid_in, read_codes, vocab_size_of
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective, resolve
 from vfm.trainer.recipes.columns import column_of_kind
@@ -90,6 +91,14 @@ class Vimpac(Method):
         """Draw every weight as the reference does."""
         initialize_linears(self, generator, std=self.backbone.config.init_std)
         self.backbone.initialize(generator)
+
+    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+        """Take all weights of another run; positions stretch to this grid and clip length.
+
+        So the second stage at 256 px goes on from the first at 128 px, as in the reference, which stretches
+        the optimizer's moments too; here these start afresh.
+        """
+        super().load_pretrained(stretch_positions(state, like=self.state_dict()))
 
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the reference leaves this parameter undecayed.

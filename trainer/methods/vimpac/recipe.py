@@ -10,6 +10,9 @@ from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainCon
 Positions = Literal["hw_separation", "temporal_separation", "default"]
 AXES = ("T", "H", "W")
 
+# The large model's schedule goes through both of its stages; its warm-up is 5 % of all updates.
+_LARGE_LR, _LARGE_EPOCHS, _LARGE_WARMUP_EPOCHS = 3e-4, 100, 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
@@ -224,4 +227,53 @@ def tiny() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"vimpac-tiny": tiny, "vimpac-small": small}
+def large_half() -> Recipe:
+    """The released large model with narrow branches, its first stage (script "large", at 128 px).
+
+    The reference schedules 100 epochs and stops after 90; a rate that falls to what it has then is the same.
+    A micro-batch of two videos is one GPU's share: negatives come from all of them, 64 in the paper.
+    """
+    recipe = small()
+    return replace(
+        recipe,
+        name="vimpac-large-half",
+        model=replace(
+            recipe.model,
+            num_layers=24,
+            dim=1024,
+            halve_att=True,
+            halve_mlp=True,
+            nce_proj_layers=3,
+            nce_proj_dim=4096,
+        ),
+        optim=replace(
+            recipe.optim, lr=_LARGE_LR, warmup_epochs=_LARGE_WARMUP_EPOCHS, min_lr=_large_lr_after(90)
+        ),
+        train=replace(recipe.train, epochs=90, micro_batch_size=2),
+    )
+
+
+def large_half_256() -> Recipe:
+    """The second stage of `large_half`: its last ten epochs, at 256 px, from the weights of the first."""
+    recipe = large_half()
+    return replace(
+        recipe,
+        name="vimpac-large-half-256",
+        model=replace(recipe.model, frame_px=256),
+        objective=replace(recipe.objective, mask_blocks=6),
+        optim=replace(recipe.optim, lr=_large_lr_after(90), warmup=0, warmup_epochs=None, min_lr=0.0),
+        train=replace(recipe.train, epochs=10, micro_batch_size=1),
+    )
+
+
+def _large_lr_after(epochs: int) -> float:
+    """Return the rate of the large model's schedule of 100 epochs after some of them."""
+    return _LARGE_LR * (_LARGE_EPOCHS - epochs) / (_LARGE_EPOCHS - _LARGE_WARMUP_EPOCHS)
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "vimpac-tiny": tiny,
+    "vimpac-small": small,
+    "vimpac-large-half": large_half,
+    "vimpac-large-half-256": large_half_256,
+}

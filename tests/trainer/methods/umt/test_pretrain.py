@@ -28,8 +28,9 @@ from vfm.trainer.methods.umt.pretrain import Umt
 from vfm.trainer.methods.umt.recipe import RECIPES, ModelConfig, Objective, base, large, tiny
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import finetune, finetune_recipe, from_run
+from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
+from vfm.trainer.runs.initial_weights import from_run
 from vfm.trainer.runs.run import pretrain
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions

@@ -7,7 +7,14 @@ from vfm.shards.errors import UsageError
 from vfm.trainer.methods.vimpac.grid import Grid, from_lines, to_lines
 from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.model import VimpacBackbone, mask_id, pad_id
-from vfm.trainer.methods.vimpac.recipe import ModelConfig, parse_layout, resolve, small
+from vfm.trainer.methods.vimpac.recipe import (
+    ModelConfig,
+    large_half,
+    large_half_256,
+    parse_layout,
+    resolve,
+    small,
+)
 
 TINY = ModelConfig(
     num_layers=2,
@@ -20,18 +27,6 @@ TINY = ModelConfig(
     dropout=0.0,
     nce_proj_dim=16,
     nce_out_dim=8,
-)
-LARGE_HALF = ModelConfig(
-    num_layers=24,
-    dim=1024,
-    halve_att=True,
-    halve_mlp=True,
-    vocab_size=8192,
-    clip_len=5,
-    grid_height=16,
-    grid_width=16,
-    nce_proj_layers=3,
-    nce_proj_dim=4096,
 )
 LAYOUTS = ["T,H|W", "T,H,W", "T|H|W", "T,H", "T", "H|W,T"]
 
@@ -53,6 +48,8 @@ def drawn(config, seed=0):
 
 SMALL = resolve(small().model, vocab_size=8192, clip_len=5, grid=(16, 16))
 BASE = replace(SMALL, num_layers=12, dim=768)
+LARGE_HALF = resolve(large_half().model, vocab_size=8192, clip_len=5, grid=(16, 16))
+LARGE_HALF_256 = resolve(large_half_256().model, vocab_size=8192, clip_len=5, grid=(32, 32))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +58,7 @@ BASE = replace(SMALL, num_layers=12, dim=768)
         (SMALL, 29_442_048, 31_292_933),
         (BASE, 119_748_096, None),
         (LARGE_HALF, 210_106_368, 233_210_885),
-        (replace(LARGE_HALF, grid_height=32, grid_width=32), 210_139_136, 233_243_653),
+        (LARGE_HALF_256, 210_139_136, 233_243_653),
     ],
 )
 def test_parameter_counts_are_the_published_ones(config, in_backbone, in_all):
@@ -216,9 +213,9 @@ def test_clips_of_another_shape_are_refused():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"vocab_size": 12}, r"embedding.weight is \(17, 24\) and this one's is \(16, 24\)"),
-        ({"num_layers": 3}, "resblocks.2.* and this one's is absent"),
-        ({"num_layers": 1}, r"resblocks.1.* is absent and this one's is \(24,\)"),
+        ({"vocab_size": 12}, r"backbone.embedding.weight is \(17, 24\) there and \(16, 24\) here"),
+        ({"num_layers": 3}, "resblocks.2.* there and absent here"),
+        ({"num_layers": 1}, r"resblocks.1.* is absent there and \(24,\) here"),
     ],
 )
 def test_weights_of_another_model_are_refused(changes, sentence):

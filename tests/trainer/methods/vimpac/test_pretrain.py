@@ -8,11 +8,13 @@ import torch
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data.stream import stack
+from vfm.trainer.engine.updates.optim import lr_at
 from vfm.trainer.methods.vimpac import build
+from vfm.trainer.methods.vimpac.finetune import large_half_256_classify, large_half_classify
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.reader import CodeReader, PretrainReader, take_frames
-from vfm.trainer.methods.vimpac.recipe import Objective, small, tiny
+from vfm.trainer.methods.vimpac.recipe import Objective, large_half, large_half_256, small, tiny
 
 MASK, PAD = 16 + 4, 16 + 1
 
@@ -44,6 +46,55 @@ def test_small_has_the_published_numbers():
     assert (released.train.epochs, released.train.batch_size) == (10, 1024)
     assert released.objective == Objective(mask_blocks=5, temperature=0.2, mlm_weight=1.0, nce_weight=1.0)
     assert (released.data.clip_len, released.model.dropout) == (5, 0.1)
+
+
+def test_the_two_stages_of_the_large_model_are_one_schedule():
+    """100 epochs, warm-up over 5 % of them, down to 0; 90 at 128 px and the last ten at 256 px."""
+    first, second, per_epoch = large_half(), large_half_256(), 7
+    whole = replace(small().optim, lr=3e-4, warmup=0.05)
+    stages = [stage.optim.for_run(batch_size=1024, updates_per_epoch=per_epoch) for stage in (first, second)]
+    assert (first.train.epochs, second.train.epochs) == (90, 10)
+    for update in range(100 * per_epoch):
+        is_second = update >= 90 * per_epoch
+        here = update - 90 * per_epoch * is_second
+        rate = lr_at(here, num_updates=(10 if is_second else 90) * per_epoch, config=stages[is_second])
+        assert rate == pytest.approx(lr_at(update, num_updates=100 * per_epoch, config=whole), rel=1e-9)
+
+
+def test_the_large_model_has_the_published_numbers():
+    first, second = large_half(), large_half_256()
+    assert (first.model.frame_px, second.model.frame_px) == (128, 256)
+    assert replace(second.model, frame_px=128) == first.model
+    assert (first.objective.mask_blocks, second.objective.mask_blocks) == (5, 6)
+    assert (first.train.micro_batch_size, second.train.micro_batch_size) == (2, 1)
+    for recipe in (first, second):
+        assert (recipe.optim.betas, recipe.optim.weight_decay) == ((0.9, 0.98), 0.05)
+        assert (recipe.train.batch_size, recipe.data.clip_len, recipe.model.dropout) == (1024, 5, 0.1)
+    for taught, recipe in ((large_half_classify(), first), (large_half_256_classify(), second)):
+        assert (taught.model, taught.data, taught.optim.lr) == (recipe.model, recipe.data, 5e-5)
+        assert taught.name == f"{recipe.name}-classify"
+
+
+def test_another_run_is_gone_on_with_on_another_grid(dataset):
+    """Positions are stretched as in finetuning, everything else is taken as it is, both heads too."""
+    first = build(recipe(clip_len=3), dataset)
+    second = build(recipe(clip_len=5), dataset)
+    state, before = first.state_dict(), second.state_dict()
+    second.load_pretrained(state)
+    table = "backbone.positional_embedding.temporal_pos_embedding"
+    assert state[table].shape == (3, 32)
+    for name, tensor in second.state_dict().items():
+        if name != table:
+            assert torch.equal(tensor, state[name]), name
+    expected = np.array(
+        [
+            [np.interp(x, range(3), column) for column in state[table].T.numpy()]
+            for x in (np.arange(5) + 0.5) * 3 / 5 - 0.5
+        ]
+    )
+    np.testing.assert_allclose(second.state_dict()[table], expected, atol=1e-6)
+    assert before[table].shape == (5, 32)
+    assert second.mlm_head.decoder.weight is second.backbone.embedding.weight
 
 
 def test_two_clips_are_drawn_and_masked_independently(dataset):
