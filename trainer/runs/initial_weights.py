@@ -42,6 +42,18 @@ class InitialWeights:
         assert self.checkpoint is not None, "new weights are drawn, not loaded"
         return self.checkpoint.average() if self.is_average else self.checkpoint.model()
 
+    def check_apart(self, out: Path) -> None:
+        """Refuse to start a run in ``out`` from that run itself.
+
+        Raises:
+            UsageError: the weights lie in that folder.
+        """
+        if self.checkpoint is not None and out.resolve() in self.checkpoint.path.resolve().parents:
+            raise UsageError(
+                f"--init names the run in --out itself, {out}: repeat the command that started it to go on "
+                "with it, with --extend to train it for longer, or choose another --out."
+            )
+
     def told(self, recipe: Recipe) -> str:
         """Return the sentence that a run by ``recipe`` begins with; empty where new weights are drawn.
 

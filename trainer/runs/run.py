@@ -20,6 +20,7 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer import methods
 from vfm.trainer.data.stream import micro_batch_sizes
 from vfm.trainer.distributed import join
+from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.loop import Job, Outcome, train
 from vfm.trainer.engine.updates.optim import num_updates
 from vfm.trainer.engine.updates.precision import resolve_precision
@@ -113,24 +114,19 @@ def run(  # noqa: PLR0913 (keyword-only)
         options: device, fallback, and who listens.
     """
     # What can be refused without touching the folder is refused first.
+    start.check_apart(out)
     num_updates(recipe.train, num_samples=len(dataset))
     method = build()
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
         micro_batch_sizes(recipe.train, world_size=world.size)
         recipe = resolve_precision(recipe, device=world.device)
-        identity = {
-            **_learned_from(recipe, dataset, method=method),
-            "origin": start.origin,
-            "fit": fit.to_dict(),
-        }
+        identity = _identity(recipe, dataset, method=method, start=start, fit=fit)
         say = options.say if world.is_chief else silent
         folder = RunFolder(
             out=out, recipe=recipe, num_samples=len(dataset), identity=identity, options=options
         )
         resume = folder.open(world, held=held)
-        if resume is not None and resume.step < resume.state["num_steps"]:
-            say(f"Going on from step {resume.step} of {resume.state['num_steps']} in {out}.")
-        if resume is None and (told := start.told(recipe)):
+        if told := _beginning(resume, start=start, recipe=recipe, out=out):
             say(told)
         if resume is not None and EXTENDED in resume.state:
             identity[EXTENDED] = resume.state[EXTENDED]
@@ -151,11 +147,24 @@ def run(  # noqa: PLR0913 (keyword-only)
         return train(job, resume=resume)
 
 
-def _learned_from(recipe: Recipe, dataset: Dataset, *, method: Method) -> dict[str, Any]:
+def _beginning(resume: Checkpoint | None, *, start: InitialWeights, recipe: Recipe, out: Path) -> str:
+    """Return the sentence that tells where a run begins; empty at its end, and with new weights."""
+    if resume is None:
+        return start.told(recipe)
+    num_steps = resume.state["num_steps"]
+    return f"Going on from step {resume.step} of {num_steps} in {out}." if resume.step < num_steps else ""
+
+
+def _identity(
+    recipe: Recipe, dataset: Dataset, *, method: Method, start: InitialWeights, fit: Fit
+) -> dict[str, Any]:
+    """Return what tells a run from another, as JSON values."""
     return {
         "recipe": to_dict(recipe),
         "dataset": dataset.fingerprint,
         "classes": list(dataset.classes),
         "columns": columns_of(recipe, dataset),
         "method": dict(method.learned_from),
+        "origin": start.origin,
+        "fit": fit.to_dict(),
     }

@@ -12,6 +12,8 @@ from vfm.cli.main import group
 
 STEPS = ("--steps", 2, "--batch-size", 4, "--threads", 1)
 
+OTHERS = "(or vimpac-large-half, vimpac-large-half-256, vimpac-small)"
+
 
 def last_line(*arguments: object) -> str:
     done = CliRunner().invoke(group, list(map(str, arguments)), catch_exceptions=False, standalone_mode=False)
@@ -30,9 +32,13 @@ def test_words_are_quoted_as_a_shell_needs_them(capsys: pytest.CaptureFixture[st
         (
             ["frames", "vq.mine"],
             ["train", "val"],
-            "vimpac-tiny DATA --split train --out RUN (or vimpac-small)",
+            f"vimpac-tiny DATA --split train --out RUN {OTHERS}",
         ),
-        (["vq.mine"], [""], "vimpac-tiny DATA --out RUN (or vimpac-small)"),
+        (
+            ["vq.mine"],
+            [""],
+            f"vimpac-tiny DATA --out RUN {OTHERS}",
+        ),
         (["frames"], ["val"], "videomae-tiny DATA --out RUN (or "),
     ],
 )

@@ -6,7 +6,8 @@ import torch
 from support.forgery import WRONG_VALUES, changed
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.sealed import read_sealed, write_sealed
-from vfm.trainer.engine.checkpoint import STATE, read
+from vfm.trainer.engine.checkpoint import read
+from vfm.trainer.engine.checkpoint_state import STATE
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe

@@ -134,3 +134,9 @@ def test_codes_of_another_codebook_are_refused(bench, toy_dataset):
 def test_a_run_that_is_not_there(bench):
     with pytest.raises(UsageError, match="none holds no checkpoint: make one with `vfm pretrain`"):
         bench.pretrain(init="none")
+
+
+def test_a_run_does_not_start_from_itself(bench):
+    told = "--init names the run in --out itself, .*first: repeat the command .*, with --extend to train it"
+    with pytest.raises(UsageError, match=told):
+        bench.pretrain("train.max_steps=4", init="first", out="first")

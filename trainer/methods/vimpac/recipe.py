@@ -231,7 +231,8 @@ def large_half() -> Recipe:
     """The released large model with narrow branches, its first stage (script "large", at 128 px).
 
     The reference schedules 100 epochs and stops after 90; a rate that falls to what it has then is the same.
-    A micro-batch of two videos is one GPU's share: negatives come from all of them, 64 in the paper.
+    A micro-batch of two videos is one GPU's share: negatives come from all of them, the
+    paper's 255 from 64.
     """
     recipe = small()
     return replace(
