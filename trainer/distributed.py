@@ -43,6 +43,8 @@ class World:
 def join(device: str) -> Iterator[World]:
     """Join the other ranks that torchrun started, if it did, and leave them at the end.
 
+    Inside of a block that has joined them already it changes nothing.
+
     Args:
         device: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
 
@@ -56,6 +58,9 @@ def join(device: str) -> Iterator[World]:
     chosen = _choose(device, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
     if size == 1:
         yield World(device=chosen)
+        return
+    if dist.is_initialized():
+        yield World(rank=dist.get_rank(), size=dist.get_world_size(), device=chosen)
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)

@@ -93,6 +93,10 @@ class Backbone(nn.Module, ABC):
         """Return float [B, dim] for a batch of what the method's `ClipReader` returned."""
 
     @abstractmethod
+    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float [B, N, dim], all that the encoder says of the same clips, before `features` pools."""
+
+    @abstractmethod
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the encoder's weights from a pretraining or finetuning state, resized where shapes allow it.
 
@@ -170,6 +174,11 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def no_weight_decay(self, name: str) -> bool:
         """Return whether the parameter of this name is kept out of weight decay."""
+
+    def lr_factor(self, name: str) -> float:
+        """Return by what the learning rate of the parameter of this name is multiplied."""
+        del name
+        return 1.0
 
     def layers_above(self, name: str) -> int | None:
         """Return which layer the parameter of this name is in, counted from the output, for layer decay.

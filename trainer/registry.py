@@ -7,6 +7,7 @@ from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.trainer import methods
+from vfm.trainer.recipes.probe import PROBES, probing
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import nearest, rebuild
 from vfm.trainer.recipes.values import OtherVersionError
@@ -27,16 +28,20 @@ def load_recipe(name: str) -> Recipe:
 
 def from_dict(values: dict[str, Any]) -> Recipe:
     """Return the recipe that `to_dict` wrote, or raise a `UsageError` naming the key that does not fit."""
+    method, task = values.get("method"), values.get("task")
+    probe = next((name for name in PROBES if name == task), None)
     same_kind = (
         recipe
         for recipe in (make() for make in _functions().values())
-        if (recipe.method, recipe.task) == (values.get("method"), values.get("task"))
+        if (recipe.method, recipe.task) == (method, None if probe else task)
     )
     template = next(same_kind, None)
+    if template is not None and probe is not None:
+        template = probing(template, probe)
     if template is None:
         raise OtherVersionError(
-            f"No recipe of method {values.get('method')!r} and task {values.get('task')!r} is known here: "
-            f"it was written by another version of vfm."
+            f"No recipe of method {method!r} and task {task!r} is known here: "
+            "it was written by another version of vfm."
         )
     return rebuild(template, values)
 

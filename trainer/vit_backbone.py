@@ -63,6 +63,10 @@ class VitBackbone(PooledVit, Backbone):
         """Return the clips of a batch, see `features`, as the encoder wants them: float [B, 3, T, S, S]."""
         return normalize(to_float(batch["clip"]), by=self.normalization)
 
+    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float [B, N, D], not normalised, as there is no norm between the blocks and the mean."""
+        return self.encode(self.normalized(batch))
+
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the encoder of a pretraining or finetuning state; ``fc_norm`` stays new unless it is there.
 

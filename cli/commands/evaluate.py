@@ -7,7 +7,7 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next
-from vfm.cli.display.training import is_chief
+from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 @click.argument("data", type=shared.PATH)
 @click.option(
     "--protocol",
-    type=click.Choice(["multiview", "knn"]),
+    type=click.Choice(["multiview", "knn", "linear", "attentive"]),
     default="multiview",
     show_default=True,
-    help="multiview: a finetuned run's own head. knn: nearest neighbours in split train; any run.",
+    help="multiview: a finetuned run's own head. knn: nearest neighbours in split train; any run. linear, "
+    "attentive: a probe that learns from split train, on the frozen encoder of any run.",
 )
 @click.option(
     "--clips",
@@ -61,39 +62,42 @@ if TYPE_CHECKING:
 @shared.accept_data()
 @shared.threads()
 @shared.as_json()
-def command(runs: tuple[Path, ...], data: Path, **given: Any) -> None:
+def command(runs: tuple[Path, ...], data: Path, **given: Any) -> int:
     """Evaluate RUNS on labelled samples of the dataset DATA.
 
     Accuracies stand beside what naming the most frequent class and what guessing would reach. Each run's
     folder gets evaluate-PROTOCOL-SPLIT.json with all numbers, .parquet with the scores of every sample, and
-    .png with who was taken for whom.
+    .png with who was taken for whom. A probe is trained in the folder RUN/linear or RUN/attentive first, and
+    used again where nothing has changed; the same command goes on with one that was stopped.
 
     \b
     Examples:
       vfm evaluate runs/classifier data/mine
       vfm evaluate runs/classifier runs/scratch data/mine --clips 4 --crops 3
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
+      vfm evaluate runs/pretrained data/mine --protocol attentive
       torchrun --nproc-per-node 8 -m vfm evaluate runs/big data/mine
     """
     from vfm.trainer.evaluation.evaluate import evaluate_all
+    from vfm.trainer.evaluation.probe import ProbeStoppedError
     from vfm.trainer.evaluation.result import EvaluateOptions
 
-    results = evaluate_all(
-        runs,
-        data=data,
-        how=EvaluateOptions(
-            **{name: given[name] for name in ("protocol", "num_clips", "num_crops", "split", "views", "ema")}
-        ),
-        options=training.run_options(given),
-    )
+    names = ("protocol", "num_clips", "num_crops", "split", "views", "ema")
+    how = {name: given[name] for name in names}
+    options = training.run_options(given)
+    try:
+        results = evaluate_all(runs, data=data, how=EvaluateOptions(**how), options=options)
+    except ProbeStoppedError as stopped:
+        return finish(stopped.outcome, out=stopped.folder, as_json=False)
     if not is_chief():
-        return
+        return 0
     if given["as_json"]:
         output.show_json([result.to_dict() for result in results])
     else:
         output.show(_table(results))
     worst = results[0].predictions.worst
     say_next("inspect", data, *([worst] if worst else []))
+    return 0
 
 
 def _table(results: "list[Evaluation]") -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @training.training_options
 def command(task: str, data: Path, out: Path, **given: Any) -> int:
-    """Learn TASK (classify) on the labelled samples of the dataset DATA.
+    """Learn TASK (classify, or linear or attentive: a probe) on the labelled samples of the dataset DATA.
 
     The numbers come from the recipe ENCODER-TASK, such as vimpac-tiny-classify, or from --recipe; clip
     length, size of frames, stride and column are those of the encoder, unless that recipe is made for others

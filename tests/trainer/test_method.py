@@ -105,6 +105,20 @@ def test_backbone_takes_the_pretrained_weights(method):
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
+def test_backbone_gives_tokens_of_its_width_and_changes_nothing_else(method):
+    method, dataset, recipe, package = method
+    reader = package.build_clip_reader(recipe, dataset)
+    clip = stack([reader(dataset, index, np.arange(recipe.data.clip_len)) for index in range(3)])
+    backbone = package.build_backbone(recipe, dataset).eval()
+    before = backbone.features(clip)
+    tokens = backbone.tokens(clip)
+    assert tokens.shape[0] == 3
+    assert tokens.shape[1] > 1
+    assert tokens.shape[2] == backbone.dim
+    assert tokens.isfinite().all()
+    torch.testing.assert_close(backbone.features(clip), before, rtol=0, atol=0)
+
+
 def test_something_is_decayed_and_something_is_not(method):
     method, *_ = method
     assert {method.no_weight_decay(name) for name, _ in method.named_parameters()} == {False, True}

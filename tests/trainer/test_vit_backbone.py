@@ -41,3 +41,13 @@ def test_positions_are_computed_for_the_grid_at_hand(changes):
     backbone = build_backbone(config, seed=0)
     assert torch.equal(backbone.pos_embed[0], sinusoid_table(config.num_tokens, 8))
     assert "pos_embed" not in backbone.state_dict()
+
+
+def test_features_are_the_normalised_mean_of_the_tokens():
+    backbone = build_backbone(VitConfig(**SIZES, depth=2), seed=0).eval()
+    torch.nn.init.normal_(backbone.fc_norm.weight)
+    batch = {"clip": torch.randint(256, (3, 4, 8, 8, 3), generator=torch.Generator().manual_seed(0))}
+    batch = {"clip": batch["clip"].to(torch.uint8)}
+    tokens = backbone.tokens(batch)
+    assert tokens.shape == (3, 8, 8)
+    torch.testing.assert_close(backbone.fc_norm(tokens.mean(1)), backbone.features(batch))

@@ -1,7 +1,7 @@
 """How good a run is on labelled samples it did not learn from, beside what guessing would reach."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
@@ -17,10 +17,19 @@ from vfm.trainer.data.labels import with_labels
 from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.opening import where
+from vfm.trainer.evaluation.probe import (
+    TRAIN_SPLIT,
+    learned_samples,
+    score_probe,
+    told_of_choice,
+    train_probe,
+)
 from vfm.trainer.evaluation.report import write_report
-from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, Views, scored
+from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, ProbeResult, scored
 from vfm.trainer.evaluation.score import EvaluatedRun, score_neighbours, score_views
+from vfm.trainer.evaluation.views import seen_as
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
+from vfm.trainer.recipes.probe import PROBES
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.runs.folder import (
@@ -33,21 +42,23 @@ from vfm.trainer.runs.folder import (
 )
 from vfm.trainer.threads import cpu_threads
 
-BANK_SPLIT = "train"
-
 
 def evaluate_all(
     runs: Sequence[Path], *, data: Path, how: EvaluateOptions, options: RunOptions
 ) -> list[Evaluation]:
     """Evaluate the newest checkpoint of each run, on the same samples.
 
+    A protocol that is a probe trains it first, in a folder of its name in the run's; see `train_probe`.
     Under torchrun the ranks share the samples and rank 0 writes each run's report into its folder, see
     `write_report`; every rank returns all results.
 
     Raises:
         UsageError: no checkpoint, no such split, no labels, other classes or codes than the run's.
         DamageError: stored bytes are not what was written.
+        ProbeStoppedError: a signal stopped the training of a probe.
     """
+    if how.protocol in PROBES and how.split == TRAIN_SPLIT:
+        raise UsageError(f"The probe learns from split {TRAIN_SPLIT} itself: choose another --split.")
     with cpu_threads(options.num_threads), join(options.device) as world:
         return [_evaluate(run, data=data, how=how, options=options, world=world) for run in runs]
 
@@ -67,36 +78,49 @@ def _evaluate(
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     dataset = with_labels(every, say=options.say)
     check_columns(checkpoint, recipe=recipe, dataset=dataset)
+    step, state = checkpoint.step, checkpoint.average() if how.ema else checkpoint.model()
+    if how.protocol in PROBES:
+        checkpoint = train_probe(run, how=how, data=data, options=options, world=world)
+        recipe, state = recipe_of(checkpoint), checkpoint.model()
+        step = checkpoint.state["origin"]["step"]
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     evaluated = EvaluatedRun(
         recipe=recipe,
-        state=checkpoint.average() if how.ema else checkpoint.model(),
+        state=state,
+        step=checkpoint.step,
         num_clips=how.num_clips,
         num_crops=how.num_crops,
         world=world,
         progress=options.progress,
     )
-    if how.protocol == "multiview":
+    if how.protocol != "knn":
         _check_head(checkpoint, dataset=dataset, run=run)
-    options.say(
-        f"Evaluating {run}, step {checkpoint.step}, on {where(world)}: {counted(len(dataset), 'sample')} of "
-        f"split {how.split} of {data}, {counted(how.num_clips, 'clip')} in "
-        f"{counted(how.num_crops, 'crop')} each."
-    )
-    scores = _scores(evaluated, dataset, how=how, options=options)
+    options.say(f"Evaluating {run}, step {step}, on {where(world)}: {_told_of(dataset, how=how)}")
+    scores, probed = _scores(evaluated, dataset, checkpoint=checkpoint, how=how, options=options)
+    if probed is not None:
+        options.say(told_of_choice(probed, split=how.split))
     result = Evaluation(
         run=str(run),
-        step=checkpoint.step,
+        step=step,
         **asdict(how),
         data=str(data),
         num_unlabelled=len(every) - len(dataset),
         num_missing=_num_missing(every, split=how.split, say=options.say),
         fit=fit,
+        probe=probed,
         **scored(scores, dataset),
     )
     if world.is_chief:
         write_report(run, result)
     return result
+
+
+def _told_of(dataset: Dataset, *, how: EvaluateOptions) -> str:
+    """Return what is counted, in words."""
+    return (
+        f"{counted(len(dataset), 'sample')} of split {how.split} of {dataset.data}, "
+        f"{counted(how.num_clips, 'clip')} in {counted(how.num_crops, 'crop')} each."
+    )
 
 
 def _num_missing(every: Dataset, *, split: str, say: Callable[[str], None]) -> int | None:
@@ -116,12 +140,19 @@ def _num_missing(every: Dataset, *, split: str, say: Callable[[str], None]) -> i
 
 
 def _scores(
-    evaluated: EvaluatedRun, dataset: Dataset, *, how: EvaluateOptions, options: RunOptions
-) -> Tensor:
-    if how.protocol == "multiview":
-        return score_views(evaluated, dataset)
-    bank = _bank(dataset, columns=evaluated.recipe.data.columns, how=how, options=options)
-    return score_neighbours(evaluated, dataset, bank=bank)
+    evaluated: EvaluatedRun,
+    dataset: Dataset,
+    *,
+    checkpoint: Checkpoint,
+    how: EvaluateOptions,
+    options: RunOptions,
+) -> tuple[Tensor, ProbeResult | None]:
+    if how.protocol == "knn":
+        bank = _bank(dataset, columns=evaluated.recipe.data.columns, how=how, options=options)
+        return score_neighbours(evaluated, dataset, bank=bank), None
+    if checkpoint.state["recipe"]["task"] not in PROBES:
+        return score_views(evaluated, dataset), None
+    return score_probe(evaluated, dataset, taught=learned_samples(checkpoint, data=dataset.data))
 
 
 def _for_clips(checkpoint: Checkpoint) -> Recipe:
@@ -130,33 +161,20 @@ def _for_clips(checkpoint: Checkpoint) -> Recipe:
     return with_columns(recipe, methods.load(recipe.method).clip_columns(recipe.data.columns))
 
 
-def seen_as(recipe: Recipe, views: Views | None) -> Recipe:
-    """Return a recipe whose encoder sees frames in another way; None is its own.
-
-    Raises:
-        UsageError: it is an encoder that knows no other.
-    """
-    if views is None:
-        return recipe
-    if not hasattr(recipe.model, "views"):
-        raise UsageError(f"{recipe.name} is no recipe of UMT, which alone has --views: leave it out.")
-    return replace(recipe, model=replace(recipe.model, views=views))
-
-
 def _bank(
     dataset: Dataset, *, columns: tuple[str, ...], how: EvaluateOptions, options: RunOptions
 ) -> Dataset:
-    if how.split == BANK_SPLIT:
-        raise UsageError(f"The neighbours come from split {BANK_SPLIT} itself: choose another --split.")
-    bank = open_dataset(dataset.data, columns=columns, select_split=BANK_SPLIT)
+    if how.split == TRAIN_SPLIT:
+        raise UsageError(f"The neighbours come from split {TRAIN_SPLIT} itself: choose another --split.")
+    bank = open_dataset(dataset.data, columns=columns, select_split=TRAIN_SPLIT)
     return with_labels(bank, say=options.say)
 
 
 def _check_head(checkpoint: Checkpoint, *, dataset: Dataset, run: Path) -> None:
-    if checkpoint.state["recipe"]["task"] != "classify":
+    if checkpoint.state["recipe"]["task"] is None:
         raise UsageError(
             f"{run} has learned no classes: finetune it with `vfm finetune classify DATA --init {run}`, "
-            "or evaluate it with --protocol knn."
+            "or evaluate it with --protocol knn, linear or attentive."
         )
     taught = tuple(checkpoint.state["classes"])
     if sorted(taught) == sorted(dataset.classes) and taught != dataset.classes:

@@ -12,7 +12,7 @@ from vfm.trainer.data.labels import majority_rate, sample_list_sha256
 from vfm.trainer.evaluation.statistics import confusion_matrix, top_k_accuracy, wilson_interval
 from vfm.trainer.recipes.requirements import Fit
 
-Protocol = Literal["multiview", "knn"]
+Protocol = Literal["multiview", "knn", "linear", "attentive"]
 Views = Literal["umt", "mmaction2"]
 _MANY = 5  # of up to five classes one of the five best is always the right one
 
@@ -22,7 +22,8 @@ class EvaluateOptions:
     """What to evaluate by.
 
     Attributes:
-        protocol: ``multiview`` (a finetuned run's own head) or ``knn`` (neighbours in the train split).
+        protocol: ``multiview`` (a finetuned run's own head), ``knn`` (neighbours in the train split),
+            ``linear`` or ``attentive`` (a probe that learns from the train split).
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip, from one end of the long side to the other.
         split: which samples to count.
@@ -88,13 +89,45 @@ class ClassResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateResult:
+    """How the heads of one learning rate fared.
+
+    Attributes:
+        rate: the learning rate.
+        left_out_accuracy: of the head that learned from four fifths, on the last fifth, 0..1.
+        accuracy: of the head that learned from all, on the samples counted, 0..1.
+    """
+
+    rate: float
+    left_out_accuracy: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """Which head of a probe was counted, and what the others would have reached.
+
+    Attributes:
+        rate: the learning rate that did best on the samples left out.
+        step: updates the probe has seen.
+        num_left_out: samples left out to choose by.
+        rates: of every learning rate.
+    """
+
+    rate: float
+    step: int
+    num_left_out: int
+    rates: tuple[RateResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """The result of one run under one protocol.
 
     Attributes:
         run: the run's folder.
         step: updates its checkpoint had seen.
-        protocol: ``multiview`` or ``knn``.
+        protocol: see `EvaluateOptions`.
         num_clips: clips of each sample.
         num_crops: squares of each clip.
         views: see `EvaluateOptions`.
@@ -113,6 +146,7 @@ class Evaluation:
         fit: how the clips of these samples are.
         sample_list_sha256: of the keys and classes counted; results over equal lists can be compared.
         per_class: how each class fared, in the order of the classes.
+        probe: how its head was chosen; None where there is no probe.
         predictions: what was said of each sample.
     """
 
@@ -136,6 +170,7 @@ class Evaluation:
     fit: Fit
     sample_list_sha256: str
     per_class: tuple[ClassResult, ...]
+    probe: ProbeResult | None = None
     predictions: Predictions
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,6 +182,7 @@ class Evaluation:
             "accuracy_interval": list(self.accuracy_interval),
             "fit": asdict(self.fit),
             "per_class": [asdict(found) for found in self.per_class],
+            "probe": None if self.probe is None else asdict(self.probe),
         }
 
 

@@ -13,7 +13,7 @@ from vfm.trainer.engine.inference import Inference
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.finetune import build_task
 from vfm.trainer.runs.neighbours import neighbour_scores
-from vfm.trainer.tasks.classify.classifier import merge_views
+from vfm.trainer.tasks.classify.classifier import Classify, merge_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class EvaluatedRun:
     Attributes:
         recipe: what the run was trained by, its columns resolved for the dataset at hand.
         state: the run's weights.
+        step: updates they have seen.
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip.
         world: this process among those that share the samples.
@@ -31,6 +32,7 @@ class EvaluatedRun:
 
     recipe: Recipe
     state: Mapping[str, Tensor]
+    step: int
     num_clips: int
     num_crops: int
     world: World
@@ -48,6 +50,7 @@ def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
     Every rank must call this, and gets the scores of all samples.
     """
     task = build_task(evaluated.recipe, dataset)
+    assert isinstance(task, Classify), "a probe has several heads, see score_probe"
     fill(task, evaluated.state)
     task.to(evaluated.world.device).eval()
 
@@ -55,7 +58,7 @@ def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
         return merge_views(task.view_logits(batch))
 
     reader = task.spread(num_clips=evaluated.num_clips, num_crops=evaluated.num_crops)
-    return _all(evaluated.inference.rows(dataset, reader, compute=score))
+    return all_rows(evaluated.inference.rows(dataset, reader, compute=score))
 
 
 def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset) -> Tensor:
@@ -63,7 +66,7 @@ def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset
 
     Every rank must call this, and gets the votes of all samples.
     """
-    return _all(
+    return all_rows(
         neighbour_scores(
             recipe=evaluated.recipe,
             state=evaluated.state,
@@ -75,6 +78,7 @@ def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset
     )
 
 
-def _all(rows: Tensor | None) -> Tensor:
+def all_rows(rows: Tensor | None) -> Tensor:
+    """Return rows that nobody can have broken off."""
     assert rows is not None, "nobody asks an evaluation to stop"
     return rows

@@ -40,11 +40,15 @@ class PooledVit(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """Return float [B, D] of normalised clips [B, 3, T, H, W]."""
-        x = self.patch_embed(clips) + self.pos_embed
+        out: Tensor = self.fc_norm(self.encode(clips).mean(1))
+        return out
+
+    def encode(self, clips: Tensor) -> Tensor:
+        """Return the tokens behind the last block, not normalised, float [B, N, D]; see `forward`."""
+        x: Tensor = self.patch_embed(clips) + self.pos_embed
         for block in self.blocks:
             x = block(x)
-        out: Tensor = self.fc_norm(x.mean(1))
-        return out
+        return x
 
 
 def umt_positions(config: VitConfig, *, pretrained_grid: tuple[int, int, int]) -> tuple[Tensor, bool]:

@@ -14,8 +14,9 @@ from vfm.trainer import methods, tasks
 from vfm.trainer.data.labels import with_labels
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.columns import resolve_columns
+from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.encoder import EncoderSizes
+from vfm.trainer.recipes.probe import PROBES, ProbeName, probing
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
@@ -24,6 +25,7 @@ from vfm.trainer.runs.folder import RunOptions, check_columns
 from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.runs.run import run
 from vfm.trainer.tasks.classify.classifier import Classify
+from vfm.trainer.tasks.linear.probe import Probe
 
 
 def finetune_recipe(
@@ -32,7 +34,8 @@ def finetune_recipe(
     """Return the recipe that teaches an encoder a task: the task's numbers, the encoder's model and clips.
 
     Clips have as many frames, and as large ones, as the encoder was trained on, unless the task's recipe is
-    made for others or the settings say so.
+    made for others or the settings say so. A probe's numbers are made for any encoder, see `probing`; it
+    takes its frames as the encoder does.
 
     Args:
         task: what to learn.
@@ -46,6 +49,41 @@ def finetune_recipe(
     """
     if task not in tasks.names():
         raise UsageError(f"Unknown task {task!r}: choose one of {', '.join(tasks.names())}.")
+    for probe in PROBES:
+        if probe == task:
+            return override(_probe_recipe(probe, start=start, numbers=numbers), settings)
+    chosen = _task_recipe(task, start=start, numbers=numbers)
+    columns = methods.load(start.method).clip_columns(start.data.columns)
+    data = replace(chosen.data, columns=columns)
+    own = list(getattr(start.model, "OF_TRAINING", ()))
+    if getattr(chosen.model, "has_own_shape", False):
+        own.append("image_px")
+    else:
+        data = replace(data, clip_len=start.data.clip_len)
+    if not data.spans_video:
+        data = replace(data, seconds_apart=start.data.seconds_apart, stride=start.data.stride)
+    model = replace(_begun(start), **{name: getattr(chosen.model, name) for name in own})
+    return override(replace(chosen, model=model, data=data), settings)
+
+
+def _begun(start: Recipe) -> Any:
+    """Return the network of a recipe as that of a run that starts from it."""
+    model = start.model
+    return model.begun(clip_len=start.data.clip_len) if isinstance(model, EncoderSizes) else model
+
+
+def _probe_recipe(probe: ProbeName, *, start: Recipe, numbers: str | None) -> Recipe:
+    if numbers is not None:
+        raise UsageError(
+            f"The numbers of a probe come from no recipe, and {numbers} was given: leave out --recipe, and "
+            "change single numbers with --set."
+        )
+    columns = methods.load(start.method).clip_columns(start.data.columns)
+    return probing(replace(with_columns(start, columns), model=_begun(start)), probe)
+
+
+def _task_recipe(task: str, *, start: Recipe, numbers: str | None) -> Recipe:
+    """Return the recipe whose numbers are taken; see `finetune_recipe`."""
     name = numbers or f"{start.name.removesuffix(f'-{task}')}-{task}"
     fitting = {
         recipe.name: recipe
@@ -59,20 +97,7 @@ def finetune_recipe(
             f"{what}; it would finetune {start.name} to {task}, and numbers made for another encoder are "
             f"used only when named: {others}."
         )
-    chosen = fitting[name]
-    columns = methods.load(start.method).clip_columns(start.data.columns)
-    data = replace(chosen.data, columns=columns)
-    model, own = start.model, list(getattr(start.model, "OF_TRAINING", ()))
-    if isinstance(model, EncoderSizes):
-        model = model.begun(clip_len=start.data.clip_len)
-    if getattr(chosen.model, "has_own_shape", False):
-        own.append("image_px")
-    else:
-        data = replace(data, clip_len=start.data.clip_len)
-    if not data.spans_video:
-        data = replace(data, seconds_apart=start.data.seconds_apart, stride=start.data.stride)
-    model = replace(model, **{name: getattr(chosen.model, name) for name in own})
-    return override(replace(chosen, model=model, data=data), settings)
+    return fitting[name]
 
 
 def told_of_shape(recipe: Recipe, *, dataset: Dataset, start: InitialWeights) -> str | None:
@@ -130,7 +155,7 @@ def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, op
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, start=start, options=options)
 
 
-def build_task(recipe: Recipe, dataset: Dataset) -> Classify:
+def build_task(recipe: Recipe, dataset: Dataset) -> Classify | Probe:
     """Return the task of a recipe, its encoder's weights drawn from the seed."""
-    task: Classify = importlib.import_module(f"{tasks.__name__}.{recipe.task}").build(recipe, dataset)
+    task: Classify | Probe = importlib.import_module(f"{tasks.__name__}.{recipe.task}").build(recipe, dataset)
     return task

@@ -42,6 +42,7 @@ class RunOptions:
         fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
         accept_data: whether to go on, aloud, with a dataset that is not as the recipe needs it.
         extend: whether a run whose recipe is longer now goes on under it.
+        elsewhere: what to do where the run's folder cannot be trained in, in words.
         say: takes one sentence for people.
         progress: receives progress updates.
     """
@@ -51,6 +52,7 @@ class RunOptions:
     fall_back: bool = True
     accept_data: bool = False
     extend: bool = False
+    elsewhere: str = "choose another --out"
     say: Callable[[str], None]
     progress: Progress = field(default_factory=NoProgress)
 
@@ -196,7 +198,7 @@ class RunFolder:
             raise UsageError(f"{self.out} is a file: give --out a folder, new or holding a run.")
         names = held_names(self.out) if self.out.is_dir() else set()
         if names and RUN_NAME not in names:
-            raise UsageError(f"{self.out} is not empty and holds no run: give --out a new folder.")
+            raise UsageError(f"{self.out} is not empty and holds no run: {self.options.elsewhere}.")
         if self.options.extend and not names:
             raise nothing_to_extend(self.out)  # without making a folder
         try:
@@ -230,7 +232,7 @@ class RunFolder:
             way = ", add --extend to train it for longer" if is_longer else ""
             raise UsageError(
                 f"{self.out} holds a run with other settings ({listed(changed, limit=4, separator='; ')}): "
-                f"repeat its settings to go on with it{way}, or choose another --out."
+                f"repeat its settings to go on with it{way}, or {options.elsewhere}."
             )
         return found.path
 

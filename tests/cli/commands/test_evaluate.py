@@ -1,12 +1,16 @@
 import json
 import re
+import signal
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from vfm.cli.commands import evaluate, finetune
+from vfm.cli.options import training
 from vfm.shards.errors import UsageError
 from vfm.shards.io.parquet import read_table
+from vfm.shards.progress import NoProgress
 
 SHRUNK = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "data.clip_len=3", "optim.lr=0.01")
 SETTINGS = [part for setting in SHRUNK for part in ("--set", setting)]
@@ -65,3 +69,96 @@ def test_json_has_all_but_what_lies_in_files_of_its_own(root):
 def test_missing_split_names_those_there_are(root):
     with pytest.raises(UsageError, match="choose one of these: train, val"):
         invoke(evaluate.command, root / "good", root / "data", "--split", "test")
+
+
+def test_a_probe_of_any_run_and_again(root):
+    arguments = (root / "poor", root / "data", "--protocol", "attentive", "--clips", 2, "--device", "cpu")
+    first = invoke(evaluate.command, *arguments)
+    assert first.return_value == 0
+    row = re.split(r"  +", first.stdout.splitlines()[1])
+    assert row[:2] == [str(root / "poor"), "100.0"]
+    assert "The probe's learning rate is" in first.stderr
+    again = invoke(evaluate.command, *arguments, "--json")
+    assert f"The probe in {root / 'poor' / 'attentive'} is trained to the end" in again.stderr
+    (entry,) = json.loads(again.stdout)
+    assert (entry["protocol"], entry["accuracy"], entry["probe"]["num_left_out"]) == ("attentive", 1.0, 3)
+    assert {each["rate"] for each in entry["probe"]["rates"]} == {5e-3, 3e-3, 1e-3, 3e-4, 1e-4}
+    assert (root / "poor" / "evaluate-attentive-val.png").exists()
+
+
+def test_a_probe_that_is_stopped_ends_as_a_training_does(root, monkeypatch):
+    class Stopping(NoProgress):
+        num_done = 0
+
+        def advance(self, **_done):
+            self.num_done += 1
+            if self.num_done == 1:  # a second one would end the process
+                signal.raise_signal(signal.SIGTERM)
+
+    arguments = (root / "poor", root / "data", "--protocol", "linear", "--device", "cpu", "--json")
+    monkeypatch.setattr(training, "make_progress", Stopping)
+    stopped = invoke(evaluate.command, *arguments)
+    assert stopped.return_value == 128 + signal.SIGTERM
+    assert stopped.stdout == ""
+    told = "Stopped by SIGTERM after step 2 of 40, which is saved: run the same command again to resume."
+    assert stopped.stderr.splitlines()[-1] == told
+    monkeypatch.undo()
+    assert json.loads(invoke(evaluate.command, *arguments).stdout)[0]["probe"]["step"] == 40
+
+
+@pytest.fixture(scope="module")
+def averaged(root):
+    """Return a run that learned, whose average hardly left the weights that it began with."""
+    start = ("classify", root / "data", "--recipe", "vimpac-tiny", "--out", root / "averaged")
+    settings = (*SETTINGS, "--set", "optim.ema_decay=0.999999")
+    invoke(finetune.command, *start, "--batch-size", 8, "--steps", 60, "--device", "cpu", *settings)
+    return root / "averaged"
+
+
+def test_an_average_is_counted_beside_the_weights(root, averaged):
+    counted = {}
+    for flags in ((), ("--ema",)):
+        (found,) = json.loads(invoke(evaluate.command, averaged, root / "data", "--json", *flags).stdout)
+        counted[found["ema"]] = found["accuracy"]
+    assert counted == {False: 1.0, True: 0.5}
+    kept = {
+        name: json.loads((averaged / f"evaluate-{name}-val.json").read_text())["accuracy"]
+        for name in ("multiview", "multiview-ema")
+    }
+    assert kept == {"multiview": 1.0, "multiview-ema": 0.5}
+
+
+def test_an_average_is_probed_apart_from_the_weights(root, averaged):
+    for flags in ((), ("--ema",)):
+        invoke(evaluate.command, averaged, root / "data", "--protocol", "linear", *flags)
+    files = {
+        name: json.loads((averaged / name / "run.json").read_text())["origin"]["sha256"]
+        for name in ("linear", "linear-ema")
+    }
+    (state,) = averaged.glob("checkpoints/step-000060/state.json")
+    wanted = json.loads(state.read_text())["files"]
+    assert files["linear"] == wanted["model.safetensors"]["sha256"]
+    assert files["linear-ema"] == wanted["ema.safetensors"]["sha256"]
+
+
+def test_a_run_without_an_average_is_told_so(root):
+    with pytest.raises(UsageError, match=r"good keeps no average of its weights, .*: leave out --ema\.$"):
+        invoke(evaluate.command, root / "good", root / "data", "--ema")
+    with pytest.raises(UsageError, match="good keeps no average"):
+        again = ("classify", root / "data", "--init", root / "good", "--ema", "--out", root / "again")
+        invoke(finetune.command, *again, "--device", "cpu")
+
+
+def test_finetuning_starts_from_the_average(root, averaged):
+    again = ("classify", root / "data", "--init", averaged, "--ema", "--out", root / "from_average")
+    told = invoke(finetune.command, *again, "--steps", 1, "--batch-size", 8, "--device", "cpu").stderr
+    assert "Starting from the average of the weights of" in told
+    origin = json.loads((root / "from_average" / "run.json").read_text())["origin"]
+    state = json.loads((averaged / "checkpoints" / "step-000060" / "state.json").read_text())
+    assert origin["sha256"] == state["files"]["ema.safetensors"]["sha256"]
+
+
+def test_an_average_of_new_weights_is_refused(root):
+    with pytest.raises(click.UsageError, match="--ema takes the average of a run's weights: give --init RUN"):
+        start = ("classify", root / "data", "--recipe", "vimpac-tiny", "--ema", "--out", root / "none")
+        invoke(finetune.command, *start)

@@ -43,6 +43,21 @@ def test_from_a_run_and_again(data, tmp_path):
     assert "Already trained to the end" in invoke(finetune.command, *arguments).stderr
 
 
+def test_a_probe_is_trained_as_any_task_is(data, tmp_path):
+    invoke(pretrain.command, "vimpac-tiny", data, "--out", tmp_path / "pre", *SETTINGS)
+    arguments = ("linear", data, "--init", tmp_path / "pre", "--out", tmp_path / "probe")
+    done = invoke(finetune.command, *arguments, "--set", "objective.rates=0.1,0.01", "--set", "optim.lr=0.1")
+    assert done.return_value == 0
+    told = json.loads((tmp_path / "probe" / "run.json").read_text())["recipe"]
+    assert (told["name"], told["task"], told["data"]["split"]) == ("vimpac-tiny-linear", "linear", "train")
+    assert told["model"]["dim"] == 16
+    assert "accuracy_lr_0.01" in done.stderr
+    with pytest.raises(
+        UsageError, match="numbers of a probe come from no recipe, and vimpac-tiny-classify was"
+    ):
+        invoke(finetune.command, *arguments, "--recipe", "vimpac-tiny-classify")
+
+
 def test_from_scratch(data, tmp_path):
     scratch = ("classify", data, "--recipe", "vimpac-tiny", "--out", tmp_path / "fine", *SETTINGS)
     assert invoke(finetune.command, *scratch).return_value == 0
@@ -84,7 +99,7 @@ def test_run_without_checkpoint(data, tmp_path):
 
 
 def test_unknown_task(data, tmp_path):
-    with pytest.raises(UsageError, match="Unknown task 'caption': choose one of classify"):
+    with pytest.raises(UsageError, match="Unknown task 'caption': choose one of attentive, classify, linear"):
         invoke(finetune.command, "caption", data, "--recipe", "vimpac-tiny", "--out", tmp_path / "fine")
 
 

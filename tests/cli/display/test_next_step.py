@@ -83,6 +83,8 @@ def test_from_a_dataset_to_a_result(toy_dataset: Callable[..., Path], tmp_path: 
     told = last_line("finetune", "classify", data, "--init", run, "--out", tuned, *STEPS)
     assert told == f"next: vfm evaluate {tuned} {data}"
     assert last_line("evaluate", tuned, data, "--threads", 1).startswith(f"next: vfm inspect {data}")
+    probe = ("--protocol", "linear", "--threads", 1)
+    assert last_line("evaluate", run, data, *probe).startswith(f"next: vfm inspect {data}")
 
 
 def test_recipes_and_doctor() -> None:

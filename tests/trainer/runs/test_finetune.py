@@ -72,7 +72,7 @@ def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
 
 
 def test_unknown_task():
-    with pytest.raises(UsageError, match="Unknown task 'segment': choose one of classify"):
+    with pytest.raises(UsageError, match="Unknown task 'segment': choose one of attentive, classify, linear"):
         finetune_recipe("segment", start=load_recipe("vimpac-tiny"), settings=[])
 
 

@@ -171,7 +171,7 @@ def test_two_jobs_on_one_run(go, tmp_path):
 def test_folder_that_holds_something_else(go, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("")
-    with pytest.raises(UsageError, match="is not empty and holds no run: give --out a new folder"):
+    with pytest.raises(UsageError, match="is not empty and holds no run: choose another --out"):
         go()
 
 

@@ -79,8 +79,8 @@ def build_optimizer(method: Method, *, config: OptimConfig) -> torch.optim.AdamW
     groups: dict[tuple[float, bool], list[tuple[str, Tensor]]] = {}
     for name, parameter in method.named_parameters():
         if parameter.requires_grad:
-            key = lr_scale(name, method=method, layer_decay=config.layer_decay), method.no_weight_decay(name)
-            groups.setdefault(key, []).append((name, parameter))
+            scale = method.lr_factor(name) * lr_scale(name, method=method, layer_decay=config.layer_decay)
+            groups.setdefault((scale, method.no_weight_decay(name)), []).append((name, parameter))
     settings = [
         {"params": named, "weight_decay": 0.0 if is_spared else config.weight_decay, "lr_scale": scale}
         for (scale, is_spared), named in sorted(groups.items(), key=lambda group: group[0])

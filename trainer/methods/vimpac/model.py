@@ -116,6 +116,10 @@ class VimpacBackbone(Backbone):
             return self.encode(codes, rows=self.cls_rows(codes))
         return self.encode(codes)[:, 1:].mean(1)
 
+    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return CLS and the hidden vectors [B, 1 + N, D]; see `features`."""
+        return self.encode(batch["codes"])
+
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the weights under "backbone." from an official state; positions stretch to this grid.
 

@@ -24,7 +24,7 @@ def build(recipe: Recipe, dataset: Dataset) -> Classify:
     Raises:
         UsageError: samples without a label, or fewer than two classes.
     """
-    _check_labels(dataset)
+    check_labels(dataset)
     _check_changes(recipe)
     package = methods.load(recipe.method)
     prepare = RandomClip(
@@ -54,7 +54,8 @@ def _check_changes(recipe: Recipe) -> None:
         )
 
 
-def _check_labels(dataset: Dataset) -> None:
+def check_labels(dataset: Dataset) -> None:
+    """Refuse samples without a label, and fewer than two classes."""
     if len(dataset.classes) < 2:
         raise UsageError(
             f"Classification needs at least two classes, and the dataset has {len(dataset.classes)}: "

@@ -176,6 +176,9 @@ class Net(nn.Sequential):
     def layers_above(self, name):
         return 2 - int(name[0])
 
+    def lr_factor(self, name):
+        return 1.0
+
 
 class WithoutLayers(Net):
     def layers_above(self, name):
@@ -213,6 +216,16 @@ def test_layers_learn_at_rates_of_their_own():
         (0.8, 0.3, ["2.weight"]),
         (0.8, 0.0, ["2.bias"]),
     ]
+
+
+def test_a_method_gives_parameters_a_share_of_the_rate():
+    model = net()
+    model.lr_factor = lambda name: 0.1 if name == "2.weight" else 1.0
+    optimizer = build_optimizer(model, config=OptimConfig(lr=1.0, layer_decay=0.5))
+    set_lr(optimizer, 0.8)
+    found = {name: group["lr"] for group in optimizer.param_groups for name in group["param_names"]}
+    assert found["2.weight"] == pytest.approx(0.08)
+    assert (found["2.bias"], found["1.weight"], found["0.weight"]) == (0.8, 0.4, 0.2)
 
 
 def test_layer_decay_of_a_method_without_layers_is_refused():

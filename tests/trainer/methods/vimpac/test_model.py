@@ -233,3 +233,11 @@ def test_only_the_named_parameters_escape_decay():
     assert {"cls_param", "embedding.weight", "positional_embedding.width_pos_embedding"} < decayed
     assert "ln_pre.weight" not in decayed
     assert not {name for name in decayed if name.endswith(("bias", "LayerNorm.weight", ".ln.weight"))}
+
+
+def test_tokens_are_cls_and_the_hidden_vectors_that_features_are_made_of():
+    backbone, codes = drawn(TINY), random_codes(TINY)
+    tokens = backbone.tokens({"codes": codes})
+    assert tokens.shape == (2, 1 + 3 * 4 * 2, 24)
+    torch.testing.assert_close(tokens[:, 0], backbone.features({"codes": codes}))
+    torch.testing.assert_close(tokens[:, 1:].mean(1), backbone.features({"codes": codes}, pool="mean"))

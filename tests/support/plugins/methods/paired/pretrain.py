@@ -48,6 +48,9 @@ class Encoder(Backbone):
         clip = batch["clip"].float().mean(1).permute(0, 3, 1, 2) / 255
         return torch.tanh(self.layer(nn.functional.adaptive_avg_pool2d(clip, CELLS).flatten(1)))
 
+    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
+        return self.features(batch)[:, None]
+
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         self.load_state_dict(
             {name[9:]: value for name, value in state.items() if name.startswith("backbone.")}
