@@ -74,7 +74,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         },
     },
     "trainer": {
-        **{room: set() for room in ("distributed", "gather", "interrupts", "models", "threads")},
+        **{room: set() for room in ("distributed", "gather", "interrupts", "launch", "models", "threads")},
         "recipes": set(),
         "method": {"recipes"},
         "data": {"distributed", "interrupts", "method", "recipes"},

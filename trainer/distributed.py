@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -106,7 +107,11 @@ def wrap(method: nn.Module, *, world: World) -> nn.Module:
     if is_cuda:
         method = nn.SyncBatchNorm.convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
     devices = [world.device] if is_cuda else None
-    return DistributedDataParallel(method, device_ids=devices, broadcast_buffers=False)
+    # By its name of today where torch has it, which else warns of the other one.
+    known = inspect.signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    sync: dict[str, Any] = {name: False}
+    return DistributedDataParallel(method, device_ids=devices, **sync)
 
 
 def unsynced(wrapped: nn.Module) -> contextlib.AbstractContextManager[Any]:
@@ -157,5 +162,10 @@ def _choose(device: str, *, local_rank: int) -> torch.device:
     if device == "cuda" and not has_cuda:
         raise UsageError("torch finds no CUDA device it can use: choose --device cpu.")
     if device == "cuda" or (device == "auto" and has_cuda):
+        if local_rank >= torch.cuda.device_count():
+            raise UsageError(
+                f"Rank {local_rank} of this machine has no GPU, of which torch finds "
+                f"{torch.cuda.device_count()}: start as many ranks."
+            )
         return torch.device("cuda", local_rank)
     return torch.device("cpu")

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where to compute.",
 )
+@shared.nproc()
 @click.option(
     "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
 )
@@ -76,7 +77,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> int:
       vfm evaluate runs/classifier runs/scratch data/mine --clips 4 --crops 3
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
       vfm evaluate runs/pretrained data/mine --protocol attentive
-      torchrun --nproc-per-node 8 -m vfm evaluate runs/big data/mine
+      vfm evaluate runs/big data/mine --nproc 8
     """
     from vfm.trainer.evaluation.evaluate import evaluate_all
     from vfm.trainer.evaluation.probe import ProbeStoppedError

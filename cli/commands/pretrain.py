@@ -21,8 +21,8 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
     """Pretrain by RECIPE on the dataset DATA.
 
     RECIPE is one of those that `vfm recipes` lists. A run that was stopped resumes where it stopped when the
-    same command is given again, on any number of ranks (torchrun) and workers. --init starts a new run, with
-    a schedule of its own, from the weights of another; --extend trains the run in --out for longer.
+    same command is given again, on any number of ranks (--nproc, torchrun) and workers. --init starts a new
+    run, with a schedule of its own, from the weights of another; --extend trains the run in --out for longer.
 
     \b
     Examples:
@@ -30,7 +30,8 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
       vfm pretrain vimpac-tiny data/other --init runs/pretrained --out runs/second
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained --epochs 80 --extend
-      torchrun --nproc-per-node 8 -m vfm pretrain vimpac-small data/mine --out runs/big
+      vfm pretrain vimpac-small data/mine --out runs/big --nproc 8
+      torchrun --nnodes 4 --nproc-per-node 8 ... -m vfm pretrain vimpac-small data/mine --out runs/big
     """
     from vfm.trainer.recipes.settings import override
     from vfm.trainer.registry import load_recipe

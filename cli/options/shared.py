@@ -1,7 +1,9 @@
 """Options that several commands share, so that they are called and explained the same everywhere."""
 
 import os
+import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,30 @@ def threads() -> Decorator:
         metavar="N",
         help="CPU threads that compute; torch decides unless given.",
     )
+
+
+def nproc() -> Decorator:
+    """Return ``--nproc``, with which a command runs once for each rank in place of once."""
+    option = click.option(
+        "--nproc",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Ranks on this machine, one for each GPU; torchrun starts those of several machines.",
+    )
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def on_ranks(*arguments: Any, nproc: int | None = None, **given: Any) -> Any:
+            from vfm.trainer.launch import launch, wants_ranks
+
+            if wants_ranks(nproc):
+                assert nproc is not None, "nobody wants no ranks"
+                return launch([sys.executable, "-m", "vfm.cli", *sys.argv[1:]], num_ranks=nproc)
+            return function(*arguments, **given)
+
+        return option(on_ranks)
+
+    return decorate
 
 
 def accept_data() -> Decorator:

@@ -48,6 +48,7 @@ _OPTIONS = (
         show_default=True,
         help="Where to compute.",
     ),
+    shared.nproc(),
     click.option(
         "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."
     ),

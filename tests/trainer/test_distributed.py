@@ -25,6 +25,7 @@ from vfm.shards.errors import VfmError
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
 from vfm.trainer.recipes.requirements import Fit
+from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.runs.run import RunOptions, run
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective
 
@@ -72,8 +73,9 @@ def go(name, bad_rank, steps):
         return method
     dataset = open_dataset(data, columns=("vq.toy",))
     options = RunOptions(device="cpu", say=lambda text: None)
+    start = InitialWeights(recipe=recipe)
     fit = Fit(stride=1, seconds_apart=None, repeated_frames=0.0, enlargement=1.0)
-    return run(recipe, dataset=dataset, fit=fit, build=build, out=out / name, origin={}, options=options)
+    return run(recipe, dataset=dataset, fit=fit, build=build, out=out / name, start=start, options=options)
 
 def threads():
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]

@@ -101,6 +101,23 @@ def test_starts_from_another_run_and_trains_it_for_longer(args, tmp_path):
     assert f"Trained to the end, step 5: {tmp_path / 'second'}" in done.stderr
 
 
+def test_ranks_train_together(args, tmp_path):
+    line = [sys.executable, "-m", "vfm.cli", "pretrain", *map(str, args), *SETTINGS, "--steps", "2", "--json"]
+    environment = {name: value for name, value in os.environ.items() if name != "RANK"}
+    done = subprocess.run(
+        [*line, "--nproc", "2"], check=False, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "on 2 ranks, each a CPU with" in done.stderr
+    assert json.loads(done.stdout)["step"] == 2  # said once
+    missing = [*line[:5], str(tmp_path / "missing"), *line[6:]]
+    done = subprocess.run(
+        [*missing, "--nproc", "2"], check=False, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("is not a vfm dataset") == 1
+
+
 def test_nothing_to_extend_makes_no_folder(args, tmp_path):
     with pytest.raises(UsageError, match="holds no checkpoint to extend: leave out --extend"):
         invoke(*args, "--steps", 2, "--extend")
