@@ -51,7 +51,7 @@ def launch(command: Sequence[str], *, num_ranks: int) -> int:
 
     Signals that ask to stop go on to the ranks, each of which saves and ends by itself. When one fails, the
     others get half a minute to notice. What is written by rank 0 is seen at once; of the others, what the one
-    that failed first has written to stderr, unless that is rank 0.
+    that failed first has written to stderr, unless rank 0 has failed alike and said so itself.
 
     Args:
         command: of a process, which finds its rank in the environment as under torchrun.
@@ -72,8 +72,9 @@ def launch(command: Sequence[str], *, num_ranks: int) -> int:
                 rank.process.wait()
         if first is None:
             return 0
-        _tell(first)
         status = first.process.returncode
+        if ranks[0].process.returncode != status:
+            _tell(first)
         return 128 - status if status < 0 else status
 
 

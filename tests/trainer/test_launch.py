@@ -41,6 +41,17 @@ sys.exit(2 if rank == "1" else 0)
     assert captured.err == "word of 0\nword of 1\n"
 
 
+def test_what_all_say_is_heard_once(capfd):
+    script = """
+import os, sys, time
+time.sleep(0.3 * (os.environ["RANK"] == "0"))  # another one is the first
+print("no such data", file=sys.stderr, flush=True)
+sys.exit(2)
+"""
+    assert launch(python(script), num_ranks=3) == 2
+    assert capfd.readouterr().err == "no such data\n"
+
+
 def test_others_that_do_not_notice_a_failure_are_ended(monkeypatch):
     monkeypatch.setattr("vfm.trainer.launch._GRACE_S", 0.2)
     script = "import os, sys, time\nsys.exit(3) if os.environ['RANK'] == '0' else time.sleep(60)"
