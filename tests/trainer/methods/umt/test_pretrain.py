@@ -216,6 +216,20 @@ def test_it_learns_and_its_state_is_the_published_one(bench):
     assert columns[COLUMN]["options"]["weights_sha256"]
 
 
+def test_learns_two_videos_by_heart(bench):
+    method = bench.method("model.drop_path=0")
+    dataset = bench.dataset()
+    batch = stack([method.prepare(dataset, index, np.random.default_rng(index)) for index in range(2)])
+    optimizer = torch.optim.AdamW(method.parameters(), lr=2e-3)
+    first = method(batch)["loss"].item()
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = method(batch)["loss"]
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.02 * first
+
+
 def test_product_codes_teach_nearly_the_same(bench, monkeypatch):
     monkeypatch.setattr("vfm.video2token.teachers.storage._MIN_TOKENS", 1)
     drop_column(bench.data, COLUMN)
