@@ -24,7 +24,6 @@ from vfm.trainer.engine.opening import Schedule, doubts, opening
 from vfm.trainer.engine.updates.optim import (
     load_moments,
     lr_at,
-    moments,
     num_updates,
     updates_per_epoch,
 )
@@ -95,6 +94,8 @@ def train(job: Job, *, resume: Checkpoint | None) -> Outcome:
         DivergenceError: a loss or gradient is not finite, on any rank.
         VfmError: the data, the disk or the batch size stand in the way.
     """
+    if resume is not None:
+        fill(job.method, resume.model())  # before any rank holds a part of them alone
     loop = _Loop(job)
     if resume is not None:
         loop.restore(resume)
@@ -131,9 +132,8 @@ class _Loop:
         self.record: dict[str, float] = {}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up every tensor and number of ``checkpoint``."""
+        """Take up every number of ``checkpoint``, and every tensor but the weights, which are there."""
         state = checkpoint.state
-        fill(self.job.method, checkpoint.model())
         load_moments(self.updater.optimizer, checkpoint.optim())
         if self.updater.average is not None:
             self.updater.average.fill(checkpoint.average())
@@ -278,18 +278,12 @@ class _Loop:
             "elapsed_s": self.spent_s,
             "validation": self.standing.state(),
         }
+        tensors = self.updater.tensors()
         if not job.world.is_chief:
             return
         folder = folder or job.out / CHECKPOINTS_FOLDER
         try:
-            average = self.updater.average
-            save(
-                folder,
-                state=state,
-                model=job.method.state_dict(),
-                optim=moments(self.updater.optimizer),
-                average=None if average is None else average.state(),
-            )
+            save(folder, state=state, model=tensors.model, optim=tensors.optim, average=tensors.average)
             prune(folder, keep=keep or job.recipe.train.keep_checkpoints)
         except OSError as error:
             if must_succeed:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from vfm.shards.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
+Parallel = Literal["ddp", "fsdp"]
 Sampling = Literal["strided", "dense", "sparse", "ssv2"]
 Schedule = Literal["linear", "cosine", "constant"]
 
@@ -160,6 +161,8 @@ class TrainConfig:
             epochs and no sample is left out.
         micro_batch_size: samples per forward pass of one rank; None takes the rank's whole share at once.
         precision: of matrix products; ``auto`` is bf16 on CUDA and on a CPU that multiplies it, else fp32.
+        parallel: how several ranks share the work: ``ddp`` gives each all weights, ``fsdp`` a part of the
+            weights, gradients and moments, for networks that no GPU holds whole.
         compile: whether ``torch.compile`` makes kernels of the network's blocks, when they first run.
         activation_checkpointing: whether the inside of a block is computed again for the backward pass, which
             takes about a third more time, in place of being kept, which takes memory.
@@ -180,6 +183,7 @@ class TrainConfig:
     drop_last: bool = False
     micro_batch_size: int | None = None
     precision: Precision = "auto"
+    parallel: Parallel = "ddp"
     compile: bool = False
     activation_checkpointing: bool = False
     log_every: int = 10

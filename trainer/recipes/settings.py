@@ -15,6 +15,7 @@ from vfm.trainer.recipes.values import coerce, leaves, parse
 FREE_KEYS = frozenset(
     f"train.{name}"
     for name in (
+        "parallel",
         "compile",
         "activation_checkpointing",
         "log_every",

@@ -13,6 +13,7 @@ from vfm.trainer.distributed import World, largest
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.updates.optim import updates_per_epoch
 from vfm.trainer.engine.updates.precision import autocast
+from vfm.trainer.engine.updates.sharding import whole_state
 from vfm.trainer.engine.validation import Validation
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import Recipe
@@ -116,7 +117,7 @@ class _Runner:
         """Return the share of samples whose nearest neighbours name their class."""
         scores = neighbour_scores(
             recipe=self.recipe,
-            state=self.method.state_dict(),
+            state=whole_state(self.method),
             dataset=asked,
             bank=bank,
             views=(1, 1),

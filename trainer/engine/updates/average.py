@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vfm.trainer.engine.checkpoint import untie
+from vfm.trainer.engine.updates.sharding import Keep, part_of, whole
 from vfm.trainer.method import Method
 
 
@@ -19,11 +19,10 @@ class WeightAverage:
 
     def __init__(self, method: Method, *, decay: float) -> None:
         self._decay = decay
-        state = method.state_dict()
-        distinct, _ = untie(
-            state
-        )  # a tied weight is averaged once, under the name that a checkpoint has for it
-        self._tensors = {name: state[name].detach().clone() for name in distinct}
+        # A tied weight is averaged once, under the name that a checkpoint has for it.
+        state = method.state_dict(keep_vars=True)
+        first = {id(tensor): name for name, tensor in reversed(state.items())}
+        self._tensors = {name: state[name].detach().clone() for name in state if name in first.values()}
 
     @torch.no_grad()
     def update(self, method: Method) -> None:
@@ -35,11 +34,14 @@ class WeightAverage:
             else:
                 average.copy_(state[name])
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the average on the CPU, under the names of the method's state but those that are tied."""
-        return {name: tensor.cpu() for name, tensor in self._tensors.items()}
+    def state(self, *, keep: Keep = Tensor.cpu) -> dict[str, Tensor]:
+        """Return the average, whole and on the CPU, under the names of the method's state but for tied ones.
+
+        Every rank must call this.
+        """
+        return {name: keep(whole(tensor)) for name, tensor in self._tensors.items()}
 
     def fill(self, tensors: Mapping[str, Tensor]) -> None:
         """Take up what `state` returned; there may be more names."""
         for name, average in self._tensors.items():
-            average.copy_(tensors[name])
+            average.copy_(part_of(tensors[name], like=average))

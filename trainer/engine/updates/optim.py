@@ -9,6 +9,7 @@ from torch import Tensor
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import counted
 from vfm.trainer.data.stream import epoch_samples
+from vfm.trainer.engine.updates.sharding import Keep, part_of, whole
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
 
@@ -115,10 +116,13 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimizer's tensors on the CPU as ``moment/parameter``, e.g. ``exp_avg/backbone.weight``."""
+def moments(optimizer: torch.optim.Optimizer, *, keep: Keep = Tensor.cpu) -> dict[str, Tensor]:
+    """Return the optimizer's tensors, whole and on the CPU, as ``moment/parameter``: ``exp_avg/head.weight``.
+
+    Every rank must call this.
+    """
     return {
-        f"{kind}/{name}": tensor.cpu()
+        f"{kind}/{name}": keep(whole(tensor))
         for name, parameter in _named(optimizer)
         for kind, tensor in optimizer.state.get(parameter, {}).items()
     }
@@ -126,11 +130,13 @@ def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Give the optimizer the tensors that `moments` returned; parameters without any start afresh."""
-    index = {name: i for i, (name, _) in enumerate(_named(optimizer))}
+    index = {name: (i, parameter) for i, (name, parameter) in enumerate(_named(optimizer))}
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
-        state.setdefault(index[name], {})[kind] = tensor
+        number, parameter = index[name]
+        is_count = tensor.ndim == 0  # of updates; moments are divided as their parameters are
+        state.setdefault(number, {})[kind] = tensor if is_count else part_of(tensor, like=parameter)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +12,12 @@ from vfm.trainer.data.stream import MicroBatch, StepInput
 from vfm.trainer.distributed import World, unsynced, wrap
 from vfm.trainer.engine.updates.average import WeightAverage
 from vfm.trainer.engine.updates.blocks import as_written, compile_blocks, compiling, recompute
-from vfm.trainer.engine.updates.optim import build_optimizer, load_moments, moments, set_lr
+from vfm.trainer.engine.updates.optim import build_optimizer, moments, set_lr
 from vfm.trainer.engine.updates.precision import autocast
+from vfm.trainer.engine.updates.sharding import kept_by, shard, unreduced, whole, whole_state
 from vfm.trainer.engine.updates.waiting import Waiting
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.recipe import OptimConfig, TrainConfig
+from vfm.trainer.recipes.recipe import OptimConfig, Parallel, TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,15 @@ class Gradients:
         return losses, norm
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tensors:
+    """What a checkpoint holds of an updater, see `vfm.trainer.engine.checkpoint.save`."""
+
+    model: dict[str, Tensor]
+    optim: dict[str, Tensor]
+    average: dict[str, Tensor] | None
+
+
 class Updater:
     """Holds a method as it is trained on this rank, its optimizer, and the average of its weights.
 
@@ -68,10 +78,17 @@ class Updater:
             recompute(self.method)
         if config.compile:
             compile_blocks(self.method)
+        self._wrapped = self._together(config.parallel)
         self.optimizer = build_optimizer(method, config=optim)
         self.average = None if optim.ema_decay is None else WeightAverage(method, decay=optim.ema_decay)
         self._is_rehearsal = False
-        self._wrapped = wrap(self.method, world=world)
+
+    def _together(self, parallel: Parallel) -> nn.Module:
+        """Return the method as all ranks call it together."""
+        if parallel == "ddp" or self.world.size == 1:
+            return wrap(self.method, world=self.world)
+        shard(self.method, world=self.world)
+        return self.method
 
     def gradients(self, update: StepInput, *, seed: int) -> Gradients:
         """Add up the gradients of all micro-batches, each weighed by its share of the samples, and cut them.
@@ -89,11 +106,15 @@ class Updater:
             with waiting.time():
                 micro_batch = next(update.micro_batches)
             is_last = len(found) == len(shares) - 1
-            with nullcontext() if is_last else unsynced(self._wrapped):
+            with nullcontext() if is_last else self._unsynced():
                 found.append(self._backward(self._wrapped, micro_batch, share=share))
             indices.append(micro_batch.indices)
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.optim.clip_norm or math.inf)
-        return Gradients(found=found, shares=shares, indices=indices, norm=norm, waiting=waiting)
+        return Gradients(found=found, shares=shares, indices=indices, norm=whole(norm), waiting=waiting)
+
+    def _unsynced(self) -> AbstractContextManager[None]:
+        is_sharded = self._wrapped is self.method and self.world.size > 1
+        return unreduced(self.method) if is_sharded else unsynced(self._wrapped)
 
     def apply(self, *, lr: float) -> None:
         """Change the weights by the gradients, forget these, and follow the weights with their average."""
@@ -103,11 +124,23 @@ class Updater:
         if self.average is not None and not self._is_rehearsal:
             self.average.update(self.method)
 
+    def tensors(self) -> Tensors:
+        """Return what a checkpoint holds, whole on rank 0; every rank must call this."""
+        keep = kept_by(self.world)
+        return Tensors(
+            model=whole_state(self.method, keep=keep),
+            optim=moments(self.optimizer, keep=keep),
+            average=None if self.average is None else self.average.state(keep=keep),
+        )
+
     @contextmanager
     def rehearsing(self) -> Iterator[None]:
         """Let updates at learning rate 0 pass without a trace: buffers, moments and average are kept."""
         buffers = {name: buffer.clone() for name, buffer in self.method.named_buffers()}
-        kept = moments(self.optimizer)
+        kept = {
+            parameter: {kind: tensor.cpu() for kind, tensor in state.items()}
+            for parameter, state in self.optimizer.state.items()
+        }
         self.optimizer.state.clear()
         self._is_rehearsal = True
         try:
@@ -116,7 +149,10 @@ class Updater:
             self._is_rehearsal = False
             self.optimizer.zero_grad(set_to_none=True)
             self.optimizer.state.clear()
-            load_moments(self.optimizer, kept)
+            for parameter, state in kept.items():
+                self.optimizer.state[parameter] = {
+                    kind: tensor.to(parameter.device) for kind, tensor in state.items()
+                }
             for name, buffer in self.method.named_buffers():
                 buffer.copy_(buffers[name])
 
