@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.data.normalize import IMAGENET, Normalization, normalize, to_float
-from vfm.trainer.method import Backbone
+from vfm.trainer.method import Backbone, load_exactly
 from vfm.trainer.models.pooled_vit import POSITIONS, PooledVit, draw_head, encoder_state
 from vfm.trainer.models.positions import stretch_table
 from vfm.trainer.models.vit import VitConfig, initialize_vit
@@ -81,16 +81,8 @@ class VitBackbone(PooledVit, Backbone):
         table = found.pop(POSITIONS, None)
         if table is not None and POSITIONS in own:
             found[POSITIONS] = table if start is None else self._stretched(table, start=start)
-        wanted = {name for name in own if name in found or not name.startswith(("fc_norm.", POSITIONS))}
-        shapes = {name: tuple(found[name].shape) for name in found}
-        for name in sorted(wanted | found.keys()):
-            expected = tuple(own[name].shape) if name in own else "absent"
-            if shapes.get(name, "absent") != expected:
-                raise UsageError(
-                    f"The weights are of another model: {name} is {shapes.get(name, 'absent')} and here "
-                    f"{expected}; use the recipe they were trained with."
-                )
-        self.load_state_dict(found, strict=False)
+        new = {name: tensor for name, tensor in own.items() if name.startswith(("fc_norm.", POSITIONS))}
+        load_exactly(self, new | found)
 
     def _stretched(self, table: Tensor, *, start: Recipe) -> Tensor:
         side = start.model.image_px // start.model.patch_px

@@ -1,5 +1,6 @@
 """What an update costs: floating point operations, what the device can do, and the pace without any data."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,8 +81,9 @@ def measure_cost(
         def rehearse() -> float:
             start_s = time.perf_counter()
             again = StepInput(place=update.place, sizes=update.sizes, micro_batches=repeat(first))
-            updater.gradients(again, seed=seed).values()
-            updater.apply(lr=0.0)
+            _, norm = updater.gradients(again, seed=seed).values()
+            if math.isfinite(norm):  # 0 times what is not finite would spoil every weight
+                updater.apply(lr=0.0)
             _synchronize(world)
             return time.perf_counter() - start_s
 

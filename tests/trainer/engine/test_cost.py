@@ -59,6 +59,17 @@ def test_measuring_leaves_no_trace(toy, num_before):
     assert all(parameter.grad is None for parameter in job.method.parameters())
 
 
+def test_what_is_not_finite_spoils_no_weight(toy):
+    job = toy.job()
+    job.method.forward = lambda batch, forward=job.method.forward: {"loss": forward(batch)["loss"] * math.nan}
+    updater, updates = updater_of(job)
+    before = state_of(updater)
+    update = next(updates)
+    measure_cost(updater, update, next(update.micro_batches), seed=0, batch_size=4)
+    after = state_of(updater)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_blocks_that_are_computed_twice_do_not_count_twice(toy):
     costs = []
     for setting in ("false", "true"):

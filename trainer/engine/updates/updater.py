@@ -157,7 +157,7 @@ class Updater:
                 buffer.copy_(buffers[name])
 
     def plain_backward(self, micro_batch: MicroBatch, *, seed: int) -> None:
-        """Compute the gradients of some samples on this rank alone, with blocks as they are written."""
+        """Compute the gradients of some samples, with blocks as they are written, averaged over no ranks."""
         torch.manual_seed(seed)
         with as_written(self.method):
             self._backward(self.method, micro_batch, share=1.0)

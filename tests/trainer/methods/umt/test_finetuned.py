@@ -163,7 +163,7 @@ def test_a_stored_table_wins_and_is_stretched_to_other_clips():
 def test_a_table_of_other_clips_needs_their_recipe():
     start = finetuned(*SMALL, "data.clip_len=16")
     other = build_backbone(finetuned(*SMALL, "data.clip_len=4"), None)
-    with pytest.raises(UsageError, match=r"pos_embed is \(1, 3136, 24\) and here \(1, 784, 24\)"):
+    with pytest.raises(UsageError, match=r"pos_embed is \(1, 3136, 24\) there and \(1, 784, 24\) here"):
         other.load_pretrained(build_backbone(start, None).state_dict())
 
 

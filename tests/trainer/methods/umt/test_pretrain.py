@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
+from support.learning import learn_by_heart
 from vfm.shards.codecs import scalar
 from vfm.shards.columns.views import random_views
 from vfm.shards.errors import DamageError, UsageError
@@ -220,14 +221,8 @@ def test_learns_two_videos_by_heart(bench):
     method = bench.method("model.drop_path=0")
     dataset = bench.dataset()
     batch = stack([method.prepare(dataset, index, np.random.default_rng(index)) for index in range(2)])
-    optimizer = torch.optim.AdamW(method.parameters(), lr=2e-3)
-    first = method(batch)["loss"].item()
-    for _ in range(200):
-        optimizer.zero_grad()
-        loss = method(batch)["loss"]
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.02 * first
+    first, last = learn_by_heart(method, batch, num_updates=200, lr=2e-3)
+    assert last["loss"] < 0.02 * first["loss"]
 
 
 def test_product_codes_teach_nearly_the_same(bench, monkeypatch):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from support.learning import learn_by_heart
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.data.stream import stack
@@ -179,13 +180,7 @@ def test_nothing_masked_is_no_loss_and_no_nan(dataset):
 
 def test_learns_two_videos_by_heart(dataset):
     method = build(replace(recipe(num_layers=2), objective=Objective(mask_blocks=3)), dataset)
-    optimizer = torch.optim.AdamW(method.parameters(), lr=3e-3, weight_decay=0.0)
-    batch = batch_of(method, dataset)
-    for _ in range(60):
-        optimizer.zero_grad()
-        found = method(batch)
-        found["loss"].backward()
-        optimizer.step()
+    _, found = learn_by_heart(method, batch_of(method, dataset), num_updates=60, lr=3e-3)
     assert found["mlm_accuracy"] == 1.0
     assert found["mlm_loss"] < 0.3
     assert found["nce_loss"] < 0.1
