@@ -10,7 +10,22 @@ import numpy as np
 from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
 
-SampleDraw = tuple[int, int]  # (epoch, index of the sample in the dataset)
+SampleDraw = tuple[int, int]  # (epoch of its share, index of the sample in the dataset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Samples that lie together in a dataset, and how many draws of each epoch are theirs.
+
+    Attributes:
+        start: the first of them, its index in the dataset.
+        num_samples: how many they are.
+        per_epoch: their draws in an epoch: ``num_samples`` to see each once.
+    """
+
+    start: int = 0
+    num_samples: int
+    per_epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +71,42 @@ def epoch_order(num_samples: int, *, seed: int, epoch: int) -> Int64:
     It sorts raw 64-bit numbers of PCG64, whose stream NumPy never changes, unlike that of ``permutation``;
     so a run can be resumed with another version of NumPy.
     """
-    draws = np.random.PCG64(np.random.SeedSequence([seed, epoch])).random_raw(num_samples)
+    return _permutation(num_samples, entropy=[seed, epoch])
+
+
+def _permutation(length: int, *, entropy: Sequence[int]) -> Int64:
+    draws = np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(length)
     return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
 
 
+def epoch_draws(shares: Sequence[Share], *, seed: int, epoch: int) -> Int64:
+    """Return the draws of an epoch: int64 [M, 2], the epoch of the share and the index of the sample.
+
+    Every share has epochs of its own, permutations of its samples, which it goes through as fast as its draws
+    allow: with 50 draws an epoch for 100 samples, one half of them comes in one epoch and the other half in
+    the next. So over epochs all samples of a share come equally often, and none looks the same twice. A share
+    alone, each sample once, has the order of `epoch_order`.
+    """
+    drawn = [_share_draws(share, seed=seed, epoch=epoch) for share in shares if share.per_epoch]
+    if len(drawn) == 1:
+        return drawn[0]
+    mixed = np.concatenate(drawn)
+    return mixed[_permutation(len(mixed), entropy=[seed, epoch, len(drawn)])]
+
+
+def _share_draws(share: Share, *, seed: int, epoch: int) -> Int64:
+    places = np.arange(epoch * share.per_epoch, (epoch + 1) * share.per_epoch, dtype=np.int64)
+    own_epochs, ranks = np.divmod(places, share.num_samples)
+    indices = np.empty_like(places)
+    for own_epoch in np.unique(own_epochs).tolist():
+        order = epoch_order(share.num_samples, seed=seed, epoch=own_epoch)
+        is_in = own_epochs == own_epoch
+        indices[is_in] = order[ranks[is_in]]
+    return np.stack([own_epochs, share.start + indices], axis=1)
+
+
 def batches(
-    num_samples: int, *, place: Place, batch_size: int, epoch_samples: int | None = None
+    shares: Sequence[Share], *, place: Place, batch_size: int, epoch_samples: int | None = None
 ) -> Iterator[tuple[Place, list[SampleDraw]]]:
     """Yield batches of one endless stream: the orders of all epochs, one after the other.
 
@@ -69,10 +114,10 @@ def batches(
     all ranks take equal steps. The stream after a place is the same whatever the batch size was before it.
 
     Args:
-        num_samples: of the dataset.
+        shares: of the dataset, see `epoch_draws`.
         place: where to begin.
         batch_size: draws of a batch.
-        epoch_samples: how many samples of each epoch's order are drawn, all unless given. A multiple of the
+        epoch_samples: how many of each epoch's draws are taken, all unless given. A multiple of the
             batch size makes batches end with the epoch.
 
     Yields:
@@ -81,24 +126,25 @@ def batches(
     Raises:
         UsageError: no samples, or a batch of none.
     """
-    if num_samples < 1:
+    total = sum(share.per_epoch for share in shares)
+    if total < 1:
         raise UsageError("No samples to draw from: choose another split or another dataset.")
     if batch_size < 1:
         raise UsageError(f"A batch cannot hold {batch_size} samples: use 1 or more.")
-    length = num_samples if epoch_samples is None else epoch_samples
+    length = total if epoch_samples is None else epoch_samples
     # A place at the very end of an epoch is the start of the next.
     place = place.advance(0, num_samples=length)
-    stream = _stream(num_samples, place=place, epoch_samples=length)
+    stream = _stream(shares, place=place, epoch_samples=length)
     while True:
         yield place, [next(stream) for _ in range(batch_size)]
         place = place.advance(batch_size, num_samples=length)
 
 
-def _stream(num_samples: int, *, place: Place, epoch_samples: int) -> Iterator[SampleDraw]:
+def _stream(shares: Sequence[Share], *, place: Place, epoch_samples: int) -> Iterator[SampleDraw]:
     epoch, start = place.epoch, place.samples_seen
     while True:
-        for index in epoch_order(num_samples, seed=place.seed, epoch=epoch)[start:epoch_samples].tolist():
-            yield epoch, index
+        draws = epoch_draws(shares, seed=place.seed, epoch=epoch)[start:epoch_samples]
+        yield from zip(*draws.T.tolist(), strict=True)
         epoch, start = epoch + 1, 0
 
 

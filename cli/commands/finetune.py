@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("task")
-@click.argument("data", type=shared.PATH)
+@training.data_argument
 @click.option("--init", type=shared.PATH, metavar="RUN", help="Start from the encoder of this run.")
 @click.option("--ema", is_flag=True, help="With --init: take the average of its weights.")
 @click.option(
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     "this finetuning recipe.",
 )
 @training.training_options
-def command(task: str, data: Path, out: Path, **given: Any) -> int:
+def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     """Learn TASK (classify, or linear or attentive: a probe) on the labelled samples of the dataset DATA.
 
-    The numbers come from the recipe ENCODER-TASK, such as vimpac-tiny-classify, or from --recipe; clip
-    length, size of frames, stride and column are those of the encoder, unless that recipe is made for others
-    or --set gives them. Split train is learned from unless --split names another; "--split none" takes every
-    sample. The same command resumes a run that was stopped.
+    Several datasets are mixed as `vfm pretrain --help` says; classes of the same name are one. The numbers
+    come from the recipe ENCODER-TASK, such as vimpac-tiny-classify, or from --recipe; clip length, size of
+    frames, stride and column are those of the encoder, unless that recipe is made for others or --set gives
+    them. Split train is learned from unless --split names another; "--split none" takes every sample. The
+    same command resumes a run that was stopped.
 
     \b
     Examples:
@@ -48,10 +49,11 @@ def command(task: str, data: Path, out: Path, **given: Any) -> int:
     start = _start(given, how)
     numbers = given["recipe"] if given["init"] is not None else None
     recipe = finetune_recipe(task, start=start.recipe, settings=training.settings_of(given), numbers=numbers)
-    outcome = finetune(recipe, start=start, data=data, out=out, options=how)
+    sources = training.sources_of(data)
+    outcome = finetune(recipe, start=start, data=sources, out=out, options=how)
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
-        say_next("evaluate", out, data)
+        say_next("evaluate", out, sources[0].data)
     return status
 
 

@@ -12,17 +12,20 @@ from vfm.cli.options import shared, training
 
 @click.command()
 @click.argument("recipe")
-@click.argument("data", type=shared.PATH)
+@training.data_argument
 @click.option(
     "--init", type=shared.PATH, metavar="RUN", help="Start from all weights of this pretrained run."
 )
 @training.training_options
-def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
-    """Pretrain by RECIPE on the dataset DATA.
+def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
+    """Pretrain by RECIPE on the dataset DATA, or on several, each with its WEIGHT.
 
     RECIPE is one of those that `vfm recipes` lists. A run that was stopped resumes where it stopped when the
     same command is given again, on any number of ranks (--nproc, torchrun) and workers. --init starts a new
     run, with a schedule of its own, from the weights of another; --extend trains the run in --out for longer.
+
+    Of several datasets all samples are drawn once in an epoch; PATH=WEIGHT draws each sample of one dataset
+    WEIGHT times, in the mean.
 
     \b
     Examples:
@@ -30,6 +33,7 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
       vfm pretrain vimpac-tiny data/other --init runs/pretrained --out runs/second
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained --epochs 80 --extend
+      vfm pretrain videomae-base data/large data/small=3 --out runs/mixed
       vfm pretrain vimpac-small data/mine --out runs/big --nproc 8
       torchrun --nnodes 4 --nproc-per-node 8 ... -m vfm pretrain vimpac-small data/mine --out runs/big
     """
@@ -41,10 +45,11 @@ def command(recipe: str, data: Path, out: Path, **given: Any) -> int:
     chosen = override(load_recipe(recipe), training.settings_of(given))
     how = training.run_options(given)
     start = None if given["init"] is None else from_run(given["init"], options=how)
-    outcome = pretrain(chosen, start=start, data=data, out=out, options=how, open_teacher=_open_teacher)
+    sources = training.sources_of(data)
+    outcome = pretrain(chosen, start=start, data=sources, out=out, options=how, open_teacher=_open_teacher)
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
-        say_next("finetune", "classify", data, "--init", out, "--out", "CLASSIFIER")
+        say_next("finetune", "classify", sources[0].data, "--init", out, "--out", "CLASSIFIER")
     return status
 
 

@@ -1,6 +1,6 @@
 """What ``vfm pretrain`` and ``vfm finetune`` share: options, the settings they stand for, how a run ends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +11,7 @@ from vfm.cli.display.training import is_chief, silent
 from vfm.cli.options import shared
 
 if TYPE_CHECKING:
+    from vfm.shards.reading.mixture import Source
     from vfm.trainer.runs.folder import RunOptions
 
 # The daily knobs and the keys of the recipe that each stands for.
@@ -66,6 +67,18 @@ def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def data_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the datasets that it learns from."""
+    return click.argument("data", nargs=-1, required=True, metavar="DATA[=WEIGHT]...")(command)
+
+
+def sources_of(data: Sequence[str]) -> "list[Source]":
+    """Return the datasets and their weights."""
+    from vfm.shards.reading.mixture import parse_source
+
+    return [parse_source(text) for text in data]
 
 
 def settings_of(given: dict[str, Any]) -> list[str]:

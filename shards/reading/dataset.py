@@ -15,6 +15,7 @@ from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.hashing import sha256
 from vfm.shards.io.json import canonical_json
 from vfm.shards.io.npy import from_npy
+from vfm.shards.order import Share
 from vfm.shards.pixels.jpeg import decode
 from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.join import open_columns
@@ -119,6 +120,30 @@ class Dataset:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __str__(self) -> str:
+        """Return its folder, for sentences."""
+        return str(self.data)
+
+    @property
+    def parts(self) -> "tuple[Dataset, ...]":
+        """The datasets that this one was put together from, in order; only a mixture has several."""
+        return (self,)
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """How often its samples are drawn in an epoch of training: each once."""
+        return (Share(num_samples=len(self), per_epoch=len(self)),)
+
+    @property
+    def epoch_len(self) -> int:
+        """How many samples an epoch of training draws."""
+        return sum(share.per_epoch for share in self.shares)
+
+    def every_sample(self) -> "Dataset":
+        """Return the dataset with the samples that selections left out, in the order in which they lie."""
+        num_samples = len(self._readers[FRAMES].index)
+        return self._with_rows(np.arange(num_samples, dtype=np.int64), chosen={"of": self.fingerprint})
+
     def tars_sha256(self, column: str) -> str:
         """Return the SHA-256 over the hashes of all tars of a column that the dataset was opened with."""
         return sha256(canonical_json(self._readers[column].tar_hashes))
@@ -208,6 +233,9 @@ class Dataset:
         """Return the dataset of these samples, in this order."""
         rows = self._rows[np.asarray(indices, dtype=np.int64)]
         chosen = {"all": self.fingerprint, "rows": sha256(np.asarray(indices, dtype="<i8").tobytes())}
+        return self._with_rows(rows, chosen=chosen)
+
+    def _with_rows(self, rows: Int64, *, chosen: dict[str, str]) -> "Dataset":
         return Dataset(
             self.data,
             manifest=self.manifest,

@@ -6,14 +6,29 @@ import numpy as np
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.order import Place, SampleDraw, batches, epoch_order, eval_share, rank_share, sample_rng
+from vfm.shards.order import (
+    Place,
+    SampleDraw,
+    Share,
+    batches,
+    epoch_draws,
+    epoch_order,
+    eval_share,
+    rank_share,
+    sample_rng,
+)
 
 START = Place(seed=3)
 
 
+def once(num_samples: int) -> list[Share]:
+    """Return a dataset of its own, each sample of it once an epoch."""
+    return [Share(num_samples=num_samples, per_epoch=num_samples)]
+
+
 def stream(num_samples: int, *, place: Place, batch_size: int, count: int) -> list[SampleDraw]:
     """Return ``count`` batches, joined."""
-    drawn = islice(batches(num_samples, place=place, batch_size=batch_size), count)
+    drawn = islice(batches(once(num_samples), place=place, batch_size=batch_size), count)
     return [draw for _, batch in drawn for draw in batch]
 
 
@@ -51,7 +66,7 @@ def test_any_batch_size_and_resume_point_gives_the_same_stream(seed: int) -> Non
     while seen < 100:
         batch_size = int(rng.integers(1, 30))
         count = int(rng.integers(1, 4))
-        drawn = list(islice(batches(num_samples, place=place, batch_size=batch_size), count + 1))
+        drawn = list(islice(batches(once(num_samples), place=place, batch_size=batch_size), count + 1))
         assert drawn[0][0] == place.advance(0, num_samples=num_samples)
         joined = [draw for _, batch in drawn[:-1] for draw in batch]
         assert joined == whole[seen : seen + len(joined)]
@@ -61,7 +76,7 @@ def test_any_batch_size_and_resume_point_gives_the_same_stream(seed: int) -> Non
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 6])
 def test_any_world_size_gives_the_same_batches(world_size: int) -> None:
-    for _, batch in islice(batches(10, place=START, batch_size=12), 5):
+    for _, batch in islice(batches(once(10), place=START, batch_size=12), 5):
         shares = [rank_share(batch, rank=rank, world_size=world_size) for rank in range(world_size)]
         assert [draw for share in shares for draw in share] == batch
         assert {len(share) for share in shares} == {12 // world_size}
@@ -77,7 +92,7 @@ def test_every_epoch_has_every_sample_once(batch_size: int) -> None:
 @pytest.mark.parametrize("batch_size", [4, 7, 20])
 def test_epochs_of_whole_batches_hold_no_sample_twice_in_a_batch(batch_size: int) -> None:
     in_epoch = 20 - 20 % batch_size
-    whole = list(islice(batches(20, place=START, batch_size=batch_size, epoch_samples=in_epoch), 12))
+    whole = list(islice(batches(once(20), place=START, batch_size=batch_size, epoch_samples=in_epoch), 12))
     for place, batch in whole:
         assert len({index for _, index in batch}) == batch_size
         assert {epoch for epoch, _ in batch} == {place.epoch}
@@ -88,12 +103,77 @@ def test_epochs_of_whole_batches_hold_no_sample_twice_in_a_batch(batch_size: int
     ]
     assert [draw for _, batch in whole for draw in batch] == expected[: 12 * batch_size]
     for place, batch in whole:
-        assert next(batches(20, place=place, batch_size=batch_size, epoch_samples=in_epoch)) == (place, batch)
+        assert next(batches(once(20), place=place, batch_size=batch_size, epoch_samples=in_epoch)) == (
+            place,
+            batch,
+        )
+
+
+MIXED = [
+    Share(start=0, num_samples=4, per_epoch=8),  # twice
+    Share(start=4, num_samples=6, per_epoch=3),  # every other time
+    Share(start=10, num_samples=5, per_epoch=7),
+]
+
+
+def test_the_order_of_a_mixture_never_changes() -> None:
+    # Written down once, as that of one dataset. ITERATION ORDER.
+    draws = epoch_draws(MIXED[:2], seed=0, epoch=1)
+    assert draws.dtype == np.int64
+    assert [*map(tuple, draws.tolist())] == [
+        (0, 4),
+        (2, 2),
+        (3, 3),
+        (3, 0),
+        (3, 1),
+        (2, 3),
+        (3, 2),
+        (0, 8),
+        (0, 9),
+        (2, 1),
+        (2, 0),
+    ]
+
+
+def test_a_dataset_alone_keeps_its_order() -> None:
+    draws = epoch_draws(once(9), seed=2, epoch=4)
+    assert draws.tolist() == [[4, index] for index in epoch_order(9, seed=2, epoch=4).tolist()]
+
+
+@pytest.mark.parametrize("num_epochs", [1, 2, 15])
+def test_an_epoch_draws_from_each_share_what_is_its_own(num_epochs: int) -> None:
+    drawn = [epoch_draws(MIXED, seed=7, epoch=epoch) for epoch in range(num_epochs)]
+    for draws in drawn:
+        counts = [
+            int(((draws[:, 1] >= s.start) & (draws[:, 1] < s.start + s.num_samples)).sum()) for s in MIXED
+        ]
+        assert counts == [8, 3, 7]
+    every = np.concatenate(drawn)
+    assert len({tuple(draw) for draw in every.tolist()}) == len(every)  # so each has chance of its own
+    for share in MIXED:
+        times = [int((every[:, 1] == share.start + i).sum()) for i in range(share.num_samples)]
+        assert max(times) - min(times) <= 1
+
+
+def test_shares_are_mixed_and_not_one_after_the_other() -> None:
+    large = [Share(num_samples=1000, per_epoch=1000), Share(start=1000, num_samples=500, per_epoch=1000)]
+    first_half = epoch_draws(large, seed=0, epoch=0)[:1000, 1]
+    assert 450 < int((first_half < 1000).sum()) < 550
+
+
+def test_a_mixture_is_one_stream_whatever_the_batch_and_the_place() -> None:
+    whole = [draw for _, batch in islice(batches(MIXED, place=START, batch_size=1), 90) for draw in batch]
+    place = START
+    for _ in range(9):
+        at = 18 * place.epoch + place.samples_seen
+        place_found, batch = next(batches(MIXED, place=place, batch_size=7))
+        assert (place_found, batch) == (place, whole[at : at + 7])
+        place = place.advance(7, num_samples=18)
 
 
 def test_a_place_at_the_end_of_an_epoch_is_the_start_of_the_next() -> None:
     end = Place(seed=3, epoch=0, samples_seen=10)
-    place, batch = next(batches(10, place=end, batch_size=4))
+    place, batch = next(batches(once(10), place=end, batch_size=4))
     assert place == Place(seed=3, epoch=1, samples_seen=0)
     assert {epoch for epoch, _ in batch} == {1}
 
@@ -110,7 +190,7 @@ def test_places_survive_as_json_values() -> None:
 )
 def test_streams_of_nothing_are_refused(num_samples: int, batch_size: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        next(batches(num_samples, place=START, batch_size=batch_size))
+        next(batches(once(num_samples), place=START, batch_size=batch_size))
 
 
 @pytest.mark.parametrize("size", [5, 1])

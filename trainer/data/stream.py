@@ -155,9 +155,10 @@ class _BatchPlan:
 
     def updates(self) -> Iterator[tuple[Place, list[list[SampleDraw]]]]:
         stream = self.stream
-        num_samples, batch_size = len(stream.dataset), stream.config.batch_size
+        num_samples, batch_size = stream.dataset.epoch_len, stream.config.batch_size
         in_epoch = epoch_samples(stream.config, num_samples=num_samples)
-        endless = batches(num_samples, place=self.place, batch_size=batch_size, epoch_samples=in_epoch)
+        shares = stream.dataset.shares
+        endless = batches(shares, place=self.place, batch_size=batch_size, epoch_samples=in_epoch)
         world = stream.world
         sizes = micro_batch_sizes(stream.config, world_size=world.size)
         for before, batch in islice(endless, self.num_updates):

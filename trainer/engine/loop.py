@@ -115,7 +115,7 @@ class _Loop:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        config, num_samples = job.recipe.train, len(job.dataset)
+        config, num_samples = job.recipe.train, job.dataset.epoch_len
         self.num_steps = num_updates(config, num_samples=num_samples)
         self.epoch_samples = epoch_samples(config, num_samples=num_samples)
         self.optim = job.recipe.optim.for_run(

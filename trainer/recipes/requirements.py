@@ -117,6 +117,24 @@ def fit_to_data(
     Raises:
         UsageError: it does not fit; says how it could.
     """
+    fits = [_fit(recipe, part, accept=accept, say=say) for part in dataset.parts]
+    for part, fit in zip(dataset.parts, fits, strict=True):
+        if (fit.stride, fit.seconds_apart) != (fits[0].stride, fits[0].seconds_apart):
+            raise UsageError(
+                f"The frames of a clip would lie {_apart(fits[0])} in {dataset.parts[0].data} and "
+                f"{_apart(fit)} in {part.data}: extract both at the same rate to mix them."
+            )
+    weights = [share.per_epoch for share in dataset.shares]
+    fit = replace(
+        fits[0],
+        repeated_frames=_mean([fit.repeated_frames for fit in fits], weights),
+        enlargement=max(fit.enlargement for fit in fits),
+    )
+    return replace(recipe, data=replace(recipe.data, stride=fit.stride)), fit
+
+
+def _fit(recipe: Recipe, dataset: Dataset, *, accept: bool, say: Callable[[str], None]) -> Fit:
+    """Return how well one dataset's clips are what a recipe needs; see `fit_to_data`."""
     needed, offer = requirements_of(recipe), offer_of(dataset, columns=recipe.data.columns)
     fit = compare(needed, offer, stride=recipe.data.stride)
     if wrong := misfits(needed, offer, fit):
@@ -124,7 +142,19 @@ def fit_to_data(
         if not accept:
             raise UsageError(f"{told}: {remedy(needed, offer)}, or go on with --accept-data.")
         say(f"{told}: accepted.")
-    return replace(recipe, data=replace(recipe.data, stride=fit.stride)), fit
+    return fit
+
+
+def _apart(fit: Fit) -> str:
+    frames = "1 stored frame" if fit.stride == 1 else f"{fit.stride} stored frames"
+    return f"{frames} apart" if fit.seconds_apart is None else f"{frames}, {fit.seconds_apart:.3g} s, apart"
+
+
+def _mean(values: Sequence[float], weights: Sequence[int]) -> float:
+    total = sum(weights)
+    return (
+        sum(value * weight for value, weight in zip(values, weights, strict=True)) / total if total else 0.0
+    )
 
 
 def offer_of(dataset: Dataset, *, columns: Sequence[str]) -> Offer:

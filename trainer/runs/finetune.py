@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import read_manifest
-from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.reading.dataset import Dataset
+from vfm.shards.reading.mixture import Source
 from vfm.shards.wording import counted
 from vfm.trainer import methods, tasks
 from vfm.trainer.data.labels import with_labels
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.columns import resolve_columns, with_columns
+from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.encoder import EncoderSizes
 from vfm.trainer.recipes.probe import PROBES, ProbeName, probing
 from vfm.trainer.recipes.recipe import Recipe
@@ -24,6 +24,7 @@ from vfm.trainer.registry import load_recipe, recipe_names
 from vfm.trainer.runs.folder import RunOptions, check_columns
 from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.runs.run import run
+from vfm.trainer.runs.training_data import open_training_data
 from vfm.trainer.tasks.classify.classifier import Classify
 from vfm.trainer.tasks.linear.probe import Probe
 
@@ -123,13 +124,20 @@ def _clips(recipe: Recipe, *, options: Sequence[Mapping[str, Any]]) -> str:
     return f"{frames} of {frame_px} px"
 
 
-def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, options: RunOptions) -> Outcome:
+def finetune(
+    recipe: Recipe,
+    *,
+    start: InitialWeights,
+    data: Path | Sequence[Source],
+    out: Path,
+    options: RunOptions,
+) -> Outcome:
     """Learn a task on the labelled samples of a dataset, or go on where an earlier call stopped.
 
     Args:
         recipe: of `finetune_recipe`.
         start: where the encoder's weights come from.
-        data: the dataset's folder.
+        data: the dataset's folder, or several datasets and their weights.
         out: the run's folder.
         options: device, fallback, and who listens.
 
@@ -137,8 +145,7 @@ def finetune(recipe: Recipe, *, start: InitialWeights, data: Path, out: Path, op
         UsageError: no labels, no such split, or codes of another codebook than the encoder's.
         VfmError: see `vfm.trainer.runs.run.pretrain`.
     """
-    recipe = resolve_columns(recipe, read_manifest(data))
-    dataset = open_dataset(data, columns=recipe.data.columns, select_split=recipe.data.split)
+    recipe, dataset = open_training_data(recipe, data, say=options.say)
     dataset = with_labels(dataset, say=options.say)
     if start.checkpoint is not None:
         check_columns(start.checkpoint, recipe=recipe, dataset=dataset)

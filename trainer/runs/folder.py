@@ -148,7 +148,7 @@ def check_columns(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) -
         differing = _differing(learned[kind], dataset.manifest.columns[name].options) - {"views", ENLARGEMENT}
         if differing:
             raise UsageError(
-                f"Column {name} of {dataset.data} differs from the one that {checkpoint.path} was trained on "
+                f"Column {name} of {dataset} differs from the one that {checkpoint.path} was trained on "
                 f"in {', '.join(sorted(differing))}: make the column with the same `--target` first."
             )
 

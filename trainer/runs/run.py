@@ -7,16 +7,16 @@ RUN/log.jsonl      one record per log line
 RUN/tb/            the same for TensorBoard
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import read_manifest
 from vfm.shards.io.json import write_json
 from vfm.shards.progress import NoProgress
-from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.reading.dataset import Dataset
+from vfm.shards.reading.mixture import Source
 from vfm.trainer import methods
 from vfm.trainer.data.stream import micro_batch_sizes
 from vfm.trainer.distributed import join
@@ -25,7 +25,6 @@ from vfm.trainer.engine.loop import Job, Outcome, train
 from vfm.trainer.engine.updates.optim import num_updates
 from vfm.trainer.engine.updates.precision import resolve_precision
 from vfm.trainer.method import Method, OpenTeacher
-from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
 from vfm.trainer.recipes.settings import to_dict
@@ -40,6 +39,7 @@ from vfm.trainer.runs.folder import (
     versions,
 )
 from vfm.trainer.runs.initial_weights import InitialWeights, check_pretrained
+from vfm.trainer.runs.training_data import open_training_data
 from vfm.trainer.runs.validation import validation_of
 from vfm.trainer.threads import cpu_threads
 
@@ -48,7 +48,7 @@ def pretrain(
     recipe: Recipe,
     *,
     start: InitialWeights | None = None,
-    data: Path,
+    data: Path | Sequence[Source],
     out: Path,
     options: RunOptions,
     open_teacher: OpenTeacher | None = None,
@@ -58,7 +58,7 @@ def pretrain(
     Args:
         recipe: what to learn, and how.
         start: where the weights come from; None draws them.
-        data: the dataset's folder.
+        data: the dataset's folder, or several datasets and their weights.
         out: the run's folder.
         options: device, fallback, and who listens.
         open_teacher: makes a teacher that looks at every clip, for recipes that want one in the loop.
@@ -77,8 +77,7 @@ def pretrain(
         )
     start = start or InitialWeights(recipe=recipe)
     check_pretrained(start, recipe=recipe)
-    recipe = resolve_columns(recipe, read_manifest(data))
-    dataset = open_dataset(data, columns=recipe.data.columns, select_split=recipe.data.split)
+    recipe, dataset = open_training_data(recipe, data, say=options.say)
     if start.checkpoint is not None:
         check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
@@ -115,7 +114,7 @@ def run(  # noqa: PLR0913 (keyword-only)
     """
     # What can be refused without touching the folder is refused first.
     start.check_apart(out)
-    num_updates(recipe.train, num_samples=len(dataset))
+    num_updates(recipe.train, num_samples=dataset.epoch_len)
     method = build()
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
         micro_batch_sizes(recipe.train, world_size=world.size)
@@ -123,7 +122,7 @@ def run(  # noqa: PLR0913 (keyword-only)
         identity = _identity(recipe, dataset, method=method, start=start, fit=fit)
         say = options.say if world.is_chief else silent
         folder = RunFolder(
-            out=out, recipe=recipe, num_samples=len(dataset), identity=identity, options=options
+            out=out, recipe=recipe, num_samples=dataset.epoch_len, identity=identity, options=options
         )
         resume = folder.open(world, held=held)
         if told := _beginning(resume, start=start, recipe=recipe, out=out):
@@ -132,7 +131,7 @@ def run(  # noqa: PLR0913 (keyword-only)
             identity[EXTENDED] = resume.state[EXTENDED]
         identity["versions"] = versions()
         if world.is_chief:
-            write_json(out / RUN_NAME, {**identity, "data": str(dataset.data)})
+            write_json(out / RUN_NAME, {**identity, "data": _told_of(dataset)})
         job = Job(
             recipe=recipe,
             method=method,
@@ -153,6 +152,14 @@ def _beginning(resume: Checkpoint | None, *, start: InitialWeights, recipe: Reci
         return start.told(recipe)
     num_steps = resume.state["num_steps"]
     return f"Going on from step {resume.step} of {num_steps} in {out}." if resume.step < num_steps else ""
+
+
+def _told_of(dataset: Dataset) -> str | dict[str, int]:
+    """Return the folder of a dataset; of a mixture each folder, and the samples it gives to an epoch."""
+    if len(dataset.parts) == 1:
+        return str(dataset.data)
+    drawn = zip(dataset.parts, dataset.shares, strict=True)
+    return {str(part.data): share.per_epoch for part, share in drawn}
 
 
 def _identity(

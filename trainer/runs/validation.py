@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
-from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 from vfm.trainer.distributed import World, largest
 from vfm.trainer.engine.inference import Inference
@@ -46,11 +46,11 @@ def validation_of(
     if len(held_out) < world.size:
         ranks = "" if world.size == 1 else f", for {world.size} ranks"
         say(
-            f"Nothing is validated: {dataset.data} has {counted(len(held_out), 'sample')} of split "
+            f"Nothing is validated: {dataset} has {counted(len(held_out), 'sample')} of split "
             f"{config.validate_split} that this run does not learn from{ranks}."
         )
         return None
-    updates = config.validate_epochs * updates_per_epoch(config, num_samples=len(dataset))
+    updates = config.validate_epochs * updates_per_epoch(config, num_samples=dataset.epoch_len)
     neighbours = _neighbours_of(dataset, held_out) if config.validate_knn else None
     runner = _Runner(recipe, method=method, world=world, held_out=held_out, neighbours=neighbours)
     return Validation(every=max(round(updates), 1), measure=runner)
@@ -133,7 +133,7 @@ def _held_out(recipe: Recipe, dataset: Dataset) -> Dataset:
     split = recipe.train.validate_split
     if recipe.data.split in (None, split):
         return dataset.select([])
-    every = open_dataset(dataset.data, columns=recipe.data.columns)
+    every = dataset.every_sample()
     is_wanted = every.splits == split
     if recipe.task is not None:
         is_wanted &= every.class_indices >= 0
@@ -145,7 +145,7 @@ def _neighbours_of(dataset: Dataset, held_out: Dataset) -> tuple[Dataset, Datase
     asked, known = (np.flatnonzero(part.class_indices >= 0) for part in (held_out, dataset))
     if not len(asked) or not len(known):
         raise UsageError(
-            f"{dataset.data} has no labels that neighbours could vote by: leave out train.validate_knn."
+            f"{dataset} has no labels that neighbours could vote by: leave out train.validate_knn."
         )
     if len(known) > _BANK_SIZE:
         known = np.sort(np.random.default_rng(_SEED).choice(known, _BANK_SIZE, replace=False))
