@@ -6,6 +6,7 @@ import torch
 
 from vfm.shards.order import Place
 from vfm.trainer.data.stream import BatchStream
+from vfm.trainer.engine import cost
 from vfm.trainer.engine.checkpoint import newest, read
 from vfm.trainer.engine.cost import Cost, measure_cost, peak_flops
 from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER, train
@@ -37,10 +38,10 @@ def test_floating_point_operations_are_those_of_the_products_forward_and_backwar
     updater, updates = updater_of(job)
     update = next(updates)
     first = next(update.micro_batches)
-    cost = measure_cost(updater, update, first, seed=0, batch_size=4)
+    found = measure_cost(updater, update, first, seed=0, batch_size=4)
     # mix: 12 inputs to 8, decoder: 8 to 16; each forward, and twice backward: by weights and by inputs.
-    assert cost.sample_flops == 3 * (2 * 12 * 8 + 2 * 8 * 16)
-    assert cost.floor_samples_per_s > 0
+    assert found.sample_flops == 3 * (2 * 12 * 8 + 2 * 8 * 16)
+    assert found.floor_samples_per_s > 0
 
 
 @pytest.mark.parametrize("num_before", [0, 2])
@@ -86,8 +87,18 @@ def test_utilisation_is_a_share_of_the_peak():
     assert COST.utilisation(50.0) == pytest.approx(0.1)
     assert COST.told() == (
         "One cached batch again and again does 100 samples/s, which is the ceiling; a sample takes 2 GFLOP, "
-        "and MFU is the share of the 1 TFLOP/s that a large product of matrices reaches here."
+        "and MFU is the share of the 1 TFLOP/s that a large product of matrices or this batch reaches "
+        "here."
     )
+
+
+def test_updates_faster_than_the_product_are_the_peak(toy, monkeypatch):
+    monkeypatch.setattr(cost, "peak_flops", lambda *_, **__: (1.0, True))
+    updater, updates = updater_of(toy.job())
+    update = next(updates)
+    found = measure_cost(updater, update, next(update.micro_batches), seed=0, batch_size=4)
+    assert found.peak_flops == found.sample_flops * found.floor_samples_per_s > 1.0
+    assert found.utilisation(found.floor_samples_per_s) == 1.0
 
 
 def test_peak_of_a_known_card_is_that_of_its_data_sheet(monkeypatch):
