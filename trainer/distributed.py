@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.parent import die_with
 
 
@@ -68,7 +68,7 @@ def join(device: str) -> Iterator[World]:
     # DistributedDataParallel imports this module, which would keep a process group that it finds for ever.
     importlib.import_module("torch._dynamo")
     with _stdout_as_stderr():
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        _meet("nccl" if chosen.type == "cuda" else "gloo")
     try:
         yield World(rank=dist.get_rank(), size=size, device=chosen)
     except BaseException as error:
@@ -79,6 +79,20 @@ def join(device: str) -> Iterator[World]:
         # process (pytorch/pytorch#179291).
         dist.destroy_process_group()
         gc.collect()
+
+
+def _meet(backend: str) -> None:
+    try:
+        dist.init_process_group(backend)
+        if backend == "gloo":
+            # A rank that is connected to all may still be waited for by others that are not.
+            dist.barrier()
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise MachineError(
+            f"A rank did not meet the others ({reason}): see what those say, and whether MASTER_ADDR and "
+            "MASTER_PORT are the same for all."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -58,14 +58,17 @@ class InitialWeights:
         """Return the sentence that a run by ``recipe`` begins with; empty where new weights are drawn.
 
         Settings of the network that leave every shape as it is, such as heads or the size of a frame, may
-        differ; what the weights meant to the one is then not all that they mean to the other.
+        differ; what the weights meant to the one is then not all that they mean to the other. The head of a
+        finetuned run is never among them: its classes may be others.
         """
         if self.checkpoint is None:
             return ""
         changed = [text for text in differences(self.recipe, recipe) if text.startswith("model.")]
         others = f", with {listed(changed, limit=4, separator='; ')}" if changed else ""
         what = "the average of the weights" if self.is_average else "the weights"
-        return f"Starting from {what} of {self.checkpoint.path}{others}."
+        num_classes = len(self.checkpoint.state["classes"])
+        head = f", but for its head of {num_classes} classes" if self.recipe.task is not None else ""
+        return f"Starting from {what} of {self.checkpoint.path}{head}{others}."
 
 
 def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:

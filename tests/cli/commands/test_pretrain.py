@@ -116,6 +116,13 @@ def test_ranks_train_together(args, tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.count("is not a vfm dataset") == 1
+    odd = [*line, "--batch-size", "3", "--out", str(tmp_path / "odd"), "--nproc", "2"]
+    done = subprocess.run(odd, check=False, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    # A rank that leaves at once is not one that failed to meet the others.
+    assert done.stderr == (
+        "vfm: A batch of 3 does not divide among 2 ranks: use a multiple of 2 as batch size.\n"
+    )
 
 
 def test_nothing_to_extend_makes_no_folder(args, tmp_path):

@@ -92,6 +92,18 @@ def test_starts_from_the_pretrained_encoder(bench):
     assert not taught["cls_fc.weight"].any()
 
 
+def test_the_head_of_a_finetuned_run_is_left_behind_aloud(bench):
+    bench.finetune(bench.pretrain())
+    start = from_run(bench.root / "fine", options=bench.options)
+    bench.finetune(start, "train.max_steps=1", "optim.lr=1e-12", out="again")
+    assert (
+        f"Starting from the weights of {start.checkpoint.path}, but for its head of 2 classes." in bench.said
+    )
+    before, after = start.checkpoint.model(), bench.newest("again").model()
+    assert torch.allclose(before["backbone.cls_param"], after["backbone.cls_param"], atol=1e-6)
+    assert not torch.allclose(before["cls_fc.weight"], after["cls_fc.weight"], atol=1e-3)
+
+
 def test_from_scratch_draws_new_weights(bench):
     start = bench.pretrain()
     bench.finetune(InitialWeights(recipe=start.recipe), "train.max_steps=1", "optim.warmup=1", out="scratch")
