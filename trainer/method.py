@@ -55,7 +55,10 @@ class ClipReader(Protocol):
     ) -> dict[str, np.ndarray]:
         """Return the arrays of ``how.num_draws`` clips of the same frames, changed at random, stacked.
 
-        Only readers of frames can; ``how.crop_area`` is given.
+        Readers of frames are given ``how.crop_area``, those of codes ``how.stored_views``.
+
+        Raises:
+            UsageError: what is stored cannot be changed like that.
         """
 
     def spread(

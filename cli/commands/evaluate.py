@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Squares of each clip, from one end of the frames' long side to the other.",
+    help="Squares of each clip, from one end of the frames' long side to the other; of codes 1, or 3 where "
+    "they were made with --views vimpac12.",
 )
 @click.option("--ema", is_flag=True, help="Count the average of the weights, of runs with optim.ema_decay.")
 @click.option(

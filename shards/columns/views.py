@@ -9,18 +9,20 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.json import read_json
 from vfm.shards.io.typed import coerce
 from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
-from vfm.shards.pixels.views import Box, View, centre
+from vfm.shards.pixels.views import Box, Offset, View, centre
 
 _RANDOM = "random:"
+_VIMPAC = "vimpac12"
 _SEED = 0  # the same K views for everybody, and the first of them for a smaller K
 MAX_VIEWS = 64
+VIMPAC_PLACES: tuple[Offset, ...] = ("centre", "start", "end")
 
 
 def parse_views(text: str, *, crop_px: int) -> tuple[View, ...]:
     """Return the views that ``--views`` asks for.
 
     Args:
-        text: ``centre`` (or ``center``), ``random:K`` or the path of a JSON list of views.
+        text: ``centre`` (or ``center``), ``random:K``, ``vimpac12`` or the path of a JSON list of views.
         crop_px: side of every view; those of a file may leave their sides out.
 
     Raises:
@@ -28,6 +30,8 @@ def parse_views(text: str, *, crop_px: int) -> tuple[View, ...]:
     """
     if text in ("centre", "center"):
         return (centre(crop_px),)
+    if text == _VIMPAC:
+        return vimpac_views(crop_px)
     if text.startswith(_RANDOM):
         number = text.removeprefix(_RANDOM)
         if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= MAX_VIEWS:
@@ -53,12 +57,31 @@ def random_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
     return tuple(views)
 
 
+def vimpac_views(crop_px: int) -> tuple[View, ...]:
+    """Return the 12 views that VIMPAC is finetuned on (its data preparation: flips x crops x sizes).
+
+    Plain ones before mirrored ones, the short side as large as the square before a quarter larger (rounded
+    down), then the middle, the upper left and the lower right. So the first view is the one of pretraining,
+    and the first three are those of a test.
+
+    Args:
+        crop_px: side of what is seen.
+    """
+    return tuple(
+        View(resize_px=resize_px, crop_px=crop_px, top=place, left=place, flip=flip)
+        for flip in (False, True)
+        for resize_px in (crop_px, crop_px * 5 // 4)
+        for place in VIMPAC_PLACES
+    )
+
+
 def _read_views(path: Path, *, crop_px: int) -> tuple[View, ...]:
     try:
         found = read_json(path)
     except (OSError, DamageError) as error:
         raise UsageError(
-            f"--views {path} is neither center nor random:K nor a file of JSON that can be read ({error})."
+            f"--views {path} is neither center nor random:K nor vimpac12 nor a file of JSON that can be read "
+            f"({error})."
         ) from None
     if not isinstance(found, list) or not 1 <= len(found) <= MAX_VIEWS:
         raise UsageError(f"{path} must hold a JSON list of 1 to {MAX_VIEWS} views.")

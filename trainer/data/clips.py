@@ -8,6 +8,7 @@ from PIL import Image
 
 from vfm.shards.array_types import UInt8
 from vfm.shards.clips import PAD
+from vfm.shards.errors import UsageError
 from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
 from vfm.shards.pixels.spread_crops import spread_crops
 from vfm.shards.pixels.views import View, apply_view
@@ -36,7 +37,16 @@ class PixelReader:
     def draw(
         self, dataset: Dataset, index: int, times: np.ndarray, *, how: Augmentation, rng: np.random.Generator
     ) -> dict[str, np.ndarray]:
-        """Return `clip`, uint8 [R, T, S, S, 3], and `erased`, the box of each that is to be noise, [R, 4]."""
+        """Return `clip`, uint8 [R, T, S, S, 3], and `erased`, the box of each that is to be noise, [R, 4].
+
+        Raises:
+            UsageError: a stored view is to be drawn.
+        """
+        if how.stored_views != "first":
+            raise UsageError(
+                f"objective.augment.stored_views is {how.stored_views}, and frames have no stored views: "
+                "set it to first."
+            )
         frames = read_frames(dataset, index, shown_times(dataset, index, times))
         size_px = self.view.crop_px
         clips, boxes = [], []

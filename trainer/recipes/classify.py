@@ -5,14 +5,19 @@ shape of `vfm.trainer.method.Method`: the training loop cannot tell it from a pr
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 
+StoredViews = Literal["first", "unmirrored", "any"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How the pixels of a clip are changed before they are learned from; one draw for all frames.
+    """How a clip is changed before it is learned from; one draw for all frames.
+
+    Pixels are changed by all but the last; of codes, which cannot be, another stored view is read.
 
     Attributes:
         rand_augment: a policy of RandAugment as timm writes them, such as ``rand-m7-n4-mstd0.5-inc1``.
@@ -21,6 +26,8 @@ class Augmentation:
         erase: probability that a box of it is replaced by noise.
         num_draws: clips made of one sample whenever it is read, so that what was decoded pays more than once
             (Hoffer et al. 2020).
+        stored_views: of which views of a column one is drawn, each with the same probability, whenever a
+            sample is read: always the ``first``, those that are ``unmirrored``, or ``any``.
     """
 
     rand_augment: str | None = None
@@ -28,6 +35,12 @@ class Augmentation:
     flip: float = 0.0
     erase: float = 0.0
     num_draws: int = 1
+    stored_views: StoredViews = "first"
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a reader draws clips, ``num_draws`` of them, and not the one that there is."""
+        return self.crop_area is not None or self.stored_views != "first"
 
     def __post_init__(self) -> None:
         for name in ("flip", "erase"):

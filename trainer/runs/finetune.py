@@ -115,6 +115,23 @@ def told_of_shape(recipe: Recipe, *, dataset: Dataset, start: InitialWeights) ->
     return f"{told}: {change}." if change else f"{told}."
 
 
+def told_of_views(recipe: Recipe, dataset: Dataset) -> str | None:
+    """Return a sentence where a recipe draws from stored views, and a column holds one."""
+    augment = getattr(recipe.objective, "augment", None)  # probes have none
+    if augment is None or augment.stored_views == "first":
+        return None
+    options = {name: dataset.manifest.columns[name].options for name in recipe.data.columns}
+    short = [name for name, found in options.items() if len(found.get("views", [])) < 2]
+    if not short:
+        return None
+    return (
+        f"{recipe.name} learns from one of 12 stored views of a sample, drawn whenever it is read, as VIMPAC "
+        f"is finetuned, and {short[0]} holds one: `vfm tokenize DATA --target vq:CODEBOOK --views vimpac12 "
+        "--name NEW` makes them, and objective.augment.stored_views=unmirrored is for classes that tell left "
+        "from right."
+    )
+
+
 def _clips(recipe: Recipe, *, options: Sequence[Mapping[str, Any]]) -> str:
     """Return the shape of a recipe's clips in words; of which size frames are may be the columns' choice."""
     frames, frame_px = counted(recipe.data.clip_len, "frame"), recipe.model.frame_px
@@ -151,6 +168,8 @@ def finetune(
         check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     if told := told_of_shape(recipe, dataset=dataset, start=start):
+        options.say(told)
+    if told := told_of_views(recipe, dataset):
         options.say(told)
 
     def build() -> Method:

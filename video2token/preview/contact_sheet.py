@@ -39,8 +39,8 @@ def make_sheet(
 ) -> None:
     """Draw some samples of a dataset into a PNG: up to eight frames each, in the order of time.
 
-    Where there is a column of codes, the frames are shown as the codebook saw them, and below each what its
-    code is rebuilt to, with the mean error in dB beside the key.
+    Where there is a column of codes, the frames are shown as the codebook saw them in the first view, and
+    below each what its code is rebuilt to, with the mean error in dB beside the key.
 
     Args:
         data: the dataset.
@@ -71,6 +71,7 @@ class _Coded:
     column: str
     codebook: Tokenizer
     view: View
+    num_views: int
 
     @classmethod
     def open(cls, dataset: Dataset, column: Column) -> "_Coded":
@@ -87,7 +88,7 @@ class _Coded:
         views = views_in(column.options, name=column.name)
         if not views:
             raise DamageError(f"{dataset.data} does not tell which view {column.name} is of: restore a copy.")
-        return cls(column=column.name, codebook=codebook, view=views[0])
+        return cls(column=column.name, codebook=codebook, view=views[0], num_views=len(views))
 
 
 def _complete_codes(data: Path, manifest: Manifest) -> str | None:
@@ -141,6 +142,7 @@ def _title(dataset: Dataset, coded: _Coded | None) -> str:
     title = f"{dataset.data.name}: {len(dataset)} samples"
     if coded is None:
         return f"{title}, no complete column of codes"
-    return (
-        f"{title}; below each frame the codes of {coded.column} ({coded.codebook.vocab_size} codes) rebuilt"
-    )
+    codes = f"{coded.codebook.vocab_size} codes"
+    if coded.num_views > 1:
+        codes += f", the first of {coded.num_views} views"
+    return f"{title}; below each frame the codes of {coded.column} ({codes}) rebuilt"

@@ -10,10 +10,11 @@ import torch
 from vfm.shards.array_types import UInt8
 from vfm.shards.columns.arrays import CODES
 from vfm.shards.columns.codebook import CODEBOOK_FOLDER
+from vfm.shards.columns.views import parse_views
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.io.atomic import clean_stale
-from vfm.shards.pixels.views import View, centre
+from vfm.shards.pixels.views import View
 from vfm.video2token.frame_target import FrameTarget
 from vfm.video2token.target import Arrays, TargetOptions, check_device
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
@@ -29,11 +30,14 @@ class Options:
     """What only this kind may be told.
 
     Attributes:
-        crop_px: side of the frames it is computed from, in the view ``centre``; None for the tokenizer's own.
+        crop_px: side of the squares that it is computed from; None for the tokenizer's own.
+        views: what of a frame they show: ``centre``, ``random:K``, ``vimpac12`` or a file, see
+            `vfm.shards.columns.views.parse_views`.
         weights: folder of the weights of ``vq:dalle``; a codebook brings its own.
     """
 
     crop_px: int | None = None
+    views: str = "centre"
     weights: str | None = None
 
 
@@ -46,15 +50,16 @@ def build(argument: str, own: Options, options: TargetOptions) -> "VqTarget":
         options: what every kind may be told.
 
     Raises:
-        UsageError: no tokenizer there, the crop is not a multiple of its stride, or no such device.
+        UsageError: no tokenizer there, the crop is not a multiple of its stride, no such view or device.
         DamageError: the codebook is not as it was written.
     """
     tokenizer = _load(argument, weights=own.weights)
     name = tokenizer.name if options.name is None else check_name(options.name)
     crop_px = tokenizer.default_crop_px if own.crop_px is None else own.crop_px
     check_side(crop_px, stride=tokenizer.stride)
+    views = parse_views(own.views, crop_px=crop_px)
     tokenizer.to(check_device(options.device))
-    return VqTarget(tokenizer, name=name, views=(centre(crop_px),), batch_size=options.batch_size)
+    return VqTarget(tokenizer, name=name, views=views, batch_size=options.batch_size)
 
 
 def _load(argument: str, *, weights: str | None) -> Tokenizer:

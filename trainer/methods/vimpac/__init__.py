@@ -44,6 +44,6 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
 
 def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
-    from vfm.trainer.methods.vimpac.reader import read_codes
+    from vfm.trainer.methods.vimpac.reader import read_clips
 
-    return read_codes(recipe, dataset)
+    return read_clips(recipe, dataset)

@@ -13,7 +13,14 @@ from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialize_linears, pad_id
 from vfm.trainer.methods.vimpac.positions import stretch_positions
-from vfm.trainer.methods.vimpac.reader import KIND, PretrainReader, grid_in, read_codes, vocab_size_of
+from vfm.trainer.methods.vimpac.reader import (
+    KIND,
+    PretrainReader,
+    grid_in,
+    read_clips,
+    read_codes,
+    vocab_size_of,
+)
 from vfm.trainer.methods.vimpac.recipe import ModelConfig, Objective, resolve
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
@@ -125,8 +132,9 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Vimpac:
             "be contrasted with itself: leave train.drop_last true, or set objective.nce_weight=0."
         )
     config = _resolved(recipe, dataset)
+    read = read_clips if recipe.train.validate_knn else read_codes
     prepare = PretrainReader(
-        reader=read_codes(recipe, dataset),
+        reader=read(recipe, dataset),
         clip_len=recipe.data.clip_len,
         stride=recipe.data.window_stride,
         objective=recipe.objective,

@@ -52,6 +52,11 @@ def _check_changes(recipe: Recipe) -> None:
             f"{recipe.name} reads {', '.join(recipe.data.columns)}, and only frames can be cropped, mirrored "
             "or mixed: leave out objective.augment, objective.mixup and objective.cutmix."
         )
+    if FRAMES in recipe.data.columns and config.augment.stored_views != "first":
+        raise UsageError(
+            f"objective.augment.stored_views is {config.augment.stored_views}, and {recipe.name} reads "
+            "frames, which have no stored views: set it to first."
+        )
 
 
 def check_labels(dataset: Dataset) -> None:

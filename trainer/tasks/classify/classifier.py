@@ -44,7 +44,7 @@ class Classify(Method):
             batch: arrays of `RandomClip`, stacked.
         """
         config = self.config
-        if config.augment.crop_area is not None:
+        if config.augment.is_drawn:
             batch = {name: array.flatten(0, 1) for name, array in batch.items()}
         if config.augment.erase:
             batch = {**batch, CLIP: erased_clips(to_unit_range(batch[CLIP]), batch[ERASED])}

@@ -19,7 +19,7 @@ class RandomClip:
     Attributes:
         reader: reads a clip as the encoder wants it.
         sampling: which frames it may hold.
-        augment: how its pixels are changed.
+        augment: how it is changed.
     """
 
     reader: ClipReader
@@ -30,7 +30,7 @@ class RandomClip:
         """Return the clip's arrays and `label`, int64 []; with augmentation R of them, [R, ...]."""
         times = self.sampling.random(int(dataset.num_frames[index]), rng=rng)
         label = dataset.class_indices[index]
-        if self.augment.crop_area is None:
+        if not self.augment.is_drawn:
             return {**self.reader(dataset, index, times), LABEL: label}
         drawn = self.reader.draw(dataset, index, times, how=self.augment, rng=rng)
         return {**drawn, LABEL: np.repeat(label, self.augment.num_draws)}

@@ -13,6 +13,7 @@ from vfm.shards.wording import listed
 from vfm.video2token.target import Target
 
 _NUM_NAMED = 3  # how many of many differences a sentence names
+_MAX_VIEWS_TOLD = 2
 
 
 def target_column(target: Target, manifest: Manifest, *, kept: Mapping[str, Any]) -> Column:
@@ -77,6 +78,8 @@ def _stale_shards(folder: Path, frames: Sequence[ShardReport]) -> Iterator[str]:
 
 def _short(name: str, value: Any) -> str:
     if name == "views" and value is not None:
+        if len(value) > _MAX_VIEWS_TOLD:
+            return f"{len(value)} views, the first {_view(value[0])}"
         return " and ".join(_view(view) for view in value)
     return str(value)[:12] if name.endswith("sha256") else str(value)
 
