@@ -14,6 +14,7 @@ from vfm.shards.format.report import ShardReport
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.npy import to_npy
 from vfm.shards.pixels import jpeg
+from vfm.shards.pixels.views import View, centre
 from vfm.shards.writing.writer import ShardWriter
 
 VOCAB_SIZE, GRID, NUM_FRAMES, SAMPLES_PER_SHARD = 16, 4, 8, 5
@@ -47,9 +48,14 @@ def write_dataset(
     codebook: str = "toy",
     crop_px: int = 32,
     enlargement: float = 1.0,
+    views: tuple[View, ...] | None = None,
 ) -> Path:
-    """Write a dataset in shards of 5 whose codes drift with the class; classes and splits take turns."""
-    targets = [_target(name, codebook=codebook, crop_px=crop_px, enlargement=enlargement) for name in columns]
+    """Write a dataset in shards of 5 whose codes drift with the class; classes and splits take turns.
+
+    Codes of view k are those of the first one plus k; unless given there is one, the middle.
+    """
+    shown = (centre(crop_px),) if views is None else views
+    targets = [_target(name, codebook=codebook, views=shown, enlargement=enlargement) for name in columns]
     num_shards = -(-num_samples // SAMPLES_PER_SHARD)
     for shard in range(num_shards):
         numbers = range(shard * SAMPLES_PER_SHARD, min((shard + 1) * SAMPLES_PER_SHARD, num_samples))
@@ -75,11 +81,11 @@ def write_dataset(
     return folder
 
 
-def _target(name: str, *, codebook: str, crop_px: int, enlargement: float) -> Column:
+def _target(name: str, *, codebook: str, views: tuple[View, ...], enlargement: float) -> Column:
     options = {
         "vocab_size": VOCAB_SIZE,
         "codebook": codebook,
-        "views": [{"resize_px": crop_px, "crop_px": crop_px}],
+        "views": [view.to_dict() for view in views],
         **({"enlargement": enlargement} if enlargement > 1 else {}),
     }
     return make_column(name, kind="vq", fields=("codes.npy",), options=options, source=FRAMES.fingerprint)
@@ -121,7 +127,8 @@ def _members(column: Column, i: int, row: IndexRow) -> dict[str, bytes]:
     for time in range(NUM_FRAMES):
         codes[0, time] = np.arange(GRID) + 1
         codes[0, time, :, (i // 2 + step * time) % GRID] = 10 + row.class_index
-    return {"codes.npy": to_npy(codes)}
+    shifts = np.arange(len(column.options["views"]), dtype=np.uint16)[:, None, None, None]
+    return {"codes.npy": to_npy((codes + shifts) % VOCAB_SIZE)}
 
 
 def _meta(i: int, *, split: str) -> SampleMeta:

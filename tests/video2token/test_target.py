@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from support.stills import draw_still
+from vfm.shards.columns.views import random_views, vimpac_views
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
@@ -144,13 +146,51 @@ def test_codes_take_the_smallest_type(tmp_path: Path, stills: Stills, vocab_size
     assert (arrays["codes.npy"].dtype, arrays["codes.npy"].shape) == (np.dtype(dtype), (1, 5, 4, 4))
 
 
+def test_vq_has_a_row_of_codes_for_each_view(tiny_codebook: Path, stills: Stills) -> None:
+    """Codes of view k are those of the frames, cropped and mirrored by hand."""
+    data = stills(size=(60, 40))  # 40 px are 1.25 times 32 px, so that three views need no resizing
+    own = {"views": "vimpac12", "crop_px": 32}
+    target = build_target(f"vq:{tiny_codebook}", TargetOptions(batch_size=7, own=own))
+    assert target.views == vimpac_views(32)
+    (arrays,) = target.rows(open_dataset(data), [3])
+    codes = arrays["codes.npy"]
+    assert (codes.dtype, codes.shape) == (np.dtype("uint8"), (12, 3, 4, 4))
+    stored = np.stack(open_dataset(data).frames(3, range(3)))
+    assert stored.shape == (3, 40, 60, 3)
+    book = load_codebook(tiny_codebook)
+    for number, (top, left) in enumerate([(4, 14), (0, 0), (8, 28)]):
+        square = stored[:, top : top + 32, left : left + 32].copy()
+        for view, seen in ((3 + number, square), (9 + number, square[:, :, ::-1].copy())):
+            assert np.array_equal(codes[view], book.encode(torch.from_numpy(seen)).numpy()), view
+    assert len({row.tobytes() for row in codes}) > 6
+    (middle,) = build_target(f"vq:{tiny_codebook}", TargetOptions()).rows(open_dataset(data), [3])
+    assert np.array_equal(codes[:1], middle["codes.npy"])
+
+
+@pytest.mark.parametrize("views", ["center", "centre"])
+def test_one_view_is_the_column_that_it_was(tiny_codebook: Path, stills: Stills, views: str) -> None:
+    plain = build_target(f"vq:{tiny_codebook}", TargetOptions())
+    named = build_target(f"vq:{tiny_codebook}", TargetOptions(own={"views": views}))
+    assert named.options == plain.options
+    several = build_target(f"vq:{tiny_codebook}", TargetOptions(own={"views": "random:3"}))
+    (arrays,) = several.rows(open_dataset(stills()), [0])
+    assert arrays["codes.npy"].shape == (3, 5, 4, 4)
+    assert several.options == {
+        **plain.options,
+        "views": [view.to_dict() for view in random_views(3, crop_px=32)],
+    }
+    with pytest.raises(UsageError, match="--views random:0 must end in a number from 1 to 64"):
+        build_target(f"vq:{tiny_codebook}", TargetOptions(own={"views": "random:0"}))
+
+
 def test_vq_refuses_what_it_cannot_use(tiny_codebook: Path) -> None:
     with pytest.raises(UsageError, match="write vq:PATH"):
         build_target("vq", TargetOptions())
     with pytest.raises(UsageError, match="60 px cannot be cut into codes of 8 px: use 56"):
         build_target(f"vq:{tiny_codebook}", TargetOptions(own={"crop_px": 60}))
     with pytest.raises(
-        UsageError, match=r"Target vq has no option --store \(its own are: --crop, --weights\): remove it"
+        UsageError,
+        match=r"Target vq has no option --store \(its own are: --crop, --views, --weights\): remove it",
     ):
         build_target(f"vq:{tiny_codebook}", TargetOptions(own={"store": "fp16"}))
     with pytest.raises(UsageError, match="letters, digits, - and _"):

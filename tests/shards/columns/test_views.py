@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfm.shards.columns.views import parse_views, random_views
+from vfm.shards.columns.views import parse_views, random_views, vimpac_views
 from vfm.shards.errors import UsageError
-from vfm.shards.pixels.views import Box, View, centre
+from vfm.shards.pixels.views import Box, View, apply_view, centre
 
 
 @pytest.mark.parametrize("word", ["centre", "center"])
@@ -30,6 +30,32 @@ def test_random_views_are_those_that_loaders_draw_and_always_the_same() -> None:
     assert {box.height for box in boxes} == {box.width for box in boxes} == set(scales)
     assert 20 < np.sum([view.flip for view in views]) < 44
     assert {view.crop_px for view in views} == {32}
+
+
+def test_vimpacs_views_are_two_sizes_at_three_places_plain_and_mirrored() -> None:
+    views = parse_views("vimpac12", crop_px=128)
+    assert views == vimpac_views(128)
+    assert views[0] == centre(128)
+    assert len(set(views)) == 12
+    assert [view.resize_px for view in views[:6]] == [128, 128, 128, 160, 160, 160]
+    assert [(view.top, view.left) for view in views[:4]] == [
+        ("centre", "centre"),
+        ("start", "start"),
+        ("end", "end"),
+        ("centre", "centre"),
+    ]
+    assert [view.flip for view in views] == 6 * [False] + 6 * [True]
+    assert [view.resize_px for view in vimpac_views(18)[3:6]] == [22, 22, 22]  # 22.5, rounded down
+
+
+def test_vimpacs_views_are_cut_where_its_data_preparation_cuts_them() -> None:
+    """Stored frames of 20 x 28 px: of 16 px the short side is resized to 16, then to 20, which it is."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, 20, 28, 3), dtype=np.uint8)
+    views = vimpac_views(16)
+    for number, (top, left) in enumerate([(2, 6), (0, 0), (4, 12)]):
+        square = frames[:, top : top + 16, left : left + 16]
+        np.testing.assert_array_equal(apply_view(frames, views[3 + number]), square)
+        np.testing.assert_array_equal(apply_view(frames, views[9 + number]), square[:, :, ::-1])
 
 
 def test_a_file_lists_views_whose_sides_may_be_left_out(tmp_path: Path) -> None:
@@ -73,5 +99,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str, told:
 
 
 def test_a_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UsageError, match="--views corner is neither center nor random:K nor a file"):
+    with pytest.raises(
+        UsageError, match="--views corner is neither center nor random:K nor vimpac12 nor a file"
+    ):
         parse_views("corner", crop_px=32)

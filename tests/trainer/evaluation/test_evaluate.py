@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vfm.shards.columns.views import vimpac_views
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.plan import Source, build_plan, write_plan
@@ -89,6 +90,24 @@ def test_lists_are_equal_whatever_the_protocol(trained):
     assert results[0].sample_list_sha256 == results[1].sample_list_sha256
 
 
+def test_three_crops_are_averaged_as_probabilities(trained, write_toy_dataset, tmp_path):
+    """A column whose views 1 and 2 hold other codes: every score is the mean of three views' softmax."""
+    views = vimpac_views(32)
+    three = write_toy_dataset(tmp_path / "three", num_samples=24, views=views[:3])
+    found = evaluate(
+        trained / "fine", data=three, how=EvaluateOptions(num_clips=2, num_crops=3), options=OPTIONS
+    )
+    alone = []
+    for view in range(3):
+        # The same stored codes, all called the middle square in turn.
+        named = tuple(views[(place - view) % 3] for place in range(3))
+        data = write_toy_dataset(tmp_path / f"only-{view}", num_samples=24, views=named)
+        how = EvaluateOptions(num_clips=2)
+        alone.append(evaluate(trained / "fine", data=data, how=how, options=OPTIONS).predictions.scores)
+    np.testing.assert_allclose(found.predictions.scores, np.mean(alone, axis=0), atol=1e-6)
+    assert np.abs(alone[1] - alone[0]).max() > 1e-3
+
+
 def test_unlabelled_samples_are_counted(trained, write_toy_dataset, tmp_path):
     data = write_toy_dataset(tmp_path / "data", num_samples=24, unlabelled=(4, 5, 10))
     result = evaluate(trained / "fine", data=data, how=EvaluateOptions(), options=OPTIONS)
@@ -125,7 +144,8 @@ def test_weights_are_used(trained, tmp_path):
         ("fine", {"protocol": "knn", "split": "train"}, "The neighbours come from split train itself"),
         ("none", {}, "none holds no checkpoint"),
         ("fine", {"views": "mmaction2"}, "vimpac-tiny-classify is no recipe of UMT, which alone has --views"),
-        ("fine", {"num_crops": 3}, r"3 crops of vq.toy do not exist, .* use --crops 1"),
+        ("fine", {"num_crops": 3}, r"vq.toy does not hold codes of 3 crops, .*vimpac12 .* use --crops 1"),
+        ("fine", {"num_crops": 2}, r"2 crops of codes do not exist: use --crops 1 or 3"),
     ],
 )
 def test_refuses(trained, run, how, message):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from vfm.shards.columns.views import random_views, vimpac_views
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
@@ -64,7 +65,7 @@ def test_how_often_blocks_are_left_out_is_the_tasks_number():
 
 def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
     encoder = replace(load_recipe("vimpac-tiny"), name="mine")
-    told = "Recipe mine-classify does not exist.*--recipe .* or vimpac-small-classify or vimpac-tiny-classify"
+    told = "Recipe mine-classify does not exist.*--recipe .* or vimpac-small-classify .* or vimpac-tiny-classify"
     with pytest.raises(UsageError, match=told):
         finetune_recipe("classify", start=encoder, settings=[])
     chosen = finetune_recipe("classify", start=encoder, settings=[], numbers="vimpac-tiny-classify")
@@ -125,6 +126,44 @@ def test_resumes_and_is_finished(bench):
     start = bench.pretrain()
     assert bench.finetune(start).step == 3
     assert bench.finetune(start).record == {}
+
+
+def test_one_stored_view_is_said_and_learned_from_as_before(bench):
+    start = bench.pretrain()
+    told = (
+        "vimpac-tiny-classify learns from one of 12 stored views of a sample, drawn whenever it is read, as "
+        "VIMPAC is finetuned, and vq.toy holds one: `vfm tokenize DATA --target vq:CODEBOOK --views vimpac12 "
+    )
+    bench.finetune(start, out="any")
+    assert len([said for said in bench.said if said.startswith(told)]) == 1
+    bench.said.clear()
+    bench.finetune(start, "objective.augment.stored_views=first", out="first")
+    assert not [said for said in bench.said if "stored views" in said]
+    one, other = (bench.newest(name).model() for name in ("any", "first"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_twelve_stored_views_are_learned_from(bench, toy_dataset):
+    start = bench.pretrain()
+    data = toy_dataset("twelve", views=vimpac_views(32))
+    for name in ("any", "unmirrored", "first"):
+        bench.finetune(start, f"objective.augment.stored_views={name}", out=name, data=data)
+    assert not [said for said in bench.said if "stored views" in said]
+    drawn, plain, first = (bench.newest(n).model()["cls_fc.bias"] for n in ("any", "unmirrored", "first"))
+    assert not torch.equal(drawn, plain)
+    assert not torch.equal(plain, first)
+    bench.finetune(start, out="middle")
+    bench.finetune(start, "objective.augment.stored_views=any", out="again", data=data)
+    assert torch.equal(bench.newest("again").model()["cls_fc.bias"], drawn)
+    assert torch.equal(bench.newest("middle").model()["cls_fc.bias"], first)
+
+
+def test_a_column_without_the_middle_is_refused_before_anything_is_trained(bench, toy_dataset):
+    start = bench.pretrain()
+    data = toy_dataset("random", views=random_views(2, crop_px=32))
+    with pytest.raises(UsageError, match=r"vq.toy does not hold codes of the middle square, .*vimpac12"):
+        bench.finetune(start, data=data)
+    assert not (bench.root / "fine").exists()
 
 
 def test_other_weights_to_start_from_are_refused(bench):

@@ -64,7 +64,7 @@ def read_clips(recipe: Recipe, dataset: Dataset) -> "CodeReader":
     """Return the reader of the recipe's column, of which the middle square can be read.
 
     Raises:
-        UsageError: it cannot, which no run shall find out when it is validated first.
+        UsageError: it cannot, which no run shall find out only when it is validated.
     """
     reader = read_codes(recipe, dataset)
     reader.squares(num_crops=1)

@@ -6,15 +6,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vfm.shards.errors import UsageError
+from vfm.shards.columns.views import vimpac_views
+from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.reading.dataset import open_dataset
+from vfm.trainer.data.clips import PixelReader
 from vfm.trainer.data.stream import stack
 from vfm.trainer.methods.videomae import finetune as pixels
 from vfm.trainer.methods.vimpac import build as build_method
 from vfm.trainer.methods.vimpac.finetune import RECIPES, small_classify, tiny_classify
+from vfm.trainer.methods.vimpac.reader import CodeReader
 from vfm.trainer.methods.vimpac.recipe import Objective
-from vfm.trainer.recipes.classify import ClassifyConfig
-from vfm.trainer.recipes.settings import override
+from vfm.trainer.recipes.classify import Augmentation, ClassifyConfig
+from vfm.trainer.recipes.settings import compared, override
 from vfm.trainer.tasks.classify import build
 from vfm.trainer.tasks.classify.classifier import merge_views, view_loss
 from vfm.trainer.tasks.classify.mixing import erased_clips
@@ -64,8 +67,116 @@ def test_evaluation_reads_spread_clips_and_nothing_by_chance(dataset):
     for clip, start in zip(first["codes"], (0, 2, 4), strict=True):
         np.testing.assert_array_equal(clip, stored[start : start + 4])
     np.testing.assert_array_equal(first["codes"], second["codes"])
-    with pytest.raises(UsageError, match=r"3 crops of vq.toy do not exist, which holds codes of one view"):
+    with pytest.raises(
+        UsageError, match=r"vq.toy does not hold codes of 3 crops, .*--views vimpac12 .*or use"
+    ):
         task.spread(num_clips=3, num_crops=3)(dataset, 2, np.random.default_rng(0))
+
+
+def test_a_test_reads_three_plain_views_the_crops_of_the_first_clip_first(toy_dataset):
+    views = vimpac_views(32)
+    order = [5, 0, 11, 2, 1, 7]  # wherever they are stored
+    several = toy_dataset(views=tuple(views[i] for i in order))
+    dataset = open_dataset(several, columns=("vq.toy",))
+    task = build(recipe(), dataset)
+    stored = dataset.array(2, "vq.toy", "codes")
+    read = task.spread(num_clips=2, num_crops=3)(dataset, 2, np.random.default_rng(0))["codes"]
+    assert read.shape == (6, 4, 4, 4)
+    for place, (start, view) in enumerate([(s, v) for s in (0, 4) for v in (0, 1, 2)]):
+        np.testing.assert_array_equal(read[place], stored[order.index(view), start : start + 4])
+    middle = task.held_out_reader(dataset, 2, np.random.default_rng(0))["codes"]
+    np.testing.assert_array_equal(middle, stored[1:2, :4])
+    with pytest.raises(UsageError, match="2 crops of codes do not exist: use --crops 1 or 3"):
+        task.spread(num_clips=2, num_crops=2)(dataset, 2, np.random.default_rng(0))
+
+
+def drawn_views(dataset, which, *, num_draws=600):
+    """Return how often each stored view is drawn; view k of the toy is the first plus k."""
+    task = build(recipe(augment=Augmentation(stored_views=which)), dataset)
+    rng = np.random.default_rng(0)
+    stored = dataset.array(1, "vq.toy", "codes")
+    counts = np.zeros(len(stored), int)
+    for _ in range(num_draws):
+        read = task.prepare(dataset, 1, rng)
+        assert (read["codes"].shape, read["label"].tolist()) == ((1, 4, 4, 4), [1])
+        found = [
+            view
+            for view, codes in enumerate(stored)
+            if any((codes[start : start + 4] == read["codes"][0]).all() for start in range(5))
+        ]
+        assert len(found) == 1
+        counts[found[0]] += 1
+    return counts
+
+
+def test_training_draws_one_stored_view_with_equal_chance(toy_dataset):
+    dataset = open_dataset(toy_dataset(views=vimpac_views(32)), columns=("vq.toy",))
+    every, plain = (drawn_views(dataset, which) for which in ("any", "unmirrored"))
+    assert (np.abs(every - 50) < 4 * np.sqrt(50)).all()
+    assert (np.abs(plain[:6] - 100) < 4 * np.sqrt(100)).all()
+    assert not plain[6:].any()
+
+
+def test_one_stored_view_takes_no_number_from_the_generator(dataset):
+    read = [
+        build(recipe(augment=Augmentation(stored_views=which)), dataset).prepare
+        for which in ("first", "any", "unmirrored")
+    ]
+    rngs = [np.random.default_rng(3) for _ in read]
+    for index in range(len(dataset)):
+        first, *others = (one(dataset, index, rng)["codes"] for one, rng in zip(read, rngs, strict=True))
+        for other in others:
+            np.testing.assert_array_equal(other[0], first)
+    assert len({str(rng.bit_generator.state) for rng in rngs}) == 1
+
+
+def test_a_drawn_view_has_the_loss_of_its_codes(toy_dataset):
+    dataset = open_dataset(toy_dataset(views=vimpac_views(32)), columns=("vq.toy",))
+    task = build(recipe(augment=Augmentation(stored_views="any")), dataset).eval()
+    torch.nn.init.normal_(task.cls_fc.weight)
+    read = [task.prepare(dataset, index, np.random.default_rng(index)) for index in range(3)]
+    codes, labels = (
+        torch.from_numpy(np.concatenate([one[name] for one in read])) for name in ("codes", "label")
+    )
+    expected = torch.nn.functional.cross_entropy(task.logits({"codes": codes}), labels)
+    torch.testing.assert_close(task(stack(read))["loss"], expected.detach(), check_stride=False)
+
+
+def test_mirrored_views_alone_are_nothing_to_draw_without(toy_dataset):
+    mirrored = (*vimpac_views(32)[6:8], vimpac_views(32)[0])
+    reader = CodeReader(column="vq.toy", vocab_size=16, views=mirrored)
+    assert [reader.drawable(which) for which in ("first", "unmirrored", "any")] == [[0], [2], [0, 1, 2]]
+    with pytest.raises(UsageError, match="vq.toy holds mirrored views alone: set .*stored_views=any"):
+        CodeReader(column="vq.toy", vocab_size=16, views=mirrored[:2]).drawable("unmirrored")
+
+
+def test_codes_of_other_views_than_the_columns_are_never_learned(toy_dataset):
+    dataset = open_dataset(toy_dataset(), columns=("vq.toy",))
+    reader = CodeReader(column="vq.toy", vocab_size=16, views=vimpac_views(32))
+    with pytest.raises(DamageError, match="Sample clip-000 of vq.toy holds 1 view where the column has 12"):
+        reader(dataset, 0, np.arange(4))
+
+
+def test_frames_have_no_stored_views(toy_dataset):
+    frames = open_dataset(toy_dataset(), columns=("frames",))
+    with pytest.raises(UsageError, match="stored_views is any, and videomae-tiny-classify reads frames"):
+        build(override(pixel_recipe(), ["objective.augment.stored_views=any"]), frames)
+    how = Augmentation(stored_views="unmirrored")
+    with pytest.raises(UsageError, match="stored_views is unmirrored, and frames have no stored views"):
+        PixelReader(view=vimpac_views(32)[0]).draw(
+            frames, 0, np.arange(2), how=how, rng=np.random.default_rng(0)
+        )
+
+
+def test_the_recipe_of_something_something_differs_in_what_the_reference_changes():
+    for name in ("vimpac-small-classify", "vimpac-large-half-classify"):
+        plain, ssv2 = RECIPES[name](), RECIPES[f"{name}-ssv2"]()
+        assert (plain.objective.augment.stored_views, plain.train.epochs) == ("any", 50)
+        assert compared(plain, ssv2) == {
+            "name": (name, f"{name}-ssv2"),
+            "objective.augment.stored_views": ("any", "unmirrored"),
+            "train.epochs": (50, 22),
+        }
 
 
 def test_views_are_merged_as_probabilities():
