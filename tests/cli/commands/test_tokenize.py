@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from vfm.cli.commands.export_hdf5 import command as export
+from vfm.cli.commands.import_hdf5 import command as take_back
+from vfm.cli.commands.inspect import command as inspect
 from vfm.cli.commands.tokenize import command
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.verification.verify import verify
 
 Stills = Callable[..., Path]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -39,6 +43,23 @@ def test_size_and_name_are_the_users(stills: Stills, tiny_codebook: Path) -> Non
     done = run(data, "--target", target, "--crop", 16, "--name", "small", "--batch", 3, "--workers", 1)
     assert done.exit_code == 0
     assert open_dataset(data, columns=["vq.small"]).array(0, "vq.small", "codes").shape == (1, 5, 2, 2)
+
+
+def test_a_column_of_twelve_views_is_looked_at_exported_and_taken_back(
+    stills: Stills, tiny_codebook: Path, tmp_path: Path
+) -> None:
+    data, file = stills(size=(60, 40)), tmp_path / "codes.h5"
+    assert run(data, "--target", f"vq:{tiny_codebook}", "--views", "vimpac12").exit_code == 0
+    before = open_dataset(data, columns=["vq.tiny"]).array(3, "vq.tiny", "codes")
+    assert before.shape == (12, 3, 4, 4)
+    assert [finding.file for finding in verify(data)] == ["plan.parquet"]  # which stills have not
+    shown = CliRunner().invoke(inspect, [str(data), "still-003"])
+    assert "uint8 [12, 3, 4, 4]" in shown.output
+    assert CliRunner().invoke(export, [str(data), "--column", "vq.tiny", str(file)]).exit_code == 0
+    tars = {path.name: path.read_bytes() for path in (data / "vq.tiny").glob("*.tar")}
+    again = stills("again", size=(60, 40))
+    assert CliRunner().invoke(take_back, [str(again), str(file)]).exit_code == 0
+    assert {path.name: path.read_bytes() for path in (again / "vq.tiny").glob("*.tar")} == tars
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])

@@ -65,7 +65,9 @@ def test_how_often_blocks_are_left_out_is_the_tasks_number():
 
 def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
     encoder = replace(load_recipe("vimpac-tiny"), name="mine")
-    told = "Recipe mine-classify does not exist.*--recipe .* or vimpac-small-classify .* or vimpac-tiny-classify"
+    told = (
+        "Recipe mine-classify does not exist.*--recipe .* or vimpac-small-classify .* or vimpac-tiny-classify"
+    )
     with pytest.raises(UsageError, match=told):
         finetune_recipe("classify", start=encoder, settings=[])
     chosen = finetune_recipe("classify", start=encoder, settings=[], numbers="vimpac-tiny-classify")

@@ -43,6 +43,20 @@ def test_frames_smaller_than_the_target_needs_are_extracted_larger(stills: Still
     assert not (data / "hog").exists()
 
 
+def test_a_view_that_is_larger_than_the_square_needs_larger_frames(
+    stills: Stills, tiny_codebook: Path
+) -> None:
+    """VIMPAC's views of 32 px are cut from frames of 40 px, too."""
+    target, views = f"vq:{tiny_codebook}", ("--views", "vimpac12", "--crop", 32)
+    data = stills(size=(52, 39), source_size=(400, 300))
+    with pytest.raises(UsageError, match=r"from frames of 40 px, .* frames of 39 px.*--fps 2 --size 40`"):
+        run(data, *views, target=target)
+    small = stills("small", size=(52, 39))
+    with pytest.raises(UsageError, match="its videos have 39 px, so take --crop 24, or go on with"):
+        run(small, *views, target=target)
+    assert run(stills("large", size=(60, 40)), *views, target=target).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("stored", "source", "target", "crop_px"),
     [

@@ -71,6 +71,25 @@ def test_a_sheet_with_codes_shows_what_they_are_rebuilt_to(coded: Path, tmp_path
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "sheet.png").read_bytes()
 
 
+def test_a_sheet_of_several_views_shows_the_first_and_says_so(
+    stills: Stills, tiny_codebook: Path, tmp_path: Path
+) -> None:
+    data = stills("several", size=(60, 40))
+    tokenize(data, [f"vq:{tiny_codebook}"], TargetOptions(own={"views": "vimpac12"}))
+    make_sheet(data, tmp_path / "twelve.png")
+    one = stills("one", size=(60, 40))
+    tokenize(one, [f"vq:{tiny_codebook}"], TargetOptions())
+    make_sheet(one, tmp_path / "one.png")
+    twelve, line = pixels(tmp_path / "twelve.png"), len(text_picture("a"))
+    told = (
+        "several: 6 samples; below each frame the codes of vq.tiny (16 codes, the first of 12 views) rebuilt"
+    )
+    title = text_picture(told)
+    np.testing.assert_array_equal(twelve[:line, : title.shape[1]], title)
+    below = pixels(tmp_path / "one.png")[line:]
+    np.testing.assert_array_equal(twelve[line:, : below.shape[1]][:, :176], below[:, :176])
+
+
 def test_a_column_that_is_not_complete_is_not_drawn(coded: Path, tmp_path: Path) -> None:
     (coded / "vq.tiny" / "000001.json").unlink()
     make_sheet(coded, tmp_path / "sheet.png", keys=["still-000"])

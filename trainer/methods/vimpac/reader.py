@@ -111,8 +111,8 @@ class CodeReader:
         """
         if how.crop_area is not None:
             raise UsageError(
-                f"{self.column} holds codes, which cannot be cropped or mirrored: leave out the settings "
-                "objective.augment of frames."
+                f"{self.column} holds codes, which cannot be cropped or mirrored: leave out "
+                "objective.augment.crop_area."
             )
         allowed = self.drawable(how.stored_views)
         view = allowed[int(rng.integers(len(allowed)))] if len(allowed) > 1 else allowed[0]

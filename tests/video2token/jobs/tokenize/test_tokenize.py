@@ -235,6 +235,14 @@ def test_another_target_of_that_name_is_refused(
     assert damage(data) == []
 
 
+def test_many_views_are_told_in_a_few_words(stills: Stills, tiny_codebook: Path) -> None:
+    data = stills(size=(60, 40))
+    run(data, tiny_codebook)
+    told = r"\(views crop 32 px there, 12 views, the first crop 32 px requested\)"
+    with pytest.raises(UsageError, match=f"vq.tiny holds another column {told}: choose another --name"):
+        tokenize(data, [f"vq:{tiny_codebook}"], TargetOptions(own={"views": "vimpac12"}))
+
+
 def test_codes_of_other_frames_are_refused(stills: Stills, tiny_codebook: Path) -> None:
     data, other = stills(), stills("other", num_frames=4)
     run(data, tiny_codebook)
