@@ -21,7 +21,7 @@ from vfm.trainer.recipes.recipe import Recipe
 
 KIND, FIELD = "vq", "codes"
 FIRST = 0  # the view that pretraining reads, as the reference does: the middle square
-_NUM_SQUARES = len(VIMPAC_PLACES)  # of a test, in the size that most views have
+_NUM_SQUARES = len(VIMPAC_PLACES)  # of a clip in a test
 _VIEWS_COMMAND = "`vfm tokenize DATA --target vq:CODEBOOK --views vimpac12 --name NEW`"
 
 
