@@ -116,20 +116,24 @@ def told_of_shape(recipe: Recipe, *, dataset: Dataset, start: InitialWeights) ->
 
 
 def told_of_views(recipe: Recipe, dataset: Dataset) -> str | None:
-    """Return a sentence where a recipe draws from stored views, and a column holds one."""
+    """Return a sentence where a recipe draws from stored views and a column holds one, or holds others."""
     augment = getattr(recipe.objective, "augment", None)  # probes have none
-    if augment is None or augment.stored_views == "first":
+    views = [dataset.manifest.columns[name].options.get("views", []) for name in recipe.data.columns]
+    num_views = min(map(len, views), default=0)
+    if augment is None or num_views == 0:
         return None
-    options = {name: dataset.manifest.columns[name].options for name in recipe.data.columns}
-    short = [name for name, found in options.items() if len(found.get("views", [])) < 2]
-    if not short:
-        return None
-    return (
-        f"{recipe.name} learns from one of 12 stored views of a sample, drawn whenever it is read, as VIMPAC "
-        f"is finetuned, and {short[0]} holds one: `vfm tokenize DATA --target vq:CODEBOOK --views vimpac12 "
-        "--name NEW` makes them, and objective.augment.stored_views=unmirrored is for classes that tell left "
-        "from right."
-    )
+    key, which = "objective.augment.stored_views", augment.stored_views
+    if which == "first" and num_views > 1:
+        return (
+            f"Of the {num_views} stored views of a sample the first is learned from: --set {key}=any draws "
+            "one whenever a sample is read, unmirrored one of those that are not mirrored."
+        )
+    if which != "first" and num_views == 1:
+        return (
+            f"{recipe.name} draws one of 12 stored views whenever a sample is read, and there is one: "
+            "`vfm tokenize DATA --target vq:CODEBOOK --views vimpac12 --name NEW` makes them."
+        )
+    return None
 
 
 def _clips(recipe: Recipe, *, options: Sequence[Mapping[str, Any]]) -> str:

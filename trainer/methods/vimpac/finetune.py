@@ -39,6 +39,7 @@ def tiny_classify() -> Recipe:
         name="vimpac-tiny-classify",
         model=tiny().model,
         data=tiny().data,
+        objective=ClassifyConfig(),
         optim=replace(recipe.optim, lr=1e-3),
         train=TrainConfig(epochs=30, batch_size=32, validate_epochs=1),
     )
