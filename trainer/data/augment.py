@@ -39,8 +39,7 @@ def draw_clip(frames: UInt8, *, how: Augmentation, size_px: int, rng: np.random.
     height_px, width_px = frames.shape[1:3]
     top, left, height, width = draw_crop(height_px, width_px, areas=(how.crop_area, 1.0), rng=rng)
     cropped = frames[:, top : top + height, left : left + width]
-    square = _resized(cropped, size_px=size_px)
-    return np.ascontiguousarray(square[:, :, ::-1]) if rng.random() < how.flip else square
+    return _resized(cropped, size_px=size_px, is_mirrored=rng.random() < how.flip)
 
 
 def draw_crop(
@@ -92,9 +91,10 @@ def _draw_sides(
     return round(math.sqrt(area / shape)), round(math.sqrt(area * shape))
 
 
-def _resized(frames: UInt8, *, size_px: int) -> UInt8:
-    # Without antialiasing, as the references resize; torch has a kernel for bytes.
+def _resized(frames: UInt8, *, size_px: int, is_mirrored: bool) -> UInt8:
+    # Without antialiasing, as the references resize; torch has kernels for bytes whose colours lie together.
     planes = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
     square = functional.interpolate(planes, (size_px, size_px), mode="bilinear", align_corners=False)
+    square = square.flip(3) if is_mirrored else square
     resized: UInt8 = square.permute(0, 2, 3, 1).contiguous().numpy()
     return resized

@@ -80,7 +80,8 @@ def shown_times(dataset: Dataset, index: int, times: np.ndarray) -> list[int]:
 def read_frames(dataset: Dataset, index: int, times: Sequence[int]) -> UInt8:
     """Return stored frames, uint8 [T, H, W, 3]; one that is wanted again is decoded once."""
     unique, places = np.unique(np.asarray(times), return_inverse=True)
-    return np.stack(dataset.frames(index, unique.tolist()))[places]
+    frames = dataset.frames(index, unique.tolist())
+    return np.stack([frames[place] for place in places])  # copied once
 
 
 def multi_scale_crop(frames: UInt8, *, target_px: int, rng: np.random.Generator, snap_px: int = 2) -> UInt8:

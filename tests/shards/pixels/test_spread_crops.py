@@ -64,6 +64,26 @@ def test_resizing_by_hand():
     assert resize_bilinear(frames, height_px=2, width_px=2) is frames
 
 
+@pytest.mark.parametrize(("height_px", "width_px"), [(61, 97), (130, 20), (31, 70), (64, 1)])
+def test_resizing_is_the_integer_arithmetic_of_its_definition(height_px, width_px):
+    frames = np.random.default_rng(0).integers(0, 256, (2, 70, 45, 3), np.uint8)
+    frames[1] = np.where(frames[1] > 127, 255, 0)  # the largest differences
+    resized = resize_bilinear(frames[:, :, ::-1], height_px=height_px, width_px=width_px)
+    rows, columns = neighbours(70, height_px), neighbours(45, width_px)
+    wide = frames[:, :, ::-1].astype(np.int64)
+    lines = sum(wide[:, :, near] * weights[:, None] for near, weights in columns) >> 4
+    high = sum(lines[:, near] * weights[:, None, None] >> 16 for near, weights in rows)
+    np.testing.assert_array_equal(resized, (high + 2) >> 2)
+
+
+def neighbours(length, size):
+    """Return two neighbours of each pixel of a resized side, with weights in 2048ths."""
+    centers = np.float32((np.arange(size) + 0.5) * (length / size) - 0.5).clip(0, length - 1)
+    near, share = centers.astype(int), centers % 1
+    right = np.rint(share * 2048).astype(int)
+    return (near, 2048 - right), (np.minimum(near + 1, length - 1), right)
+
+
 def test_crops_of_mmaction2_lie_at_whole_steps_and_come_as_left_right_middle():
     rows, columns = np.indices((8, 15))
     frames = np.stack([rows, columns, np.zeros_like(rows)], axis=2).astype(np.uint8)[None]
