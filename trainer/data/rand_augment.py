@@ -15,6 +15,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from vfm.shards.array_types import UInt8
 from vfm.shards.errors import UsageError
+from vfm.shards.pixels.slide import slide
 
 _HIGHEST = 10.0
 _GREY = (128, 128, 128)  # what comes in from outside of a frame
@@ -38,8 +39,10 @@ def _brightened_below(image: Image.Image, added: float) -> Image.Image:
     return image.point(table * 3)
 
 
-def _warped(image: Image.Image, matrix: tuple[float, ...]) -> Image.Image:
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample=_BICUBIC, fillcolor=_GREY)
+def _slid(image: Image.Image, *, slope: float = 0.0, shift_px: float = 0.0, is_across: bool) -> Image.Image:
+    frame = np.asarray(image)
+    slid = slide(frame, slope=slope, shift_px=shift_px, is_across=is_across, fill=_GREY[0])
+    return Image.fromarray(slid)
 
 
 _DO: dict[str, _Do] = {
@@ -54,10 +57,10 @@ _DO: dict[str, _Do] = {
     "ContrastIncreasing": _enhanced(ImageEnhance.Contrast),
     "BrightnessIncreasing": _enhanced(ImageEnhance.Brightness),
     "SharpnessIncreasing": _enhanced(ImageEnhance.Sharpness),
-    "ShearX": lambda image, factor: _warped(image, (1, factor, 0, 0, 1, 0)),
-    "ShearY": lambda image, factor: _warped(image, (1, 0, 0, factor, 1, 0)),
-    "TranslateXRel": lambda image, share: _warped(image, (1, 0, share * image.size[0], 0, 1, 0)),
-    "TranslateYRel": lambda image, share: _warped(image, (1, 0, 0, 0, 1, share * image.size[1])),
+    "ShearX": lambda image, factor: _slid(image, slope=factor, is_across=True),
+    "ShearY": lambda image, factor: _slid(image, slope=factor, is_across=False),
+    "TranslateXRel": lambda image, share: _slid(image, shift_px=share * image.size[0], is_across=True),
+    "TranslateYRel": lambda image, share: _slid(image, shift_px=share * image.size[1], is_across=False),
 }
 
 

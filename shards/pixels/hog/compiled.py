@@ -5,26 +5,12 @@ once, so that the compiler makes vector instructions of them; only the scatterin
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import njit
 
 from vfm.shards.array_types import Float32, Float64, Int32, UInt8
+from vfm.shards.pixels.compiling import compiled
 from vfm.shards.pixels.hog.definition import NORM_FLOOR, HogDefinition
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _compiled(function: _Function) -> _Function:
-    """Compile on first use, and keep the machine code beside this file or in the user's cache folder."""
-    try:
-        return cast(_Function, njit(function, cache=True, nogil=True, error_model="numpy"))
-    except (
-        RuntimeError
-    ):  # neither folder can be written: the code is the same, compiled again in every process
-        return cast(_Function, njit(function, nogil=True, error_model="numpy"))
 
 
 def hog_of_frames(frames: UInt8, definition: HogDefinition) -> Float32:
@@ -54,7 +40,7 @@ def hog_of_frames(frames: UInt8, definition: HogDefinition) -> Float32:
     return tokens.reshape(num_frames, rows, columns, num_channels * definition.num_bins * side**2)
 
 
-@_compiled
+@compiled
 def _fill(  # noqa: PLR0913, PLR0917 (compiled code takes plain numbers, not a dataclass)
     frames: UInt8,
     tokens: Float32,
@@ -96,7 +82,7 @@ def _fill(  # noqa: PLR0913, PLR0917 (compiled code takes plain numbers, not a d
             _write(sums, tokens[frame, cell_row // side], cell_row % side, cell_px, epsilon_squared)
 
 
-@_compiled
+@compiled
 def _differences(  # noqa: PLR0913, PLR0917
     up: UInt8,
     middle: UInt8,
@@ -119,7 +105,7 @@ def _differences(  # noqa: PLR0913, PLR0917
         row[-num_channels:] = row[-3 * num_channels : -2 * num_channels]
 
 
-@_compiled
+@compiled
 def _gradients(  # noqa: PLR0913, PLR0917
     smooth: Float32,
     across: Float32,
@@ -144,7 +130,7 @@ def _gradients(  # noqa: PLR0913, PLR0917
         cosine[place] = abs(second) if first == 0 else second
 
 
-@_compiled
+@compiled
 def _polar(  # noqa: PLR0913, PLR0917
     sine: Float32,
     cosine: Float32,
@@ -162,7 +148,7 @@ def _polar(  # noqa: PLR0913, PLR0917
             places[place] += np.int32(cosine[place] <= sine[place] * threshold)
 
 
-@_compiled
+@compiled
 def _write(sums: Float64, tokens: Float32, row: int, cell_px: int, epsilon_squared: float) -> None:
     """Normalise the histograms of one row of cells and put them into ``tokens`` [columns, C, bins, i, j]."""
     num_columns, num_channels, num_bins, _, side = tokens.shape

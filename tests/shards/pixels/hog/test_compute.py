@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from skimage import data as photos
 from skimage.feature import hog as hog_of_skimage
 
 from vfm.shards.errors import UsageError
-from vfm.shards.pixels.hog import compiled as compiled_hog
 from vfm.shards.pixels.hog.arrays import hog_of_arrays
 from vfm.shards.pixels.hog.compute import hog
 from vfm.shards.pixels.hog.definition import DEFINITIONS, MASKFEAT, MMSELFSUP, SKIMAGE, HogDefinition
@@ -251,18 +249,3 @@ def test_no_token_is_refused() -> None:
         hog(noise(1, 15, 32, 3))
     with pytest.raises(UsageError, match="1x1 px holds no token"):
         hog(noise(1, 1, 1, 3), replace(MASKFEAT, cell_px=1, token_px=1))
-
-
-def test_without_a_folder_for_machine_code_it_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def njit(function: Any, **options: Any) -> Any:
-        asked.append(options)
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return function
-
-    monkeypatch.setattr(compiled_hog, "njit", njit)
-    assert compiled_hog._compiled(len)("abc") == 3
-    assert [options.get("cache", False) for options in asked] == [True, False]
-    assert asked[1] == {name: value for name, value in asked[0].items() if name != "cache"}
