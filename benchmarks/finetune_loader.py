@@ -4,7 +4,8 @@
 
 VIDEOS is a folder. Its videos are first prepared as VideoMAE (Tong et al. 2022) prepares Kinetics: short
 side 320 px, clips of 10 s, H.264; ffmpeg comes from imageio-ffmpeg. `vfm extract` stores frames at 4 fps and
-256 px. Everybody runs on one core and takes turns, and draws the same times, areas and mirrorings.
+256 px. Everybody runs on one core and takes turns, and draws the same times, areas and mirrorings. What
+counts is the processor's time, of all threads: on a busy machine clocks favour a peer that has several.
 
 vfm              `RandomClip`, as `vfm finetune` reads a sample: JPEGs of the clip, crop, resizing, mirroring.
 decord           what the loader of VideoMAE does: a VideoReader with one thread for each sample, get_batch of
@@ -178,14 +179,14 @@ def evaluate(dataset: Dataset, prepared: RandomClip, *, rounds: int) -> None:
 
 
 def measure(ways: Mapping[str, Way], num_samples: int, *, rounds: int) -> dict[str, float]:
-    """Let the ways take turns and return the median of each, in milliseconds per sample."""
+    """Let the ways take turns and return the median of each, in milliseconds of processor per sample."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, read in ways.items():
-            start_s = time.perf_counter()
+            start_s = time.process_time()
             for index in range(num_samples):
                 read(index)
-            seconds[name].append(time.perf_counter() - start_s)
+            seconds[name].append(time.process_time() - start_s)
     # The first round warms caches.
     return {name: statistics.median(values[1:]) / num_samples * 1e3 for name, values in seconds.items()}
 
