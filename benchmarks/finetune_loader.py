@@ -9,7 +9,7 @@ counts is the processor's time, of all threads: on a busy machine clocks favour 
 
 vfm              `RandomClip`, as `vfm finetune` reads a sample: JPEGs of the clip, crop, resizing, mirroring.
 decord           what the loader of VideoMAE does: a VideoReader with one thread for each sample, get_batch of
-                 the frames at the same times, then our crop of its frames, the fastest that was found.
+                 the frames at the same times, then our crop and resizing of its frames.
 decord, 256 px   the same, and decord resizes to the size that vfm stores.
 
 After that: what each step of ours takes with RandAugment, and what evaluation on several clips decodes.

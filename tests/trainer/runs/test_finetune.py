@@ -154,8 +154,8 @@ def test_twelve_stored_views_are_learned_from(bench, toy_dataset):
         bench.finetune(start, f"objective.augment.stored_views={name}", out=name, data=data)
     assert [said for said in bench.said if "stored views" in said] == [
         "Of the 12 stored views of a sample the first is learned from: --set "
-        "objective.augment.stored_views=any draws one whenever a sample is read, unmirrored one of those that "
-        "are not mirrored."
+        "objective.augment.stored_views=any draws one whenever a sample is read, unmirrored one of those "
+        "that are not mirrored."
     ]
     drawn, plain, first = (bench.newest(n).model()["cls_fc.bias"] for n in ("any", "unmirrored", "first"))
     assert not torch.equal(drawn, plain)
