@@ -82,7 +82,7 @@ def three_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
 def resize_bilinear(frames: UInt8, *, height_px: int, width_px: int) -> UInt8:
     """Return frames [T, height_px, width_px, 3] as ``cv2.resize`` with ``INTER_LINEAR`` makes them.
 
-    The same bits where the height shrinks, OpenCV 5.0; where it grows, one level in a hundred may differ by 1.
+    The bits of OpenCV 5.0 where the height shrinks; where it grows, one level in a hundred may differ by 1.
 
     Args:
         frames: uint8 [T, H, W, 3].
