@@ -1,6 +1,7 @@
 """From a dataset to the batches of every update: one stream, the same on any number of workers and ranks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -64,31 +65,67 @@ class BatchStream:
             MachineError: a worker died or hangs.
         """
         plan = _BatchPlan(stream=self, place=place, num_updates=num_updates)
-        with reading(self._loader(plan)) as loaded:
+        loader = Loader(
+            dataset=self.dataset,
+            prepare=self.prepare,
+            seed=self.config.seed,
+            num_workers=num_workers(self.config.num_workers, device=self.world.device),
+            device=self.world.device,
+        )
+        with loader.batches(plan) as loaded:
             for after, micro_batches in plan.updates():
                 sizes = [len(micro_batch) for micro_batch in micro_batches]
                 yield StepInput(place=after, sizes=sizes, micro_batches=_fetch(loaded, micro_batches))
 
-    def _loader(self, plan: "_BatchPlan") -> DataLoader[Any]:
-        workers = num_workers(self.config, device=self.world.device)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loader:
+    """Reads batches of samples in an order that is given, the same on any number of workers.
+
+    Attributes:
+        dataset: what holds the samples.
+        prepare: reads one, with a generator of its own.
+        seed: of these generators, with the epoch and the sample's key.
+        num_workers: processes that read ahead; without any, a batch is read when it is asked for.
+        device: where batches go from here; for a GPU they are in memory that it copies from by itself.
+    """
+
+    dataset: Dataset
+    prepare: SampleReader
+    seed: int
+    num_workers: int
+    device: torch.device
+
+    @contextmanager
+    def batches(self, order: Iterable[list[SampleDraw]]) -> Iterator[Iterator[dict[str, Tensor]]]:
+        """Give an iterator over stacked batches, on the CPU; its processes end with the block.
+
+        The iterator raises:
+            DamageError: stored bytes are not what was written.
+            MachineError: a worker died or hangs.
+        """
+        with reading(self._opened(order)) as loaded:
+            yield _sound(loaded)
+
+    def _opened(self, order: Iterable[list[SampleDraw]]) -> DataLoader[Any]:
         # spawn: a fork of a process in which torch's threads run can deadlock.
         return DataLoader(
-            _Prepared(dataset=self.dataset, prepare=self.prepare, seed=self.config.seed),  # type: ignore[arg-type]
-            batch_sampler=plan,
-            num_workers=workers,
+            _Prepared(dataset=self.dataset, prepare=self.prepare, seed=self.seed),  # type: ignore[arg-type]
+            batch_sampler=order,
+            num_workers=self.num_workers,
             collate_fn=stack,
-            pin_memory=self.world.device.type == "cuda",
+            pin_memory=self.device.type == "cuda",
             worker_init_fn=leave_signals_to_the_parent,
             generator=torch.Generator(),  # keeps the loader from drawing from the global one
-            multiprocessing_context="spawn" if workers else None,
-            timeout=POLL_S if workers else 0.0,
+            multiprocessing_context="spawn" if self.num_workers else None,
+            timeout=POLL_S if self.num_workers else 0.0,
         )
 
 
-def num_workers(config: TrainConfig, *, device: torch.device) -> int:
+def num_workers(wanted: int | None, *, device: torch.device) -> int:
     """Return how many loader processes a rank has; none on a CPU unless asked: the model needs the cores."""
-    if config.num_workers is not None:
-        return config.num_workers
+    if wanted is not None:
+        return wanted
     return 4 if device.type == "cuda" else 0
 
 
@@ -171,12 +208,23 @@ class _BatchPlan:
             yield from micro_batches
 
 
-def _fetch(loaded: Iterator[Any], micro_batches: list[list[SampleDraw]]) -> Iterator[MicroBatch]:
-    for micro_batch in micro_batches:
-        batch = next_batch(loaded)
+def _sound(loaded: Iterator[Any]) -> Iterator[dict[str, Tensor]]:
+    """Yield batches; a fault that was passed on in the place of one is raised."""
+    while True:
+        try:
+            batch = next_batch(loaded)
+        except StopIteration:
+            return
         if isinstance(batch, VfmError):
             raise batch
-        yield MicroBatch(indices=[index for _, index in micro_batch], batch=batch)
+        yield batch
+
+
+def _fetch(
+    loaded: Iterator[dict[str, Tensor]], micro_batches: list[list[SampleDraw]]
+) -> Iterator[MicroBatch]:
+    for micro_batch in micro_batches:
+        yield MicroBatch(indices=[index for _, index in micro_batch], batch=next(loaded))
 
 
 def epoch_samples(config: TrainConfig, *, num_samples: int) -> int:

@@ -1,20 +1,22 @@
 """What a network says of every sample of a dataset, in order, whoever computes it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from vfm.shards.errors import VfmError
-from vfm.shards.order import eval_share, sample_rng
+from vfm.shards.order import SampleDraw, eval_share
 from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.data.stream import stack
+from vfm.trainer.data.stream import Loader
 from vfm.trainer.distributed import World, gather
 from vfm.trainer.method import SampleReader
 
 _BATCH_SIZE = 16
+_SEED = 0
+_WORTH_STARTING = 16  # batches that a rank has, before processes are started: that takes seconds
 
 
 def never() -> bool:
@@ -30,12 +32,14 @@ class Inference:
         world: this process among those that share the samples.
         progress: receives this rank's progress.
         batch_size: samples that are computed at once.
+        num_workers: processes of this rank that read ahead; where it has fewer than 16 batches, none is started.
         should_stop: asked after every batch.
     """
 
     world: World
     progress: Progress = field(default_factory=NoProgress)
     batch_size: int = _BATCH_SIZE
+    num_workers: int = 0
     should_stop: Callable[[], bool] = never
 
     def rows(
@@ -59,9 +63,9 @@ class Inference:
         is_stopped = False
         self.progress.start(len(mine), "samples")
         try:
-            with torch.inference_mode():
-                for batch in self._batches(mine, reader):
-                    found.append(compute(batch).cpu())
+            with torch.inference_mode(), self._loader(mine, reader).batches(self._order(mine)) as batches:
+                for batch in batches:
+                    found.append(compute(self._moved(batch)).cpu())
                     self.progress.advance(ok=len(found[-1]))
                     if is_stopped := self.should_stop():
                         break
@@ -77,9 +81,19 @@ class Inference:
             return None
         return torch.cat([row for rows, _, _ in everyone for row in rows])
 
-    def _batches(self, dataset: Dataset, reader: SampleReader) -> Iterator[dict[str, Tensor]]:
-        for start in range(0, len(dataset), self.batch_size):
-            indices = range(start, min(start + self.batch_size, len(dataset)))
-            rngs = (sample_rng(seed=0, epoch=0, key=dataset.keys[i]) for i in indices)
-            batch = stack([reader(dataset, i, rng) for i, rng in zip(indices, rngs, strict=True)])
-            yield {name: array.to(self.world.device) for name, array in batch.items()}
+    def _loader(self, dataset: Dataset, reader: SampleReader) -> Loader:
+        is_worth_it = len(self._order(dataset)) >= _WORTH_STARTING
+        return Loader(
+            dataset=dataset,
+            prepare=reader,
+            seed=_SEED,
+            num_workers=self.num_workers if is_worth_it else 0,
+            device=self.world.device,
+        )
+
+    def _order(self, dataset: Dataset) -> list[list[SampleDraw]]:
+        draws = [(0, index) for index in range(len(dataset))]
+        return [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
+
+    def _moved(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: array.to(self.world.device, non_blocking=True) for name, array in batch.items()}
