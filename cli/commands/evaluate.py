@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where to compute.",
 )
+@shared.loader_workers()
 @shared.nproc()
 @click.option(
     "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."

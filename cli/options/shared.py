@@ -38,6 +38,17 @@ def workers(what: str) -> Decorator:
     )
 
 
+def loader_workers() -> Decorator:
+    """Return ``--workers`` of what trains and evaluates, where the default is a matter of the device."""
+    return click.option(
+        "--workers",
+        "num_workers",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Loader processes per rank; unless given, 4 on a GPU and none on a CPU.",
+    )
+
+
 def decoder() -> Decorator:
     """Return ``--decoder``, whose names are the files of the decoders' folder."""
     return click.option(

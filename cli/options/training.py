@@ -34,13 +34,7 @@ _OPTIONS = (
     click.option("--epochs", type=click.IntRange(min=1), help="Passes over the samples."),
     click.option("--steps", type=click.IntRange(min=1), help="Updates, in place of --epochs."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Samples per update, all ranks together."),
-    click.option(
-        "--workers",
-        "num_workers",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="Loader processes per rank; chosen by device unless given.",
-    ),
+    shared.loader_workers(),
     click.option("--split", help="Train on this split only."),
     click.option(
         "--device",
@@ -100,6 +94,7 @@ def run_options(given: dict[str, Any]) -> "RunOptions":
     return RunOptions(
         device=given["device"],
         num_threads=given["num_threads"],
+        num_workers=given["num_workers"],
         fall_back=not given["no_fallback"],
         accept_data=given["accept_data"],
         extend=given.get("extend", False),  # evaluation has nothing to extend

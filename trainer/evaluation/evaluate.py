@@ -14,6 +14,7 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer import methods
 from vfm.trainer.data.labels import with_labels
+from vfm.trainer.data.stream import num_workers
 from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.opening import where
@@ -91,6 +92,7 @@ def _evaluate(
         num_clips=how.num_clips,
         num_crops=how.num_crops,
         world=world,
+        num_workers=num_workers(options.num_workers, device=world.device),
         progress=options.progress,
     )
     if how.protocol != "knn":

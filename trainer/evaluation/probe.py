@@ -67,7 +67,10 @@ def train_probe(
     start = from_run(run, options=options, averaged=how.ema)
     folder = run / (f"{how.protocol}-ema" if how.ema else how.protocol)
     encoder = seen_as(start.recipe, how.views)
-    recipe = finetune_recipe(how.protocol, start=encoder, settings=[f"data.split={TRAIN_SPLIT}"])
+    settings = [f"data.split={TRAIN_SPLIT}"]
+    if options.num_workers is not None:
+        settings.append(f"train.num_workers={options.num_workers}")
+    recipe = finetune_recipe(how.protocol, start=encoder, settings=settings)
     recipe = _portioned(recipe, data=data, folder=folder, world=world, options=options)
     options = replace(options, elsewhere=f"move {folder} away to train another")
     outcome = finetune(recipe, start=start, data=data, out=folder, options=options)

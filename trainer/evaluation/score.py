@@ -27,6 +27,7 @@ class EvaluatedRun:
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip.
         world: this process among those that share the samples.
+        num_workers: of it, which read ahead.
         progress: receives this rank's progress.
     """
 
@@ -36,12 +37,13 @@ class EvaluatedRun:
     num_clips: int
     num_crops: int
     world: World
+    num_workers: int = 0
     progress: Progress
 
     @property
     def inference(self) -> Inference:
         """Return what goes through samples."""
-        return Inference(world=self.world, progress=self.progress)
+        return Inference(world=self.world, num_workers=self.num_workers, progress=self.progress)
 
 
 def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:

@@ -39,6 +39,8 @@ class RunOptions:
     Attributes:
         device: ``auto``, ``cpu`` or ``cuda``.
         num_threads: of torch on a CPU; None leaves it its own choice.
+        num_workers: loader processes of each rank that evaluates; None chooses by device, and training has
+            its recipe's.
         fall_back: whether a damaged newest checkpoint is passed over, aloud, for the one before it.
         accept_data: whether to go on, aloud, with a dataset that is not as the recipe needs it.
         extend: whether a run whose recipe is longer now goes on under it.
@@ -49,6 +51,7 @@ class RunOptions:
 
     device: str = "auto"
     num_threads: int | None = None
+    num_workers: int | None = None
     fall_back: bool = True
     accept_data: bool = False
     extend: bool = False

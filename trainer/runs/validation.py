@@ -1,6 +1,7 @@
 """How a run is measured while it trains: on a split that it does not learn from."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
+from vfm.trainer.data.stream import num_workers
 from vfm.trainer.distributed import World, largest
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.updates.optim import updates_per_epoch
@@ -89,12 +91,16 @@ class _Runner:
             return torch.stack([figure.double() for figure in figures.values()], dim=1)
 
         size, num_samples = self._portions()
-        how = Inference(world=self.world, batch_size=size, should_stop=self._together(should_stop))
+        how = replace(self._how(self._together(should_stop)), batch_size=size)
         held_out = self.held_out.select(np.arange(num_samples))
         rows = how.rows(held_out, self.method.held_out_reader, compute=compute)
         if rows is None:
             return None
         return {f"val_{name}": value for name, value in zip(names, rows.mean(0).tolist(), strict=True)}
+
+    def _how(self, should_stop: Callable[[], bool]) -> Inference:
+        workers = num_workers(self.recipe.train.num_workers, device=self.world.device)
+        return Inference(world=self.world, num_workers=workers, should_stop=should_stop)
 
     def _portions(self) -> tuple[int, int]:
         """Return the size of batches, and how many samples are looked at.
@@ -121,7 +127,7 @@ class _Runner:
             dataset=asked,
             bank=bank,
             views=(1, 1),
-            how=Inference(world=self.world, should_stop=should_stop),
+            how=self._how(should_stop),
         )
         if scores is None:
             return None
