@@ -11,6 +11,7 @@ from vfm.cli.options import training
 from vfm.shards.errors import UsageError
 from vfm.shards.io.parquet import read_table
 from vfm.shards.progress import NoProgress
+from vfm.trainer.engine.inference import Inference
 
 SHRUNK = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "data.clip_len=3", "optim.lr=0.01")
 SETTINGS = [part for setting in SHRUNK for part in ("--set", setting)]
@@ -162,3 +163,26 @@ def test_an_average_of_new_weights_is_refused(root):
     with pytest.raises(click.UsageError, match="--ema takes the average of a run's weights: give --init RUN"):
         start = ("classify", root / "data", "--recipe", "vimpac-tiny", "--ema", "--out", root / "none")
         invoke(finetune.command, *start)
+
+
+@pytest.mark.parametrize(("words", "expected"), [((), 0), (("--workers", 3), 3)])
+def test_workers_are_for_reading_what_is_counted(root, monkeypatch, words, expected):
+    seen, rows = [], Inference.rows
+
+    def noted(self, *arguments, **named):
+        seen.append(self.num_workers)
+        return rows(self, *arguments, **named)
+
+    monkeypatch.setattr(Inference, "rows", noted)
+    for protocol, passes in (("multiview", 1), ("knn", 2)):
+        arguments = (root / "good", root / "data", "--protocol", protocol, "--device", "cpu")
+        invoke(evaluate.command, *arguments, *words)
+        assert seen == [expected] * passes
+        seen.clear()
+
+
+def test_workers_are_for_training_a_probe_too(root):
+    arguments = (root / "good", root / "data", "--protocol", "linear", "--clips", 1, "--device", "cpu")
+    invoke(evaluate.command, *arguments, "--workers", 0)
+    recipe = json.loads((root / "good" / "linear" / "run.json").read_text())["recipe"]
+    assert recipe["train"]["num_workers"] == 0

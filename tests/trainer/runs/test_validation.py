@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.engine.inference import Inference
 from vfm.trainer.evaluation.evaluate import evaluate
 from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.recipes.settings import override
@@ -106,6 +107,20 @@ def test_neighbours_without_labels_are_refused(write_toy_dataset, tmp_path):
         UsageError, match=r"no labels that neighbours could vote by: leave out train\.validate_knn"
     ):
         pretrain(recipe, data=data, out=tmp_path / "run", options=options())
+
+
+def test_validation_reads_with_as_many_processes_as_training(data, tmp_path, monkeypatch):
+    seen, rows = [], Inference.rows
+
+    def noted(self, *arguments, **named):
+        seen.append(self.num_workers)
+        return rows(self, *arguments, **named)
+
+    monkeypatch.setattr(Inference, "rows", noted)
+    settings = ["train.max_steps=1", "train.validate_epochs=1", "train.validate_knn=true"]
+    recipe = pretraining(SPLIT, *settings, "train.num_workers=1")
+    pretrain(recipe, data=data, out=tmp_path / "run", options=options())
+    assert seen == [1, 1, 1]  # held-out samples, then these and those among which neighbours are looked for
 
 
 @pytest.mark.parametrize("task", ["pretrain", "finetune"])
