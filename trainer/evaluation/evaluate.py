@@ -17,6 +17,7 @@ from vfm.trainer.data.labels import with_labels
 from vfm.trainer.data.stream import num_workers
 from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.checkpoint import Checkpoint
+from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.probe import (
     TRAIN_SPLIT,
@@ -91,9 +92,7 @@ def _evaluate(
         step=checkpoint.step,
         num_clips=how.num_clips,
         num_crops=how.num_crops,
-        world=world,
-        num_workers=num_workers(options.num_workers, device=world.device),
-        progress=options.progress,
+        inference=_inference(world, options=options),
     )
     if how.protocol != "knn":
         _check_head(checkpoint, dataset=dataset, run=run)
@@ -115,6 +114,11 @@ def _evaluate(
     if world.is_chief:
         write_report(run, result)
     return result
+
+
+def _inference(world: World, *, options: RunOptions) -> Inference:
+    workers = num_workers(options.num_workers, device=world.device)
+    return Inference(world=world, num_workers=workers, progress=options.progress)
 
 
 def _told_of(dataset: Dataset, *, how: EvaluateOptions) -> str:

@@ -131,7 +131,7 @@ def score_probe(evaluated: EvaluatedRun, dataset: Dataset, *, taught: Dataset) -
     task = build_task(evaluated.recipe, taught)
     assert isinstance(task, Probe), "another task has one head, see score_views"
     fill(task, evaluated.state)
-    task.to(evaluated.world.device).eval()
+    task.to(evaluated.inference.world.device).eval()
     left_out = taught.select(np.flatnonzero(task.prepare.left_out))
     compute = _scores_of(task, partial=True)
     found = all_rows(evaluated.inference.rows(left_out, task.held_out_reader, compute=compute))

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.distributed import World
 from vfm.trainer.engine.checkpoint import fill
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.recipes.recipe import Recipe
@@ -26,9 +24,7 @@ class EvaluatedRun:
         step: updates they have seen.
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip.
-        world: this process among those that share the samples.
-        num_workers: of it, which read ahead.
-        progress: receives this rank's progress.
+        inference: goes through samples.
     """
 
     recipe: Recipe
@@ -36,14 +32,7 @@ class EvaluatedRun:
     step: int
     num_clips: int
     num_crops: int
-    world: World
-    num_workers: int = 0
-    progress: Progress
-
-    @property
-    def inference(self) -> Inference:
-        """Return what goes through samples."""
-        return Inference(world=self.world, num_workers=self.num_workers, progress=self.progress)
+    inference: Inference
 
 
 def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
@@ -54,7 +43,7 @@ def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
     task = build_task(evaluated.recipe, dataset)
     assert isinstance(task, Classify), "a probe has several heads, see score_probe"
     fill(task, evaluated.state)
-    task.to(evaluated.world.device).eval()
+    task.to(evaluated.inference.world.device).eval()
 
     def score(batch: dict[str, Tensor]) -> Tensor:
         return merge_views(task.view_logits(batch))

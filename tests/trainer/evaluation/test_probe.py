@@ -13,6 +13,7 @@ from vfm.shards.io.parquet import read_table
 from vfm.shards.progress import NoProgress
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.distributed import World
+from vfm.trainer.engine.inference import Inference
 from vfm.trainer.evaluation.evaluate import evaluate
 from vfm.trainer.evaluation.probe import ProbeStoppedError, learned_samples, score_probe
 from vfm.trainer.evaluation.result import EvaluateOptions
@@ -131,8 +132,7 @@ def test_the_rate_is_chosen_by_what_was_left_out_alone(root):
         step=80,
         num_clips=1,
         num_crops=1,
-        world=World(device=torch.device("cpu")),
-        progress=NoProgress(),
+        inference=Inference(world=World(device=torch.device("cpu"))),
     )
     counted = open_dataset(root / "data", columns=("vq.toy",), select_split="val")
     scores, found = score_probe(evaluated, counted, taught=learned_samples(checkpoint, data=root / "data"))
