@@ -37,7 +37,7 @@ def wants_ranks(num_ranks: int | None) -> bool:
     if num_ranks is None:
         return False
     if _RANK not in os.environ:
-        return True
+        return num_ranks > 1  # one needs no process of its own
     if os.environ[_SIZE] != str(num_ranks):
         raise UsageError(
             f"--nproc {num_ranks} is given to one of {os.environ[_SIZE]} ranks that run already: leave it "

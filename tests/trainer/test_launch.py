@@ -95,6 +95,7 @@ time.sleep(60)
 def test_ranks_are_started_once(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
     assert not wants_ranks(None)
+    assert not wants_ranks(1)
     assert wants_ranks(2)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
