@@ -26,13 +26,17 @@ class Codes:
 
 
 class Compute:
-    """Puts the arrays of a batch side by side and notes how many processes there are meanwhile."""
+    """Puts the arrays of a batch side by side and notes how many processes were started meanwhile."""
 
     def __init__(self):
+        self.before = set(multiprocessing.active_children())  # those of other tests may still end
         self.num_processes = []
 
+    def started(self):
+        return set(multiprocessing.active_children()) - self.before
+
     def __call__(self, batch):
-        self.num_processes.append(len(multiprocessing.active_children()))
+        self.num_processes.append(len(self.started()))
         return torch.cat([batch["codes"].flatten(1), batch["draw"]], dim=1)
 
 
@@ -64,7 +68,7 @@ def test_processes_change_no_bit_and_no_order(folder):
     codes = [dataset.array(i, "vq.toy", "codes")[0, 0].ravel().tolist() for i in range(len(dataset))]
     assert expected[:, :-3].tolist() == codes
     assert len({tuple(draw) for draw in expected[:, -3:].tolist()}) == len(dataset)
-    assert multiprocessing.active_children() == []
+    assert not helped.started()
 
 
 def test_for_few_batches_none_is_started(toy_dataset):
@@ -82,7 +86,7 @@ def test_damage_is_told_as_it_is(folder, num_workers):
         rows(folder, compute, num_workers=num_workers)
     assert "Traceback" not in str(error.value)
     assert compute.num_processes[0] == num_workers
-    assert multiprocessing.active_children() == []
+    assert not compute.started()
 
 
 def test_who_is_asked_to_stop_leaves_no_process_behind(folder):
@@ -90,13 +94,17 @@ def test_who_is_asked_to_stop_leaves_no_process_behind(folder):
     stopped = rows(folder, compute, num_workers=2, should_stop=lambda: len(compute.num_processes) == 3)
     assert stopped is None
     assert compute.num_processes == [2, 2, 2]
-    assert multiprocessing.active_children() == []
+    assert not compute.started()
 
 
 def test_an_interrupt_leaves_no_process_behind(folder):
+    compute = Compute()
+
     def interrupted(batch):
+        compute(batch)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         rows(folder, interrupted, num_workers=2)
-    assert multiprocessing.active_children() == []
+    assert compute.num_processes == [2]
+    assert not compute.started()
