@@ -58,7 +58,8 @@ def test_every_command_of_umt_on_your_videos_runs(
         else:
             words += SHORTER.get(words[0], [])
         done = CliRunner().invoke(group, words, standalone_mode=False)
-        assert done.exception is None and not done.return_value, f"{line}\n{done.output}\n{done.exception}"
+        assert done.exception is None, f"{line}\n{done.output}\n{done.exception}"
+        assert not done.return_value, f"{line}\n{done.output}"
         told.append(words[0])
     assert told == [
         *("extract", "inspect", "tokenize", "pretrain", "evaluate", "evaluate"),
