@@ -25,14 +25,14 @@ def slide(frame: UInt8, *, slope: float, shift_px: float, is_across: bool, fill:
     Returns:
         uint8 [H, W, 3].
     """
-    result = np.empty(frame.shape, np.uint8)
-    fill_slid = _fill_rows if is_across else _fill_columns
-    fill_slid(np.ascontiguousarray(frame), result, float(slope), float(shift_px), fill)
-    return result
+    slid = np.empty(frame.shape, np.uint8)
+    source, target = (pixels if is_across else pixels.swapaxes(0, 1) for pixels in (frame, slid))
+    _fill(source, target, float(slope), float(shift_px), fill)
+    return slid
 
 
 @compiled
-def _fill_rows(frame: UInt8, result: UInt8, slope: float, shift_px: float, fill: int) -> None:
+def _fill(frame: UInt8, result: UInt8, slope: float, shift_px: float, fill: int) -> None:
     height, width, _ = frame.shape
     for y in range(height):
         row = frame[y]
@@ -47,25 +47,6 @@ def _fill_rows(frame: UInt8, result: UInt8, slope: float, shift_px: float, fill:
             c, d = min(first + 1, width - 1), min(first + 2, width - 1)
             for k in range(3):
                 result[y, x, k] = _cubic(row[a, k], row[b, k], row[c, k], row[d, k], share)
-
-
-@compiled
-def _fill_columns(frame: UInt8, result: UInt8, slope: float, shift_px: float, fill: int) -> None:
-    height, width, _ = frame.shape
-    for y in range(height):
-        for x in range(width):
-            at = slope * (x + 0.5) + (y + 0.5) + shift_px
-            if at < 0.0 or at >= height:
-                result[y, x, :] = fill
-                continue
-            first = int(np.floor(at - 0.5))
-            share = (at - 0.5) - first
-            a, b = max(first - 1, 0), max(first, 0)
-            c, d = min(first + 1, height - 1), min(first + 2, height - 1)
-            for k in range(3):
-                result[y, x, k] = _cubic(
-                    frame[a, x, k], frame[b, x, k], frame[c, x, k], frame[d, x, k], share
-                )
 
 
 @compiled

@@ -20,7 +20,7 @@ def with_labels(dataset: Dataset, *, say: Callable[[str], None]) -> Dataset:
     known = np.flatnonzero(dataset.class_indices >= 0)
     if not len(known):
         raise UsageError(
-            f"{dataset.data} has no labels here: name them in a CSV list with the columns path and label, "
+            f"{dataset} has no labels here: name them in a CSV list with the columns path and label, "
             "and extract that list into a new dataset."
         )
     if len(known) == len(dataset):

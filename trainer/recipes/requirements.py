@@ -118,19 +118,24 @@ def fit_to_data(
         UsageError: it does not fit; says how it could.
     """
     fits = [_fit(recipe, part, accept=accept, say=say) for part in dataset.parts]
+    fit = fits[0] if len(fits) == 1 else _fit_of_all(dataset, fits)
+    return replace(recipe, data=replace(recipe.data, stride=fit.stride)), fit
+
+
+def _fit_of_all(dataset: Dataset, fits: Sequence[Fit]) -> Fit:
+    """Return how the clips of a mixture are, from how those of its parts are."""
     for part, fit in zip(dataset.parts, fits, strict=True):
         if (fit.stride, fit.seconds_apart) != (fits[0].stride, fits[0].seconds_apart):
             raise UsageError(
                 f"The frames of a clip would lie {_apart(fits[0])} in {dataset.parts[0].data} and "
                 f"{_apart(fit)} in {part.data}: extract both at the same rate to mix them."
             )
-    weights = [share.per_epoch for share in dataset.shares]
-    fit = replace(
+    repeated = [fit.repeated_frames for fit in fits]
+    return replace(
         fits[0],
-        repeated_frames=_mean([fit.repeated_frames for fit in fits], weights),
+        repeated_frames=float(np.average(repeated, weights=[share.per_epoch for share in dataset.shares])),
         enlargement=max(fit.enlargement for fit in fits),
     )
-    return replace(recipe, data=replace(recipe.data, stride=fit.stride)), fit
 
 
 def _fit(recipe: Recipe, dataset: Dataset, *, accept: bool, say: Callable[[str], None]) -> Fit:
@@ -148,13 +153,6 @@ def _fit(recipe: Recipe, dataset: Dataset, *, accept: bool, say: Callable[[str],
 def _apart(fit: Fit) -> str:
     frames = "1 stored frame" if fit.stride == 1 else f"{fit.stride} stored frames"
     return f"{frames} apart" if fit.seconds_apart is None else f"{frames}, {fit.seconds_apart:.3g} s, apart"
-
-
-def _mean(values: Sequence[float], weights: Sequence[int]) -> float:
-    total = sum(weights)
-    return (
-        sum(value * weight for value, weight in zip(values, weights, strict=True)) / total if total else 0.0
-    )
 
 
 def offer_of(dataset: Dataset, *, columns: Sequence[str]) -> Offer:

@@ -11,7 +11,6 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.mixture import Source
 from vfm.shards.wording import counted
 from vfm.trainer import methods, tasks
-from vfm.trainer.data.labels import with_labels
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.columns import with_columns
@@ -167,7 +166,6 @@ def finetune(
         VfmError: see `vfm.trainer.runs.run.pretrain`.
     """
     recipe, dataset = open_training_data(recipe, data, say=options.say)
-    dataset = with_labels(dataset, say=options.say)
     if start.checkpoint is not None:
         check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)

@@ -8,6 +8,7 @@ from vfm.shards.format.manifest import read_manifest
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.mixture import Source, open_mixture
 from vfm.shards.wording import counted
+from vfm.trainer.data.labels import with_labels
 from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 
@@ -15,20 +16,22 @@ from vfm.trainer.recipes.recipe import Recipe
 def open_training_data(
     recipe: Recipe, data: Path | Sequence[Source], *, say: Callable[[str], None]
 ) -> tuple[Recipe, Dataset]:
-    """Return the recipe with its columns resolved, and the samples of its split.
+    """Return the recipe with its columns resolved, and the samples of its split; a task has labelled ones.
 
     Args:
         recipe: to train by.
         data: a dataset's folder, or several datasets and their weights.
-        say: takes a sentence about what is mixed.
+        say: takes a sentence about what is left out, and what is mixed.
 
     Raises:
-        UsageError: a dataset lacks what the recipe reads, or they cannot be mixed.
+        UsageError: a dataset lacks what the recipe reads, has no labels, or they cannot be mixed.
         DamageError: one is not as it was written.
     """
     sources = [Source(data=data)] if isinstance(data, Path) else data
     recipe = resolve_columns(recipe, read_manifest(sources[0].data))
     dataset = open_mixture(sources, columns=recipe.data.columns, select_split=recipe.data.split)
+    if recipe.task is not None:
+        dataset = with_labels(dataset, say=say)
     if len(dataset.parts) > 1:
         _check_drawn(dataset)
         say(_told_of_weights(dataset))
@@ -41,8 +44,8 @@ def _check_drawn(dataset: Dataset) -> None:
     for part, share in zip(dataset.parts, dataset.shares, strict=True):
         if share.per_epoch == 0:
             raise UsageError(
-                f"The weight of {part.data}, which has {counted(len(part), 'sample')}, is so small that an "
-                "epoch draws none of them: use a larger one."
+                f"An epoch draws none of the {counted(len(part), 'sample')} of {part.data} that there are to "
+                "learn from: give it a larger weight, or leave it out."
             )
 
 

@@ -13,6 +13,7 @@ from vfm.shards.order import Place
 from vfm.shards.reading.mixture import Source
 from vfm.trainer.data.stream import BatchStream
 from vfm.trainer.distributed import World
+from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
@@ -99,7 +100,7 @@ def test_other_weights_are_another_run(go, sources):
 
 def test_a_weight_that_draws_nothing_is_refused(go, sources):
     little = Source(data=sources[1].data, weight=0.05)
-    with pytest.raises(UsageError, match="which has 4 samples, is so small that an epoch draws none"):
+    with pytest.raises(UsageError, match="An epoch draws none of the 4 samples of .*two that there are"):
         go("run", sources=[sources[0], little])
 
 
@@ -124,3 +125,30 @@ def test_finetuning_joins_classes_aloud_and_validates_on_both(toy_dataset, tmp_p
         "right",
         "up",
     ]
+
+
+def test_what_is_said_to_be_drawn_has_labels(toy_dataset, said):
+    one, two = toy_dataset("one"), toy_dataset("two", unlabelled=(0, 1, 2))
+    recipe = finetune_recipe(
+        "classify", start=load_recipe("vimpac-tiny"), settings=[*TINY, "data.split=none"]
+    )
+    open_training_data(recipe, [Source(data=one), Source(data=two)], say=said.append)
+    assert said == [
+        "3 of 24 samples have no label and are left out.",
+        f"An epoch draws 12 from the 12 samples of {one}, 57% of it; "
+        f"and 9 from the 9 samples of {two}, 43% of it.",
+    ]
+    none = toy_dataset("none", unlabelled=tuple(range(12)))
+    with pytest.raises(UsageError, match="An epoch draws none of the 0 samples of .*none that there are"):
+        open_training_data(recipe, [Source(data=one), Source(data=none)], say=said.append)
+
+
+def test_how_clips_are_is_the_mean_over_what_is_drawn(toy_dataset, said):
+    recipe = override(load_recipe("vimpac-tiny"), PRETRAINING)
+    one, two = toy_dataset("one"), toy_dataset("two", enlargement=1.5)
+    sources = [Source(data=one), Source(data=two, weight=3)]
+    recipe, dataset = open_training_data(recipe, sources, say=said.append)
+    _, fit = fit_to_data(recipe, dataset, accept=True, say=said.append)
+    assert (fit.stride, fit.repeated_frames, fit.enlargement) == (1, 0.0, 1.5)
+    long = override(recipe, ["data.clip_len=10"])
+    assert fit_to_data(long, dataset, accept=True, say=said.append)[1].repeated_frames == pytest.approx(0.2)
