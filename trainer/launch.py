@@ -58,9 +58,15 @@ def launch(command: Sequence[str], *, num_ranks: int) -> int:
         num_ranks: how many.
     """
     with ExitStack() as held:
-        ranks = [_start(command, place=place, held=held) for place in _places(num_ranks)]
-        before = {number: signal.signal(number, _forward(ranks)) for number in _FORWARDED}
+        ranks: list[_Rank] = []
+        received: list[int] = []
+        # Heard before the first rank runs, which could not be told to stop otherwise.
+        before = {number: signal.signal(number, _forward(ranks, received)) for number in _FORWARDED}
         try:
+            for place in _places(num_ranks):
+                ranks.append(_start(command, place=place, held=held))
+                for number in received:
+                    ranks[-1].process.send_signal(number)
             first = _first_to_fail(ranks)
             if first is not None:
                 _end(ranks)
@@ -104,8 +110,9 @@ def _start(command: Sequence[str], *, place: dict[str, str], held: ExitStack) ->
     return _Rank(process=process, errors=errors)
 
 
-def _forward(ranks: Sequence[_Rank]) -> "signal._HANDLER":
+def _forward(ranks: Sequence[_Rank], received: list[int]) -> "signal._HANDLER":
     def handler(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
         for rank in ranks:
             rank.process.send_signal(number)
 

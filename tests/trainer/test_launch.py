@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from vfm.shards.errors import UsageError
+from vfm.trainer import launch as launching
 from vfm.trainer.launch import launch, wants_ranks
 
 
@@ -90,6 +91,22 @@ time.sleep(60)
     asking.join()
     assert sorted(path.name for path in tmp_path.glob("*.stopped")) == ["0.stopped", "1.stopped"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_while_ranks_start_stops_those_that_start_later_too(monkeypatch):
+    start, started = launching._start, []
+
+    def interrupted(command, **how):
+        if not started:
+            os.kill(os.getpid(), signal.SIGTERM)
+        started.append(start(command, **how))
+        return started[-1]
+
+    monkeypatch.setattr(launching, "_start", interrupted)
+    start_s = time.monotonic()
+    assert launch(python("import time\ntime.sleep(60)"), num_ranks=2) == 128 + signal.SIGTERM
+    assert time.monotonic() - start_s < 20
+    assert [rank.process.returncode for rank in started] == [-signal.SIGTERM] * 2
 
 
 def test_ranks_are_started_once(monkeypatch):
