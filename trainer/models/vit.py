@@ -124,15 +124,15 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with an exact GELU between them."""
+    """Two linear layers with an exact GELU between them; ``dim_out`` channels go out, else ``dim``."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, *, dim_out: int | None = None) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc2 = nn.Linear(hidden, dim_out or dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return [..., dim] of [..., dim]."""
+        """Return [..., dim_out] of [..., dim]."""
         out: Tensor = self.fc2(functional.gelu(self.fc1(x)))
         return out
 
