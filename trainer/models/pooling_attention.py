@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.trainer.models.attention import attend
+from vfm.trainer.models.depthwise import depthwise_conv
 from vfm.trainer.models.vit import LAYER_NORM_EPS
 
 Grid = tuple[int, int, int]
@@ -76,12 +77,8 @@ class DepthwisePool(nn.Conv3d):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Return [B, T, H', W', D] of patches [B, T, H, W, D], any view of them: none is copied."""
-        dim = patches.shape[-1]
-        weight = self.weight.repeat(dim // self.in_channels, 1, 1, 1, 1)
-        pooled = functional.conv3d(
-            patches.permute(0, 4, 1, 2, 3), weight, stride=self.stride, padding=1, groups=dim
-        )
-        return pooled.permute(0, 2, 3, 4, 1)
+        weight = self.weight.repeat(patches.shape[-1] // self.in_channels, 1, 1, 1, 1)
+        return depthwise_conv(patches, weight, stride=self.stride[-1])
 
 
 class PoolingAttention(nn.Module):
