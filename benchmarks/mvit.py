@@ -3,8 +3,8 @@
     python benchmarks/mvit.py [--rounds 5] [--batch-size 1] [--precision fp32] [--threads 1]
 
 The plain one has the same weights and follows the text of Li et al. 2022, section 4.1: heads before pooling,
-a matrix of logits to which the three relative terms are added, softmax, product. How far the outputs lie apart
-is printed. Forward and backward pass with the finetuned strides on 16 frames of 224 px; turns, medians.
+a matrix of logits to which the three relative terms are added, softmax, product. How far the outputs lie
+apart is printed. Forward and backward pass with the finetuned strides on 16 frames of 224 px; turns, medians.
 """
 
 import argparse
