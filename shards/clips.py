@@ -1,8 +1,8 @@
 """Clips: which of a sample's stored frames a network is given.
 
 Windows with a fixed step (VIMPAC, arXiv 2106.11250), windows as VideoMAE (arXiv 2203.12602) is finetuned on
-them, and frames spread over the whole sample (UMT, arXiv 2303.16058, as its published code draws them for
-Kinetics and for Something-Something V2).
+them and as MaskFeat (arXiv 2112.09133) is trained on them, and frames spread over the whole sample (UMT,
+arXiv 2303.16058, as its published code draws them for Kinetics and for Something-Something V2).
 """
 
 import numpy as np
@@ -111,6 +111,35 @@ def spread_dense_times(num_frames: int, *, clip_len: int, stride: int, num_clips
     starts = [int(k * step) for k in range(num_clips)] if num_clips > 1 else [latest // 2]
     places = np.arange(clip_len)
     return [frames[np.minimum(start + places, len(frames) - 1)] for start in starts]
+
+
+def linspace_times(num_frames: int, *, clip_len: int, stride: int, rng: np.random.Generator) -> Int64:
+    """Return the frames of a clip as PySlowFast draws them for MaskFeat, int64 [clip_len].
+
+    A window of ``clip_len`` · ``stride`` frames begins anywhere, between two frames too, and the clip's are
+    spread evenly from its first frame to its last, a little farther apart than ``stride``, rounded down. Past
+    the end the last frame is shown again.
+    """
+    _check_spread(num_frames, clip_len=clip_len)
+    start = rng.uniform(0, max(num_frames - clip_len * stride, 0))
+    return _linspace(start, num_frames=num_frames, clip_len=clip_len, stride=stride)
+
+
+def spread_linspace_times(num_frames: int, *, clip_len: int, stride: int, num_clips: int) -> list[Int64]:
+    """Return the clips of PySlowFast's test, each int64 [clip_len]; a single one lies in the middle.
+
+    Clip k of K begins at frame k · ⌊(num_frames - clip_len · stride) / (K - 1)⌋.
+    """
+    _check_spread(num_frames, clip_len=clip_len)
+    _check_clips(num_clips)
+    latest = max(num_frames - clip_len * stride, 0)
+    starts = [latest / 2] if num_clips == 1 else [k * (latest // (num_clips - 1)) for k in range(num_clips)]
+    return [_linspace(start, num_frames=num_frames, clip_len=clip_len, stride=stride) for start in starts]
+
+
+def _linspace(start: float, *, num_frames: int, clip_len: int, stride: int) -> Int64:
+    spread = np.linspace(start, start + clip_len * stride - 1, num=clip_len).astype(np.int64)
+    return np.minimum(spread, num_frames - 1)
 
 
 def spread_ssv2_times(num_frames: int, *, clip_len: int, num_clips: int) -> list[Int64]:

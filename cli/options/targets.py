@@ -38,8 +38,8 @@ def options() -> Decorator:
         click.option(
             "--store",
             metavar="TYPE",
-            help="How values are kept, for targets that leave the choice: hog takes uint8 or fp16; clip "
-            "takes fp32, fp16, int8, pq:BYTES (product codes of so many bytes a token and level) or pq, the "
+            help="How values are kept, for targets that leave the choice: hog takes uint8, fp16 or fp32, "
+            "clip fp32, fp16, int8, pq:BYTES (product codes of so many bytes a token and level) or pq, the "
             "fewest bytes that are true enough.  [default: the target's own]",
         ),
         click.option(

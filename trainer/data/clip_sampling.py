@@ -8,10 +8,12 @@ from vfm.shards.array_types import Int64
 from vfm.shards.clips import (
     clip_times,
     dense_times,
+    linspace_times,
     random_start,
     segment_times,
     sparse_times,
     spread_dense_times,
+    spread_linspace_times,
     spread_sparse_times,
     spread_ssv2_times,
     spread_starts,
@@ -24,8 +26,8 @@ class ClipSampling:
     """Draws and spreads the clips of a sample.
 
     Attributes:
-        rule: ``strided`` is a window, ``dense`` one as VideoMAE is finetuned on it; ``sparse`` and ``ssv2``
-            spread the frames of a clip over the sample.
+        rule: ``strided`` is a window, ``dense`` one as VideoMAE is finetuned on it, ``linspace`` one as
+            MaskFeat is trained on it; ``sparse`` and ``ssv2`` spread the frames of a clip over the sample.
         clip_len: frames of a clip.
         stride: stored frames from one frame of a window to the next.
     """
@@ -44,6 +46,8 @@ class ClipSampling:
         span = {"clip_len": self.clip_len, "stride": self.stride}
         if self.rule == "dense":
             return dense_times(num_frames, **span, rng=rng)
+        if self.rule == "linspace":
+            return linspace_times(num_frames, **span, rng=rng)
         start = random_start(num_frames, **span, rng=rng)
         return clip_times(start, num_frames=num_frames, **span)
 
@@ -57,6 +61,8 @@ class ClipSampling:
         span = {"clip_len": self.clip_len, "stride": self.stride}
         if self.rule == "dense":
             return spread_dense_times(num_frames, **span, num_clips=num_clips)
+        if self.rule == "linspace":
+            return spread_linspace_times(num_frames, **span, num_clips=num_clips)
         starts = spread_starts(num_frames, **span, num_clips=num_clips)
         return [clip_times(start, num_frames=num_frames, **span) for start in starts]
 

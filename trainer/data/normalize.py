@@ -23,7 +23,7 @@ class Normalization:
 
 IMAGENET = Normalization(mean=MEAN, deviation=STD)
 # 114.75 and 57.375 of 255, in the configurations of MMAction2's projects/umt.
-MMACTION2 = Normalization(mean=(0.45, 0.45, 0.45), deviation=(0.225, 0.225, 0.225))
+SLOWFAST = Normalization(mean=(0.45, 0.45, 0.45), deviation=(0.225, 0.225, 0.225))
 
 
 def to_unit_range(clips: Tensor) -> Tensor:

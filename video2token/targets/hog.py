@@ -22,7 +22,7 @@ class Options:
 
     Attributes:
         crop_px: side of the frames it is computed from, in the view ``centre``.
-        store: how values are kept, ``uint8`` or ``fp16``.
+        store: how values are kept, ``uint8``, ``fp16`` or ``fp32``.
     """
 
     crop_px: int = 224
@@ -83,7 +83,7 @@ class HogTarget(FrameTarget):
         }
 
     def compute(self, frames: UInt8) -> Arrays:
-        """Return ``hog.npy`` [N, S / token_px, S / token_px, F], uint8 or float16."""
+        """Return ``hog.npy`` [N, S / token_px, S / token_px, F], uint8, float16 or float32."""
         if self._device == "cpu":
             return {FIELD: to_stored(hog(frames, self._definition), self._store)}
         import torch

@@ -3,12 +3,12 @@
 from vfm.shards.pixels.spread_crops import spread_crops, three_crops
 from vfm.shards.pixels.views import centre
 from vfm.trainer.data.clips import PixelReader
-from vfm.trainer.data.normalize import IMAGENET, MMACTION2
+from vfm.trainer.data.normalize import IMAGENET, SLOWFAST
 from vfm.trainer.models.pooled_vit import umt_positions
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.vit_backbone import Input, VitBackbone, build_backbone, vit_config
 
-_NORMALIZATIONS = {"umt": IMAGENET, "mmaction2": MMACTION2}
+_NORMALIZATIONS = {"umt": IMAGENET, "mmaction2": SLOWFAST}
 _CUTS = {"umt": spread_crops, "mmaction2": three_crops}
 
 

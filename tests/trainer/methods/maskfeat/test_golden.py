@@ -1,0 +1,91 @@
+"""MaskFeat's networks, masks and loading of weights are those of the reference."""
+
+import json
+from random import Random
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from vfm.trainer.methods.maskfeat.backbone import MvitBackbone
+from vfm.trainer.methods.maskfeat.mask import cube_mask
+from vfm.trainer.methods.maskfeat.pretrain import MaskedMvit
+from vfm.trainer.models.mvit import MvitConfig
+
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+pytestmark = pytest.mark.needs("shared")
+
+
+def fixture(shared, name):
+    """Return the configuration of a fixture, and its tensors."""
+    found = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
+    return found, load_file(shared / "golden" / f"{name}.safetensors")
+
+
+def sizes_of(config, *, strides):
+    return MvitConfig(
+        image_px=config["crop"],
+        num_frames=config["num_frames"],
+        dim=config["embed_dim"],
+        depth=config["depth"],
+        num_heads=config["num_heads"],
+        grows_at=tuple(block for block, factor in config["dim_mul"] if factor == 2.0),
+        pools_at=tuple(block for block, *stride in config[strides] if stride == [1, 2, 2]),
+        kv_stride=config["pool_kv_adaptive"][-1],
+    )
+
+
+def of(tensors, prefix):
+    found = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+    assert found
+    return found
+
+
+def num_outputs(config):
+    pooled = sum(stride[1:] == [1, 2, 2] for stride in config["pool_q_stride_pt"])
+    return 27 * (4 * 2**pooled // 8) ** 2
+
+
+@pytest.mark.parametrize("name", ["maskfeat_cube_mask_a"])
+def test_cubes_are_those_of_the_same_seed(shared, name):
+    config, tensors = fixture(shared, name)
+    for seed, expected in zip(tensors["input/seeds"].tolist(), tensors["output/masks"], strict=True):
+        found = torch.from_numpy(cube_mask(tuple(config["window"]), ratio=config["ratio"], rng=Random(seed)))
+        assert torch.equal(found.long(), expected), seed
+
+
+@pytest.mark.parametrize("name", ["maskfeat_pretrain_a"])
+def test_predictions_and_loss_are_those_of_the_reference(shared, name):
+    config, tensors = fixture(shared, name)
+    network = MaskedMvit(sizes_of(config, strides="pool_q_stride_pt"), num_outputs=num_outputs(config))
+    weights = {key: t for key, t in of(tensors, "param/").items() if not key.startswith("hogs.")}
+    network.load_state_dict(weights, strict=True)
+
+    with torch.no_grad():
+        told = network.predict(tensors["input/video"], tensors["input/mask"].bool())
+
+    torch.testing.assert_close(told, tensors["output/pred_masked"], **CLOSE)
+    loss = (told - tensors["output/target_masked"]).square().mean()
+    torch.testing.assert_close(loss, tensors["output/loss"], **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["maskfeat_pt_to_ft_a"])
+def test_a_pretrained_encoder_becomes_a_finetuned_one_as_in_the_reference(shared, name):
+    config, tensors = fixture(shared, name)
+    sizes = sizes_of(config, strides="pool_q_stride_ft")
+    weights = of(tensors, "param/")
+    backbone, head = MvitBackbone(sizes, pooling="mean"), nn.Linear(sizes.dim_out, config["num_classes"])
+    fresh = of(weights, "ft.")
+    head.load_state_dict(of(fresh, "head.projection."))
+
+    backbone.load_state_dict({key: t for key, t in fresh.items() if not key.startswith("head.")})
+    backbone.load_pretrained(of(weights, "pt."))
+
+    with torch.no_grad():
+        clips = tensors["input/video"]
+        tokens = backbone.encode(backbone.patch_embed(clips))
+        logits = head(backbone.norm(tokens[:, 1:].mean(1)))
+    torch.testing.assert_close(logits, tensors["output/logits"], **CLOSE)
+    for key, table in of(tensors, "output/resized/").items():
+        torch.testing.assert_close(backbone.state_dict()[key], table, **CLOSE)

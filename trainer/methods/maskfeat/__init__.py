@@ -1,0 +1,47 @@
+"""MaskFeat (Wei et al. 2022, arXiv 2112.09133): tell the HOG of the masked cubes of a clip.
+
+Nothing here imports torch before a model is asked for, so that listing recipes stays instant.
+"""
+
+# ruff: noqa: PLC0415
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfm.shards.reading.dataset import Dataset
+    from vfm.trainer.method import Backbone, ClipReader, Method, OpenTeacher
+    from vfm.trainer.recipes.recipe import Recipe
+
+
+def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | None" = None) -> "Method":
+    """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
+
+    Raises:
+        UsageError: the recipe contradicts itself, or a column of HOG is of another definition or size.
+    """
+    del open_teacher
+    from vfm.trainer.methods.maskfeat.pretrain import build_method
+
+    return build_method(recipe, dataset)
+
+
+def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of a recipe's columns the encoder's clips are read from: the frames."""
+    return tuple(name for name in columns if name == "frames")
+
+
+def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
+    """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
+    del dataset
+    from vfm.trainer.methods.maskfeat.backbone import build_encoder
+
+    return build_encoder(recipe)
+
+
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
+    """Return what reads the clips that `build_backbone`'s encoder takes."""
+    del dataset
+    from vfm.shards.pixels.views import centre
+    from vfm.trainer.data.clips import PixelReader
+
+    return PixelReader(view=centre(recipe.model.image_px))
