@@ -4,8 +4,13 @@ import shlex
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vfm.cli.display import output
+from vfm.shards.columns.commands import kind_of
+
+if TYPE_CHECKING:
+    from vfm.trainer.recipes.recipe import Recipe
 
 _TRAIN = "train"
 
@@ -28,18 +33,43 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
         say_next("inspect", data)
         return
     first, *others = found
+    changed = _with_stored(first, targets)
     chosen = ("--split", _TRAIN) if _TRAIN in set(splits) else ()
-    also = f" (or {', '.join(others)})" if others else ""
-    say_next("pretrain", first, data, *chosen, "--out", "RUN", also=also)
+    same = [recipe.name for recipe in others if recipe.method == first.method]
+    ways = {recipe.method: recipe.name for recipe in reversed(others) if recipe.method != first.method}
+    also = f" (or {', '.join([*same, *ways.values()])})" if others else ""
+    say_next("pretrain", first.name, data, *changed, *chosen, "--out", "RUN", also=also)
 
 
-def _recipes_for(columns: Sequence[str]) -> list[str]:
-    """Return the pretraining recipes that learn from these columns, the smallest batch first."""
+def _recipes_for(columns: Sequence[str]) -> list["Recipe"]:
+    """Return the pretraining recipes that learn from these columns, the smallest batch first.
+
+    Those that could read a column more, in place of what they make on line, come after others.
+    """
     from vfm.trainer.registry import load_recipe, recipe_names
 
-    recipes = [load_recipe(name) for name in recipe_names()]
-    fitting = [recipe for recipe in recipes if recipe.task is None and _reads(recipe.data.columns, columns)]
-    return [recipe.name for recipe in sorted(fitting, key=lambda recipe: recipe.train.batch_size)]
+    recipes = [recipe for recipe in map(load_recipe, recipe_names()) if recipe.task is None]
+    fitting = [
+        recipe for recipe in recipes if _reads([*recipe.data.columns, *_stored(recipe, columns)], columns)
+    ]
+    return sorted(fitting, key=lambda recipe: (recipe.train.batch_size, bool(_storable(recipe))))
+
+
+def _with_stored(recipe: "Recipe", columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the options that let a recipe read a column in place of what it makes on line."""
+    stored = _stored(recipe, columns)
+    return ("--set", f"data.columns={','.join([*recipe.data.columns, *stored])}") if stored else ()
+
+
+def _stored(recipe: "Recipe", columns: Sequence[str]) -> list[str]:
+    """Return those columns of a dataset, one of each kind, that a recipe could read; see `_with_stored`."""
+    found = (next((name for name in columns if kind_of(name) == kind), None) for kind in _storable(recipe))
+    return [name for name in found if name is not None]
+
+
+def _storable(recipe: "Recipe") -> tuple[str, ...]:
+    kinds: tuple[str, ...] = getattr(recipe.objective, "STORABLE", ())
+    return kinds
 
 
 def _reads(patterns: Sequence[str], columns: Sequence[str]) -> bool:

@@ -39,7 +39,13 @@ def test_words_are_quoted_as_a_shell_needs_them(capsys: pytest.CaptureFixture[st
             [""],
             f"vimpac-tiny DATA --out RUN {OTHERS}",
         ),
-        (["frames"], ["val"], "videomae-tiny DATA --out RUN (or "),
+        (["frames"], ["val"], "videomae-tiny DATA --out RUN (or videomae-large, "),
+        (
+            ["frames", "hog.mine"],
+            ["train"],
+            "maskfeat-mvit-tiny DATA --set data.columns=frames,hog.mine --split train --out RUN (or "
+            "maskfeat-mvit-l, maskfeat-mvit-s)\n",
+        ),
     ],
 )
 def test_a_recipe_for_the_columns_there_are(

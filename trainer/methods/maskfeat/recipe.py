@@ -109,6 +109,9 @@ class Objective:
         flip: probability that a clip is mirrored, for HOG on line.
     """
 
+    # Kinds of columns that may be added to those that are read, in place of what is made on line.
+    STORABLE: ClassVar[tuple[str, ...]] = ("hog",)
+
     mask: Mask = "cube"
     mask_ratio: float = 0.4
     hog: Hog = "maskfeat"
