@@ -142,6 +142,29 @@ def _linspace(start: float, *, num_frames: int, clip_len: int, stride: int) -> I
     return np.minimum(spread, num_frames - 1)
 
 
+def looped_times(num_frames: int, *, clip_len: int, stride: int, rng: np.random.Generator) -> Int64:
+    """Return a clip as MMAction2 draws it, int64 [clip_len]: behind the last frame the first follows."""
+    start = random_start(num_frames, clip_len=clip_len, stride=stride, rng=rng)
+    return _looped(start, num_frames=num_frames, clip_len=clip_len, stride=stride)
+
+
+def spread_looped_times(num_frames: int, *, clip_len: int, stride: int, num_clips: int) -> list[Int64]:
+    """Return the clips of a test of MMAction2, each int64 [clip_len]; a single one lies in the middle.
+
+    Clip k of K begins at k / (K - 1) of the last possible beginning, a half rounded to the even frame.
+    """
+    _check_clips(num_clips)
+    latest = _latest_start(num_frames, clip_len=clip_len, stride=stride)
+    starts = (
+        [latest // 2] if num_clips == 1 else [round(k * latest / (num_clips - 1)) for k in range(num_clips)]
+    )
+    return [_looped(start, num_frames=num_frames, clip_len=clip_len, stride=stride) for start in starts]
+
+
+def _looped(start: int, *, num_frames: int, clip_len: int, stride: int) -> Int64:
+    return (start + stride * np.arange(clip_len, dtype=np.int64)) % num_frames
+
+
 def spread_ssv2_times(num_frames: int, *, clip_len: int, num_clips: int) -> list[Int64]:
     """Return the clips of a test on Something-Something V2, each int64 [clip_len].
 

@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 @click.option("--ema", is_flag=True, help="Count the average of the weights, of runs with optim.ema_decay.")
 @click.option(
     "--views",
-    type=click.Choice(["umt", "mmaction2"]),
-    help="How an encoder of UMT sees frames: as published, or as its port to MMAction2 does (other pixel "
-    "values and squares; --crops 1 or 3). Unless given, as in the run's recipe.",
+    type=click.Choice(["umt", "slowfast", "mmaction2"]),
+    help="How encoders of UMT (umt) and MaskFeat (slowfast) see a video: as published, or both as MMAction2 "
+    "does (--crops 1 or 3). Unless given, as in the run's recipe.",
 )
 @click.option("--split", default="val", show_default=True, help="Which samples to count.")
 @click.option(

@@ -79,6 +79,40 @@ def three_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
     return np.stack(cut)
 
 
+def slowfast_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
+    """Return squares of frames as PySlowFast's tests cut them.
+
+    A single square is the middle of frames whose short side is 8/7 of it, as 256 px are of 224; a half is
+    rounded up. Three squares, from one end of the long side to the other, have the short side itself.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        crop_px: side of a square.
+        num_crops: 3 or 1.
+
+    Returns:
+        uint8 [K, T, crop_px, crop_px, 3].
+
+    Raises:
+        UsageError: another number of crops is asked for.
+    """
+    if num_crops not in (1, 3):
+        raise UsageError(f"A test of PySlowFast has 1 crop or 3, got {num_crops}: ask for one of these.")
+    short_px = crop_px if num_crops == 3 else crop_px * 8 // 7
+    height_px, width_px = (short_px * side // min(frames.shape[1:3]) for side in frames.shape[1:3])
+    resized = resize_bilinear(frames, height_px=height_px, width_px=width_px)
+    rooms_px = (height_px - crop_px, width_px - crop_px)
+    cut = []
+    for share in (0, 1, 2) if num_crops == 3 else (1,):
+        top, left = (-(-room // 2) for room in rooms_px)
+        if share != 1:
+            along = rooms_px[0] if height_px > width_px else rooms_px[1]
+            start = along * share // 2
+            top, left = (start, left) if height_px > width_px else (top, start)
+        cut.append(resized[:, top : top + crop_px, left : left + crop_px])
+    return np.stack(cut)
+
+
 def resize_bilinear(frames: UInt8, *, height_px: int, width_px: int) -> UInt8:
     """Return frames [T, height_px, width_px, 3] as ``cv2.resize`` with ``INTER_LINEAR`` makes them.
 

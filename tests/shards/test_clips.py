@@ -12,10 +12,14 @@ from vfm.shards.clips import (
     PAD,
     clip_times,
     dense_times,
+    linspace_times,
+    looped_times,
     random_start,
     segment_times,
     sparse_times,
     spread_dense_times,
+    spread_linspace_times,
+    spread_looped_times,
     spread_sparse_times,
     spread_ssv2_times,
     spread_starts,
@@ -137,6 +141,44 @@ def test_dense_frames_are_spread_over_a_window() -> None:
     assert dense_times(1, clip_len=4, stride=2, rng=rng).tolist() == [0, 0, 0, 0]
     (middle,) = spread_dense_times(20, clip_len=4, stride=2, num_clips=1)
     assert middle.tolist() == [6, 8, 10, 12]
+
+
+def test_linspace_frames_reach_from_the_first_of_a_window_to_its_last() -> None:
+    rng = np.random.default_rng(0)
+    # 4 frames over 8: 7/3 apart, from anywhere between 0 and 3, rounded down.
+    drawn = np.stack([linspace_times(11, clip_len=4, stride=2, rng=rng) for _ in range(2000)])
+    expected = {tuple(int(start / 100 + 7 / 3 * k) for k in range(4)) for start in range(300)}
+    assert {tuple(times) for times in drawn} == expected
+    assert linspace_times(5, clip_len=4, stride=2, rng=rng).tolist() == [0, 2, 4, 4]
+    assert linspace_times(16, clip_len=16, stride=1, rng=rng).tolist() == list(range(16))
+
+
+def test_linspace_clips_of_a_test_begin_at_whole_frames() -> None:
+    # 300 frames of Kinetics: 16 over 64, which begin at multiples of (300 - 64) // 9 = 26.
+    clips = spread_linspace_times(300, clip_len=16, stride=4, num_clips=10)
+    assert [clip[0] for clip in clips] == [26 * k for k in range(10)]
+    assert clips[1].tolist() == [int(26 + 4.2 * k + 1e-9) for k in range(16)]
+    (middle,) = spread_linspace_times(301, clip_len=16, stride=4, num_clips=1)
+    assert middle.tolist() == [int(118.5 + 4.2 * k) for k in range(16)]
+
+
+def test_looped_frames_begin_again() -> None:
+    rng = np.random.default_rng(0)
+    assert looped_times(5, clip_len=4, stride=2, rng=rng).tolist() == [0, 2, 4, 1]
+    drawn = {tuple(looped_times(9, clip_len=4, stride=2, rng=rng)) for _ in range(100)}
+    assert drawn == {(s, s + 2, s + 4, s + 6) for s in (0, 1, 2)}
+
+
+def test_looped_clips_of_a_test_are_those_of_mmaction2() -> None:
+    clips = spread_looped_times(300, clip_len=16, stride=4, num_clips=10)
+    assert [int(clip[0]) for clip in clips] == [round(k * 239 / 9) for k in range(10)]
+    assert clips[-1].tolist() == list(range(239, 300, 4))
+    (middle,) = spread_looped_times(300, clip_len=16, stride=4, num_clips=1)
+    assert middle[0] == 119
+    assert [clip.tolist() for clip in spread_looped_times(3, clip_len=4, stride=2, num_clips=2)] == [
+        [0, 2, 1, 0],
+        [0, 2, 1, 0],
+    ]
 
 
 def test_more_than_two_clips_of_ssv2_are_refused() -> None:

@@ -9,11 +9,13 @@ from vfm.shards.clips import (
     clip_times,
     dense_times,
     linspace_times,
+    looped_times,
     random_start,
     segment_times,
     sparse_times,
     spread_dense_times,
     spread_linspace_times,
+    spread_looped_times,
     spread_sparse_times,
     spread_ssv2_times,
     spread_starts,
@@ -27,7 +29,8 @@ class ClipSampling:
 
     Attributes:
         rule: ``strided`` is a window, ``dense`` one as VideoMAE is finetuned on it, ``linspace`` one as
-            MaskFeat is trained on it; ``sparse`` and ``ssv2`` spread the frames of a clip over the sample.
+            MaskFeat is trained on it, ``looped`` one that goes on with the first frame; ``sparse`` and
+            ``ssv2`` spread the frames of a clip over the sample.
         clip_len: frames of a clip.
         stride: stored frames from one frame of a window to the next.
     """
@@ -48,6 +51,8 @@ class ClipSampling:
             return dense_times(num_frames, **span, rng=rng)
         if self.rule == "linspace":
             return linspace_times(num_frames, **span, rng=rng)
+        if self.rule == "looped":
+            return looped_times(num_frames, **span, rng=rng)
         start = random_start(num_frames, **span, rng=rng)
         return clip_times(start, num_frames=num_frames, **span)
 
@@ -63,6 +68,8 @@ class ClipSampling:
             return spread_dense_times(num_frames, **span, num_clips=num_clips)
         if self.rule == "linspace":
             return spread_linspace_times(num_frames, **span, num_clips=num_clips)
+        if self.rule == "looped":
+            return spread_looped_times(num_frames, **span, num_clips=num_clips)
         starts = spread_starts(num_frames, **span, num_clips=num_clips)
         return [clip_times(start, num_frames=num_frames, **span) for start in starts]
 

@@ -13,7 +13,7 @@ from vfm.trainer.evaluation.statistics import confusion_matrix, top_k_accuracy, 
 from vfm.trainer.recipes.requirements import Fit
 
 Protocol = Literal["multiview", "knn", "linear", "attentive"]
-Views = Literal["umt", "mmaction2"]
+Views = Literal["umt", "slowfast", "mmaction2"]
 _MANY = 5  # of up to five classes one of the five best is always the right one
 
 

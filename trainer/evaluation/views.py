@@ -1,6 +1,7 @@
-"""How an encoder sees frames, where a test may choose."""
+"""How an encoder sees a video, where a test may choose."""
 
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.evaluation.result import Views
@@ -15,6 +16,13 @@ def seen_as(recipe: Recipe, views: Views | None) -> Recipe:
     """
     if views is None:
         return recipe
-    if not hasattr(recipe.model, "views"):
-        raise UsageError(f"{recipe.name} is no recipe of UMT, which alone has --views: leave it out.")
-    return replace(recipe, model=replace(recipe.model, views=views))
+    known = get_args(get_type_hints(type(recipe.model)).get("views"))
+    if views not in known:
+        others = f"choose one of {', '.join(known)}" if known else "leave it out"
+        raise UsageError(f"Encoders of {recipe.name} do not see frames as --views {views} says: {others}.")
+    sampling = getattr(recipe.model, "SAMPLING_OF_VIEWS", {}).get(views, recipe.data.sampling)
+    return replace(
+        recipe,
+        model=replace(recipe.model, views=views),
+        data=replace(recipe.data, sampling=sampling),
+    )

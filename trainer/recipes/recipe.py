@@ -13,7 +13,7 @@ from vfm.shards.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16"]
 Parallel = Literal["ddp", "fsdp"]
-Sampling = Literal["strided", "dense", "linspace", "sparse", "ssv2"]
+Sampling = Literal["strided", "dense", "linspace", "looped", "sparse", "ssv2"]
 Schedule = Literal["linear", "cosine", "constant"]
 
 
@@ -26,7 +26,8 @@ class DataConfig:
             ``vq.*`` stands for the one column that matches.
         clip_len: stored frames in a clip.
         sampling: ``strided`` is a window of frames equally far apart; ``dense`` one as VideoMAE is finetuned
-            on it, ``linspace`` one as MaskFeat is trained on it; ``sparse`` and ``ssv2`` take frames from the
+            on it, ``linspace`` one as MaskFeat is trained on it, ``looped`` one that goes on with the first
+            frame behind the last, as MMAction2 has it; ``sparse`` and ``ssv2`` take frames from the
             whole video, as UMT does on Kinetics and on Something-Something V2.
         seconds_apart: time from one frame of a clip to the next; ``any`` takes the next stored frame.
         stride: the same in stored frames; None follows from the time and the rate of the dataset.

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.imagenet import MEAN, STD
-from vfm.shards.pixels.spread_crops import resize_bilinear, spread_crops, three_crops
+from vfm.shards.pixels.spread_crops import resize_bilinear, slowfast_crops, spread_crops, three_crops
 
 
 def normalized(squares):
@@ -101,3 +101,19 @@ def test_mmaction2_rounds_the_long_side_where_the_others_cut_it_off():
     # 60 · 32 / 37 is 51.9.
     whole = resize_bilinear(frames, height_px=32, width_px=52)
     np.testing.assert_array_equal(three_crops(frames, crop_px=32, num_crops=3)[1], whole[:, :, 20:])
+
+
+def test_squares_of_slowfast_are_cut_out_of_larger_frames_when_there_is_one() -> None:
+    rows, columns = np.mgrid[:256, :341]
+    frames = np.stack([rows % 256, columns % 256, columns // 256], axis=-1).astype(np.uint8)[None]
+    (middle,) = slowfast_crops(frames, crop_px=224, num_crops=1)
+    # 341 - 224 = 117 columns are left, of which 59 lie on the left; of 256 rows 16 lie above.
+    np.testing.assert_array_equal(middle, frames[:, 16:240, 59:283])
+    three = slowfast_crops(frames, crop_px=256, num_crops=3)
+    np.testing.assert_array_equal(three[0], frames[:, :, :256])
+    np.testing.assert_array_equal(three[1], frames[:, :, 43:299])
+    np.testing.assert_array_equal(three[2], frames[:, :, 85:])
+    tall = slowfast_crops(frames.swapaxes(1, 2), crop_px=256, num_crops=3)
+    np.testing.assert_array_equal(tall, three.swapaxes(2, 3))
+    with pytest.raises(UsageError, match="has 1 crop or 3, got 2"):
+        slowfast_crops(frames, crop_px=224, num_crops=2)

@@ -8,9 +8,13 @@ import pytest
 from vfm.shards.clips import (
     PAD,
     dense_times,
+    linspace_times,
+    looped_times,
     segment_times,
     sparse_times,
     spread_dense_times,
+    spread_linspace_times,
+    spread_looped_times,
     spread_sparse_times,
     spread_ssv2_times,
 )
@@ -49,6 +53,21 @@ def test_frames_from_the_whole_video_are_drawn_by_their_rule(rule, draw, spread)
         found = sampling.random(30, rng=np.random.default_rng(seed))
         np.testing.assert_array_equal(found, draw(30, clip_len=4, rng=np.random.default_rng(seed)))
     np.testing.assert_array_equal(sampling.spread(30, num_clips=2), spread(30, clip_len=4, num_clips=2))
+
+
+@pytest.mark.parametrize(
+    ("rule", "draw", "spread"),
+    [
+        ("linspace", linspace_times, spread_linspace_times),
+        ("looped", looped_times, spread_looped_times),
+    ],
+)
+def test_windows_of_maskfeat_are_drawn_by_their_rules(rule, draw, spread):
+    sampling, span = ClipSampling(rule=rule, clip_len=4, stride=2), {"clip_len": 4, "stride": 2}
+    for seed in range(5):
+        found = sampling.random(30, rng=np.random.default_rng(seed))
+        np.testing.assert_array_equal(found, draw(30, **span, rng=np.random.default_rng(seed)))
+    np.testing.assert_array_equal(sampling.spread(30, num_clips=3), spread(30, **span, num_clips=3))
 
 
 @pytest.mark.parametrize("name", ["videomae-tiny", "vimpac-tiny"])

@@ -143,7 +143,11 @@ def test_weights_are_used(trained, tmp_path):
         ("fine", {"split": "test"}, "no sample of split 'test': choose one of these: train, val"),
         ("fine", {"protocol": "knn", "split": "train"}, "The neighbours come from split train itself"),
         ("none", {}, "none holds no checkpoint"),
-        ("fine", {"views": "mmaction2"}, "vimpac-tiny-classify is no recipe of UMT, which alone has --views"),
+        (
+            "fine",
+            {"views": "mmaction2"},
+            "Encoders of vimpac-tiny-classify do not see frames as --views mmaction2 says: leave it out",
+        ),
         ("fine", {"num_crops": 3}, r"vq.toy does not hold codes of 3 crops, .*vimpac12 .* use --crops 1"),
         ("fine", {"num_crops": 2}, r"2 crops of codes do not exist: use --crops 1 or 3"),
     ],

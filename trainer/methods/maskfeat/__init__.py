@@ -41,7 +41,6 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
 def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
     del dataset
-    from vfm.shards.pixels.views import centre
-    from vfm.trainer.data.clips import PixelReader
+    from vfm.trainer.methods.maskfeat.backbone import clip_reader
 
-    return PixelReader(view=centre(recipe.model.image_px))
+    return clip_reader(recipe)

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
+from vfm.shards.pixels.spread_crops import slowfast_crops, three_crops
+from vfm.shards.pixels.views import centre
+from vfm.trainer.data.clips import PixelReader
 from vfm.trainer.data.normalize import SLOWFAST, normalize, to_float
 from vfm.trainer.method import Backbone, load_exactly
 from vfm.trainer.methods.maskfeat.recipe import ModelConfig, Pooling
@@ -17,6 +20,7 @@ from vfm.trainer.recipes.recipe import Recipe
 
 _OF_PRETRAINING = ("mask_token", "pred_head.", "hogs.", "target_generator.")
 _RELATIVE = "attn.rel_pos_"
+_CUTS = {"slowfast": slowfast_crops, "mmaction2": three_crops}
 
 
 class MvitBackbone(Mvit, Backbone):
@@ -118,6 +122,11 @@ def resized_table(name: str, table: Tensor, own: Mapping[str, Tensor]) -> Tensor
         return table
     resized = functional.interpolate(table.T[None], len(wanted), mode="linear", align_corners=False)
     return resized[0].T.contiguous()
+
+
+def clip_reader(recipe: Recipe) -> PixelReader:
+    """Return what reads the clips that the encoder takes, and cuts the squares of a test."""
+    return PixelReader(view=centre(recipe.model.image_px), cut=_CUTS[recipe.model.views])
 
 
 def mvit_config(recipe: Recipe) -> MvitConfig:

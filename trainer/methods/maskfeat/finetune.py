@@ -14,6 +14,12 @@ def pooled(recipe: Recipe, *, drop_path: float) -> Recipe:
     return replace(recipe, model=model)
 
 
+def as_mmaction2(recipe: Recipe) -> Recipe:
+    """Return a model that classifies by its class token, and clips that go on with their first frame."""
+    model = replace(recipe.model, pooling="class", views="mmaction2")
+    return replace(recipe, model=model, data=replace(recipe.data, sampling="looped"))
+
+
 def changed(*, num_draws: int) -> ClassifyConfig:
     """Return how clips are changed and mixed, ``num_draws`` of them made whenever a sample is read."""
     augment = Augmentation(
@@ -50,6 +56,14 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "maskfeat-mvit-tiny-classify": tiny_classify,
     "maskfeat-mvit-s-classify": lambda: classifying(
         pooled(small(), drop_path=0.1),
+        objective=changed(num_draws=2),
+        optim=_OPTIM,
+        train=TrainConfig(epochs=100, batch_size=256),
+    ),
+    # MMAction2's finetuning of the same weights.
+    "maskfeat-mvit-s-classify-mmaction2": lambda: classifying(
+        as_mmaction2(pooled(small(), drop_path=0.1)),
+        suffix="-mmaction2",
         objective=changed(num_draws=2),
         optim=_OPTIM,
         train=TrainConfig(epochs=100, batch_size=256),

@@ -1,17 +1,19 @@
 """The numbers of MaskFeat: its networks, its mask, its target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar, Literal, get_args
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, Sampling, TrainConfig
 
 CELL_PX = 32  # side of what a mask hides or shows
 _STEM_PX = 4
 
 Growth = Literal["mlp", "attention"]
 Pooling = Literal["mean", "class"]
+Views = Literal["slowfast", "mmaction2"]
 Mask = Literal["cube", "tube", "frames"]
 Hog = Literal["maskfeat", "mmselfsup", "skimage"]
 
@@ -31,13 +33,19 @@ class ModelConfig:
         growth: where channels double: in the ``attention`` of the growing block, as in supervised models, or
             in the perceptron (``mlp``) of the block before it.
         pooling: what of a clip is classified: the ``mean`` of its patches, or its ``class`` token.
+        views: of a finetuned encoder, which squares of frames a test shows it: those of PySlowFast, or of
+            MMAction2.
         drop_path: how often the last block is left out in training; earlier ones less.
     """
 
     # Not of the encoder but of how it is trained: finetuning takes these from its own recipe.
-    OF_TRAINING: ClassVar[tuple[str, ...]] = ("pools_at", "pooling", "drop_path")
+    OF_TRAINING: ClassVar[tuple[str, ...]] = ("pools_at", "pooling", "views", "drop_path")
     # What becomes of positions where clips have another shape than those of the pretraining.
     RESHAPING: ClassVar[str] = "its tables of relative positions are resized"
+    # How clips are taken of a video where frames are seen as by one or the other.
+    SAMPLING_OF_VIEWS: ClassVar[Mapping[str, Sampling]] = MappingProxyType(
+        {"slowfast": "linspace", "mmaction2": "looped"}
+    )
 
     image_px: int = 224
     dim: int = 96
@@ -48,6 +56,7 @@ class ModelConfig:
     kv_stride: int = 8
     growth: Growth = "mlp"
     pooling: Pooling = "mean"
+    views: Views = "slowfast"
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
@@ -64,6 +73,8 @@ class ModelConfig:
                 f"model.dim is {self.dim} and model.num_heads is {self.num_heads}; "
                 "the first must be a multiple of the second."
             )
+        if self.views not in get_args(Views):
+            raise UsageError(f"model.views is {self.views}, but must be one of {', '.join(get_args(Views))}.")
         for name in ("grows_at", "pools_at"):
             self._check_blocks(name, getattr(self, name))
         if not 0.0 <= self.drop_path < 1.0:

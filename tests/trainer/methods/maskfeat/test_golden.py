@@ -10,7 +10,7 @@ from torch import nn
 
 from vfm.trainer.methods.maskfeat.backbone import MvitBackbone
 from vfm.trainer.methods.maskfeat.mask import cube_mask
-from vfm.trainer.methods.maskfeat.pretrain import MaskedMvit
+from vfm.trainer.methods.maskfeat.pretrain import MaskedMvit, spread_cells
 from vfm.trainer.models.mvit import MvitConfig
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
@@ -33,6 +33,19 @@ def sizes_of(config, *, strides):
         grows_at=tuple(block for block, factor in config["dim_mul"] if factor == 2.0),
         pools_at=tuple(block for block, *stride in config[strides] if stride == [1, 2, 2]),
         kv_stride=config["pool_kv_adaptive"][-1],
+    )
+
+
+def sizes_of_mmlab(config, *, pooled):
+    return MvitConfig(
+        image_px=config["crop"],
+        num_frames=config["num_frames"],
+        dim=config["embed_dims"],
+        depth=config["num_layers"],
+        num_heads=config["num_heads"],
+        grows_at=tuple(config["dim_mul_indices"]),
+        pools_at=tuple(config[pooled]),
+        kv_stride=config["kv"][-1],
     )
 
 
@@ -89,3 +102,59 @@ def test_a_pretrained_encoder_becomes_a_finetuned_one_as_in_the_reference(shared
     torch.testing.assert_close(logits, tensors["output/logits"], **CLOSE)
     for key, table in of(tensors, "output/resized/").items():
         torch.testing.assert_close(backbone.state_dict()[key], table, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["maskfeat_mmaction2_finetune_a"])
+def test_the_class_token_is_classified_as_in_mmaction2(shared, name):
+    config, tensors = fixture(shared, name)
+    sizes = sizes_of_mmlab(config, pooled="downscale_ft")
+    weights = of(tensors, "param/")
+    norm = f"backbone.norm{len(sizes.pools_at)}."
+    backbone, head = MvitBackbone(sizes, pooling="class"), nn.Linear(sizes.dim_out, config["num_classes"])
+    head.load_state_dict(of(weights, "cls_head.fc_cls."))
+    renamed = {
+        key.replace(norm, "norm.")
+        .removeprefix("backbone.")
+        .replace("patch_embed.projection", "patch_embed.proj"): t
+        for key, t in weights.items()
+        if key.startswith("backbone.")
+    }
+    backbone.load_state_dict(renamed)
+
+    with torch.no_grad():
+        tokens = backbone.norm(backbone.encode(backbone.patch_embed(tensors["input/video"])))
+
+    torch.testing.assert_close(tokens[:, 0], tensors["output/cls_token"], **CLOSE)
+    patches = tokens[:, 1:].transpose(1, 2).reshape(tensors["output/patch_tokens"].shape)
+    torch.testing.assert_close(patches, tensors["output/patch_tokens"], **CLOSE)
+    torch.testing.assert_close(head(tokens[:, 0]), tensors["output/logits"], **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["maskfeat_mmselfsup_pretrain_a"])
+def test_a_step_of_mmselfsup_is_that_of_the_reference(shared, name):
+    config, tensors = fixture(shared, name)
+    sizes = sizes_of_mmlab(config, pooled="downscale_pt")
+    weights = of(tensors, "param/")
+    token_px = 4 << len(sizes.pools_at)
+    network = MaskedMvit(sizes, num_outputs=27 * (token_px // 8) ** 2)
+    names = {
+        f"backbone.norm{len(sizes.pools_at)}.": "pred_head.transforms.0.0.",
+        "neck.fc.": "pred_head.projections.0.",
+    }
+    renamed = {}
+    for key, tensor in weights.items():
+        if not key.startswith("target_generator."):
+            own = key.replace("patch_embed.projection", "patch_embed.proj")
+            for theirs, ours in names.items():
+                own = own.replace(theirs, ours)
+            renamed[own.removeprefix("backbone.")] = tensor
+    network.load_state_dict(renamed)
+    is_hidden = tensors["input/mask"].bool()
+    hidden = spread_cells(is_hidden, to=sizes.grid)
+
+    with torch.no_grad():
+        told = network.predict(tensors["input/video"], is_hidden)
+
+    torch.testing.assert_close(told, tensors["output/pred"][:, 1:][hidden], **CLOSE)
+    loss = (told - tensors["output/target"][hidden]).square().mean()
+    torch.testing.assert_close(loss, tensors["output/loss"], **CLOSE)

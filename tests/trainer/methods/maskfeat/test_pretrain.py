@@ -10,14 +10,18 @@ from support.learning import learn_by_heart
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.hog.compute import hog
 from vfm.shards.pixels.hog.storage import from_stored, to_stored
+from vfm.shards.pixels.spread_crops import slowfast_crops, three_crops
 from vfm.shards.reading.dataset import open_dataset
+from vfm.trainer.data.normalize import SLOWFAST, normalize, to_float
 from vfm.trainer.data.stream import stack
+from vfm.trainer.evaluation.views import seen_as
 from vfm.trainer.methods.maskfeat import build, build_backbone, build_clip_reader
 from vfm.trainer.methods.maskfeat.backbone import mvit_config
 from vfm.trainer.methods.maskfeat.finetune import tiny_classify
 from vfm.trainer.methods.maskfeat.pretrain import MaskedMvit, spread_cells, to_values
 from vfm.trainer.methods.maskfeat.recipe import RECIPES, ModelConfig, Objective, large, small, tiny
 from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import build_task, finetune_recipe
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
@@ -276,3 +280,64 @@ def test_sizes_that_no_network_has_are_refused():
         ModelConfig(depth=0, grows_at=(), pools_at=())
     with pytest.raises(UsageError, match="objective.mask is square, but must be one of cube, tube, frames"):
         Objective(mask="square")
+
+
+@pytest.mark.parametrize(
+    ("views", "cut", "sampling"),
+    [("slowfast", slowfast_crops, "linspace"), ("mmaction2", three_crops, "looped")],
+)
+def test_a_test_sees_a_video_as_asked(bench, views, cut, sampling):
+    recipe = seen_as(override(tiny_classify(), SMALL), views)
+    assert recipe.data.sampling == sampling
+    dataset = bench.dataset()
+    times = np.array([0, 2, 4, 6])
+    found = build_clip_reader(recipe, dataset).spread(dataset, 0, [times], num_crops=1)["clip"]
+    frames = np.stack(dataset.frames(0, times.tolist()))
+    np.testing.assert_array_equal(found, cut(frames, crop_px=64, num_crops=1))
+    with pytest.raises(UsageError, match="as --views umt says: choose one of slowfast, mmaction2"):
+        seen_as(recipe, "umt")
+
+
+def test_the_class_token_is_classified_as_by_mmaction2(bench):
+    recipe = load_recipe("maskfeat-mvit-s-classify-mmaction2")
+    assert (recipe.model.pooling, recipe.model.views, recipe.data.sampling) == (
+        "class",
+        "mmaction2",
+        "looped",
+    )
+    clip = {"clip": torch.randint(256, (1, 4, 64, 64, 3), dtype=torch.uint8)}
+    ways = {}
+    for pooling in ("mean", "class"):
+        backbone = build_backbone(
+            override(tiny_classify(), [*SMALL, f"model.pooling={pooling}"]), bench.dataset()
+        )
+        with torch.no_grad():
+            ways[pooling] = backbone.features(clip)
+            tokens = backbone.encode(backbone.patch_embed(normalize(to_float(clip["clip"]), by=SLOWFAST)))
+            expected = tokens[:, 0] if pooling == "class" else tokens[:, 1:].mean(1)
+            torch.testing.assert_close(ways[pooling], backbone.norm(expected))
+    assert not torch.allclose(ways["mean"], ways["class"])
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs_and_warmup", "num_draws", "drop_path", "layer_decay", "min_lr"),
+    [
+        ("maskfeat-mvit-s-classify", (100, 20), 2, 0.1, 0.75, 1.6e-5),
+        ("maskfeat-mvit-s-classify-mmaction2", (100, 20), 2, 0.1, 0.75, 1.6e-5),
+        ("maskfeat-mvit-l-classify", (75, 5), 1, 0.2, 0.875, 1.6e-4),
+    ],
+)
+def test_finetuning_has_the_published_numbers(
+    name, epochs_and_warmup, num_draws, drop_path, layer_decay, min_lr
+):
+    recipe = load_recipe(name)
+    optim = recipe.optim.for_run(batch_size=recipe.train.batch_size, updates_per_epoch=10)
+    assert (optim.lr, optim.min_lr) == pytest.approx((9.6e-3, min_lr))
+    assert (optim.weight_decay, optim.clip_norm, optim.layer_decay) == (0.05, 5.0, layer_decay)
+    assert (recipe.train.epochs, optim.warmup / 10) == epochs_and_warmup
+    augment = recipe.objective.augment
+    assert (augment.rand_augment, augment.crop_area, augment.erase) == ("rand-m7-mstd0.5-inc1", 0.08, 0.25)
+    assert (augment.num_draws, augment.flip, recipe.model.drop_path) == (num_draws, 0.5, drop_path)
+    mixed = recipe.objective
+    assert (mixed.mixup, mixed.cutmix, mixed.label_smoothing) == (0.8, 1.0, 0.1)
+    assert recipe.model.pools_at == recipe.model.grows_at
