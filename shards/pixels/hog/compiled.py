@@ -30,7 +30,8 @@ def hog_of_frames(frames: UInt8, definition: HogDefinition) -> Float32:
     _fill(
         frames,
         tokens,
-        definition.thresholds(),
+        # A tuple, whose length the compiler knows: all of it stays in registers.
+        tuple(definition.thresholds()),
         weights,
         definition.smoothing(),
         definition.angle_from == "vertical",
@@ -44,7 +45,7 @@ def hog_of_frames(frames: UInt8, definition: HogDefinition) -> Float32:
 def _fill(  # noqa: PLR0913, PLR0917 (compiled code takes plain numbers, not a dataclass)
     frames: UInt8,
     tokens: Float32,
-    thresholds: Float32,
+    thresholds: tuple[np.float32, ...],
     weights: Float32,
     smoothing: tuple[int, int],
     is_from_vertical: bool,
@@ -77,8 +78,7 @@ def _fill(  # noqa: PLR0913, PLR0917 (compiled code takes plain numbers, not a d
                 _polar(sine, cosine, thresholds, firsts, magnitudes, places)
                 if len(weights):
                     magnitudes *= weights[y % len(weights)]
-                for place in range(cell_columns * cell_px * num_channels):
-                    sums[places[place]] += magnitudes[place]
+                _scatter(places, magnitudes, cell_columns * cell_px * num_channels, sums)
             _write(sums, tokens[frame, cell_row // side], cell_row % side, cell_px, epsilon_squared)
 
 
@@ -134,7 +134,7 @@ def _gradients(  # noqa: PLR0913, PLR0917
 def _polar(  # noqa: PLR0913, PLR0917
     sine: Float32,
     cosine: Float32,
-    thresholds: Float32,
+    thresholds: tuple[np.float32, ...],
     firsts: Int32,
     magnitudes: Float32,
     places: Int32,
@@ -142,10 +142,28 @@ def _polar(  # noqa: PLR0913, PLR0917
     """Compute magnitudes and where they belong: the first place of the cell and colour, plus the bin."""
     for place in range(len(sine)):
         magnitudes[place] = np.sqrt(sine[place] * sine[place] + cosine[place] * cosine[place])
-        places[place] = firsts[place]
-    for threshold in thresholds:
-        for place in range(len(sine)):
-            places[place] += np.int32(cosine[place] <= sine[place] * threshold)
+        found = firsts[place]
+        for threshold in thresholds:
+            found += np.int32(cosine[place] <= sine[place] * threshold)
+        places[place] = found
+
+
+@compiled
+def _scatter(places: Int32, magnitudes: Float32, length: int, sums: Float64) -> None:
+    """Add up to ``length`` magnitudes of a row, those of its four quarters by turns.
+
+    A cell's sum has to be written before it is read again, which takes longer than adding; meanwhile those of
+    other cells are added to. The sums are exact, so that their order is free. Places are unsigned because a
+    negative one would count from the end, which would be looked at each time.
+    """
+    quarter = length // 4
+    for place in range(quarter):
+        sums[np.uint32(places[place])] += magnitudes[place]
+        sums[np.uint32(places[quarter + place])] += magnitudes[quarter + place]
+        sums[np.uint32(places[2 * quarter + place])] += magnitudes[2 * quarter + place]
+        sums[np.uint32(places[3 * quarter + place])] += magnitudes[3 * quarter + place]
+    for place in range(4 * quarter, length):
+        sums[np.uint32(places[place])] += magnitudes[place]
 
 
 @compiled
