@@ -19,8 +19,8 @@ uint8, fp16    read the sample's stored HOG of 20 frames (from the page cache), 
                reader does, take the 8 frames and make float32 of them.
 
 Third table: how far stored HOG is from that of a random crop (area of at least one half, shape 3/4 to 4/3,
-half of them mirrored), if its cells were cropped, resized and mirrored in place of the pixels: mean cosine and
-squared error over mean square of the histograms of cells; and the same of the crop's HOG in uint8.
+half of them mirrored), if its cells were cropped, resized and mirrored in place of the pixels: mean cosine
+and squared error over mean square of the histograms of cells; and the same of the crop's HOG in uint8.
 """
 
 import argparse
