@@ -82,6 +82,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "vit_backbone": {"data", "method", "models", "recipes"},
         "methods": {"data", "gather", "method", "models", "recipes", "vit_backbone"},
         "registry": {"methods", "recipes"},
+        "weights": set(),
         "tasks": {"data", "method", "methods", "models", "recipes"},
         "runs": _READ | {"methods", "registry", "tasks"},
         "evaluation": _READ | {"methods", "registry", "runs", "tasks"},
