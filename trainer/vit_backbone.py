@@ -99,13 +99,18 @@ class VitBackbone(PooledVit, Backbone):
 
     def layers_above(self, name: str) -> int:
         """Return which layer a parameter is in, counted from the output."""
-        room, _, rest = name.partition(".")
-        match room:
-            case "patch_embed":
-                return len(self.blocks) + 1
-            case "blocks":
-                return len(self.blocks) - int(rest.partition(".")[0])
-        return 0
+        return layers_above(name, num_blocks=len(self.blocks))
+
+
+def layers_above(name: str, *, num_blocks: int) -> int:
+    """Return which layer a parameter of an encoder is in, counted from the output; see `Method`."""
+    room, _, rest = name.partition(".")
+    match room:
+        case "patch_embed" | "cls_token":
+            return num_blocks + 1
+        case "blocks":
+            return num_blocks - int(rest.partition(".")[0])
+    return 0
 
 
 def is_vector(name: str) -> bool:

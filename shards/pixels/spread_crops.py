@@ -4,6 +4,8 @@ UMT (Li et al. 2023), VideoMAE (Tong et al. 2022) and MMAction2 resize with Open
 bits; the same numbers come from the integers here.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from vfm.shards.array_types import Int32, Int64, UInt8
@@ -34,16 +36,12 @@ def spread_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
     if num_crops < 1:
         raise UsageError(f"A test needs at least 1 crop, got {num_crops}.")
     height_px, width_px = frames.shape[1:3]
-    short_px, is_wide = min(height_px, width_px), height_px < width_px
+    short_px = min(height_px, width_px)
     size_px = int(crop_px * height_px / short_px), int(crop_px * width_px / short_px)
     resized = resize_bilinear(frames, height_px=size_px[0], width_px=size_px[1])
     room_px = max(size_px) - crop_px
     starts_px = [int(k * room_px / (num_crops - 1)) for k in range(num_crops)] if num_crops > 1 else []
-    cut = [
-        resized[:, :crop_px, start : start + crop_px] if is_wide else resized[:, start : start + crop_px]
-        for start in starts_px or [round(room_px / 2)]
-    ]
-    return np.stack(cut)
+    return _squares(resized, starts_px or [round(room_px / 2)], side_px=crop_px)
 
 
 def three_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
@@ -70,13 +68,7 @@ def three_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
     resized = resize_bilinear(frames, height_px=height_px, width_px=width_px)
     middle = (max(height_px, width_px) - crop_px) // 2
     starts_px = (0, 2 * middle, middle) if num_crops == 3 else (middle,)
-    cut = [
-        resized[:, :, start : start + crop_px]
-        if width_px > height_px
-        else resized[:, start : start + crop_px]
-        for start in starts_px
-    ]
-    return np.stack(cut)
+    return _squares(resized, starts_px, side_px=crop_px)
 
 
 def slowfast_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
@@ -101,16 +93,17 @@ def slowfast_crops(frames: UInt8, *, crop_px: int, num_crops: int) -> UInt8:
     short_px = crop_px if num_crops == 3 else crop_px * 8 // 7
     height_px, width_px = (short_px * side // min(frames.shape[1:3]) for side in frames.shape[1:3])
     resized = resize_bilinear(frames, height_px=height_px, width_px=width_px)
-    rooms_px = (height_px - crop_px, width_px - crop_px)
-    cut = []
-    for share in (0, 1, 2) if num_crops == 3 else (1,):
-        top, left = (-(-room // 2) for room in rooms_px)
-        if share != 1:
-            along = rooms_px[0] if height_px > width_px else rooms_px[1]
-            start = along * share // 2
-            top, left = (start, left) if height_px > width_px else (top, start)
-        cut.append(resized[:, top : top + crop_px, left : left + crop_px])
-    return np.stack(cut)
+    room_px, around_px = max(height_px, width_px) - crop_px, short_px - crop_px
+    middle_px, top_px = -(-room_px // 2), -(-around_px // 2)
+    starts_px = (0, middle_px, room_px) if num_crops == 3 else (middle_px,)
+    return _squares(resized, starts_px, side_px=crop_px, across_px=top_px)
+
+
+def _squares(frames: UInt8, starts_px: Iterable[int], *, side_px: int, across_px: int = 0) -> UInt8:
+    """Return the squares that begin so far along the long side, and ``across_px`` along the short one."""
+    is_wide = frames.shape[2] > frames.shape[1]
+    corners = [(across_px, start) if is_wide else (start, across_px) for start in starts_px]
+    return np.stack([frames[:, top : top + side_px, left : left + side_px] for top, left in corners])
 
 
 def resize_bilinear(frames: UInt8, *, height_px: int, width_px: int) -> UInt8:

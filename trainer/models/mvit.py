@@ -76,6 +76,12 @@ class MvitConfig:
         return self.num_frames // STEM_FRAMES, side, side
 
     @property
+    def num_tokens(self) -> int:
+        """Patches of the first block."""
+        times, rows, columns = self.stem_grid
+        return times * rows * columns
+
+    @property
     def grid(self) -> Grid:
         """Patches behind the last block."""
         grid = self.stem_grid

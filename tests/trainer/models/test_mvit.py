@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from support.mvit import sizes_of
 from vfm.trainer.models.mvit import Mvit, MvitConfig, initialize_mvit
 from vfm.trainer.models.pooling_attention import (
     PoolingAttention,
@@ -18,29 +19,12 @@ from vfm.trainer.models.pooling_attention import (
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
-def config_of(config, *, strides, growth="mlp"):
-    """Return the sizes that a fixture's configuration of PySlowFast gives."""
-    grows_at = tuple(block for block, factor in config["dim_mul"] if factor == 2.0)
-    assert grows_at == tuple(block for block, factor in config["head_mul"] if factor == 2.0)
-    return MvitConfig(
-        image_px=config["crop"],
-        num_frames=config["num_frames"],
-        dim=config["embed_dim"],
-        depth=config["depth"],
-        num_heads=config["num_heads"],
-        grows_at=grows_at,
-        pools_at=tuple(block for block, *stride in config[strides] if stride == [1, 2, 2]),
-        kv_stride=config["pool_kv_adaptive"][-1],
-        growth=growth,
-    )
-
-
 @pytest.mark.needs("shared")
 @pytest.mark.parametrize("name", ["maskfeat_finetune_a", "mvitv2_dim_in_att_a"])
 def test_a_forward_pass_is_that_of_the_reference(shared, name):
     config = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
     tensors = load_file(shared / "golden" / f"{name}.safetensors")
-    sizes = config_of(
+    sizes = sizes_of(
         config,
         strides="pool_q_stride_ft",
         growth="attention" if config.get("dim_mul_in_att") else "mlp",

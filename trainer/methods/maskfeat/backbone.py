@@ -17,6 +17,7 @@ from vfm.trainer.models.mvit import STEM_FRAMES, Mvit, MvitConfig, initialize_mv
 from vfm.trainer.models.pooled_vit import draw_head
 from vfm.trainer.models.vit import LAYER_NORM_EPS
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.vit_backbone import is_vector, layers_above
 
 _OF_PRETRAINING = ("mask_token", "pred_head.", "hogs.", "target_generator.")
 _RELATIVE = "attn.rel_pos_"
@@ -41,8 +42,7 @@ class MvitBackbone(Mvit, Backbone):
     @property
     def num_tokens(self) -> int:
         """Return the tokens of a clip before the first block, the class token not among them."""
-        times, rows, columns = self.config.stem_grid
-        return times * rows * columns
+        return self.config.num_tokens
 
     def features(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return float [B, D].
@@ -88,18 +88,7 @@ class MvitBackbone(Mvit, Backbone):
 
     def layers_above(self, name: str) -> int:
         """Return which layer a parameter is in, counted from the output."""
-        room, _, rest = name.partition(".")
-        match room:
-            case "patch_embed" | "cls_token":
-                return len(self.blocks) + 1
-            case "blocks":
-                return len(self.blocks) - int(rest.partition(".")[0])
-        return 0
-
-
-def is_vector(name: str) -> bool:
-    """Return whether the parameter of this name has one dimension: class token and tables have more."""
-    return name.endswith("bias") or "norm" in name or name.startswith("pred_head.transforms.")
+        return layers_above(name, num_blocks=len(self.blocks))
 
 
 def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

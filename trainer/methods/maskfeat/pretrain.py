@@ -14,7 +14,7 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import clip_sampling
 from vfm.trainer.data.normalize import SLOWFAST, normalize, to_float
 from vfm.trainer.method import Method, SampleReader, load_exactly
-from vfm.trainer.methods.maskfeat.backbone import is_vector, mvit_config, resized_table
+from vfm.trainer.methods.maskfeat.backbone import mvit_config, resized_table
 from vfm.trainer.methods.maskfeat.reader import CLIP, HIDDEN, HOG, HOG_FRAMES, OnlineReader
 from vfm.trainer.methods.maskfeat.recipe import CELL_PX
 from vfm.trainer.methods.maskfeat.stored import stored_reader
@@ -22,6 +22,7 @@ from vfm.trainer.models.mvit import Mvit, MvitConfig, initialize_mvit
 from vfm.trainer.models.vit import LAYER_NORM_EPS
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.vit_backbone import is_vector
 
 
 class PredictionHead(nn.Module):
@@ -122,8 +123,7 @@ class MaskFeat(MaskedMvit, Method):
     @property
     def num_tokens(self) -> int:
         """Return the tokens of a clip before the first block."""
-        times, rows, columns = self.config.stem_grid
-        return times * rows * columns
+        return self.config.num_tokens
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Take all weights of another run; tables of relative positions are resized to this grid."""
@@ -131,8 +131,8 @@ class MaskFeat(MaskedMvit, Method):
         load_exactly(self, {name: resized_table(name, tensor, own) for name, tensor in state.items()})
 
     def no_weight_decay(self, name: str) -> bool:
-        """Return whether this parameter is kept out of weight decay: vectors."""
-        return is_vector(name)
+        """Return whether this parameter is kept out of weight decay: vectors, not class token and tables."""
+        return is_vector(name) or name.startswith("pred_head.transforms.")
 
 
 def to_values(stored: Tensor) -> Tensor:

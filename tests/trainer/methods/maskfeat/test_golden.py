@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from support.mvit import sizes_of
 from vfm.trainer.methods.maskfeat.backbone import MvitBackbone
 from vfm.trainer.methods.maskfeat.mask import cube_mask
 from vfm.trainer.methods.maskfeat.pretrain import MaskedMvit, spread_cells
@@ -21,19 +22,6 @@ def fixture(shared, name):
     """Return the configuration of a fixture, and its tensors."""
     found = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
     return found, load_file(shared / "golden" / f"{name}.safetensors")
-
-
-def sizes_of(config, *, strides):
-    return MvitConfig(
-        image_px=config["crop"],
-        num_frames=config["num_frames"],
-        dim=config["embed_dim"],
-        depth=config["depth"],
-        num_heads=config["num_heads"],
-        grows_at=tuple(block for block, factor in config["dim_mul"] if factor == 2.0),
-        pools_at=tuple(block for block, *stride in config[strides] if stride == [1, 2, 2]),
-        kv_stride=config["pool_kv_adaptive"][-1],
-    )
 
 
 def sizes_of_mmlab(config, *, pooled):
@@ -55,9 +43,9 @@ def of(tensors, prefix):
     return found
 
 
-def num_outputs(config):
-    pooled = sum(stride[1:] == [1, 2, 2] for stride in config["pool_q_stride_pt"])
-    return 27 * (4 * 2**pooled // 8) ** 2
+def num_outputs(sizes):
+    """Return the values of HOG of a token: 27 for each of its cells of 8 px."""
+    return 27 * ((4 << len(sizes.pools_at)) // 8) ** 2
 
 
 @pytest.mark.parametrize("name", ["maskfeat_cube_mask_a"])
@@ -71,7 +59,8 @@ def test_cubes_are_those_of_the_same_seed(shared, name):
 @pytest.mark.parametrize("name", ["maskfeat_pretrain_a"])
 def test_predictions_and_loss_are_those_of_the_reference(shared, name):
     config, tensors = fixture(shared, name)
-    network = MaskedMvit(sizes_of(config, strides="pool_q_stride_pt"), num_outputs=num_outputs(config))
+    sizes = sizes_of(config, strides="pool_q_stride_pt")
+    network = MaskedMvit(sizes, num_outputs=num_outputs(sizes))
     weights = {key: t for key, t in of(tensors, "param/").items() if not key.startswith("hogs.")}
     network.load_state_dict(weights, strict=True)
 
@@ -135,8 +124,7 @@ def test_a_step_of_mmselfsup_is_that_of_the_reference(shared, name):
     config, tensors = fixture(shared, name)
     sizes = sizes_of_mmlab(config, pooled="downscale_pt")
     weights = of(tensors, "param/")
-    token_px = 4 << len(sizes.pools_at)
-    network = MaskedMvit(sizes, num_outputs=27 * (token_px // 8) ** 2)
+    network = MaskedMvit(sizes, num_outputs=num_outputs(sizes))
     names = {
         f"backbone.norm{len(sizes.pools_at)}.": "pred_head.transforms.0.0.",
         "neck.fc.": "pred_head.projections.0.",
