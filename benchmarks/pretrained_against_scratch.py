@@ -20,7 +20,12 @@ from pathlib import Path
 from typing import Any
 
 TEACHER = "vit_tiny_patch16_224"
-COLUMNS = {"umt-tiny": "frames,clip.teacher", "videomae-tiny": "frames", "vimpac-tiny": "vq.codes"}
+COLUMNS = {
+    "umt-tiny": "frames,clip.teacher",
+    "videomae-tiny": "frames",
+    "vimpac-tiny": "vq.codes",
+    "maskfeat-mvit-tiny": "frames",
+}
 SIZE_PX, NUM_FRAMES, CODES_PX = 160, 16, 128
 
 
