@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.online_teacher import OpenTeacher
 from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.recipes.recipe import Recipe
 
@@ -216,56 +217,6 @@ def load_exactly(module: nn.Module, state: Mapping[str, Tensor], *, prefix: str 
     module.load_state_dict(state)
 
 
-class OnlineTeacher(Protocol):
-    """A teacher that looks at every clip in the training loop, instead of once before it.
-
-    Attributes:
-        dim: channels of a feature.
-        weights_sha256: of its tensors.
-    """
-
-    dim: int
-    weights_sha256: str
-
-    def __call__(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features, float32 [N, h·w, K, C], and attention, float32 [N, h·w], without gradients.
-
-        Args:
-            frames: uint8 [N, S, S, 3], RGB.
-        """
-
-
-class OpenTeacher(Protocol):
-    """Makes an `OnlineTeacher`; networks of teachers are not the trainer's."""
-
-    def __call__(  # noqa: PLR0913 (keyword-only)
-        self,
-        name: str,
-        *,
-        grid: int,
-        levels: int,
-        level_interval: float,
-        weights: str | None,
-        normalization: str,
-        precision: str,
-    ) -> OnlineTeacher:
-        """Return the teacher of that name for frames of ``grid`` x ``grid`` tokens.
-
-        Args:
-            name: of timm.
-            grid: tokens along a side of a frame.
-            levels: of how many blocks features are given, the last one among them.
-            level_interval: blocks from one of them to the next.
-            weights: a file; None downloads timm's.
-            normalization: ``imagenet`` or ``model``.
-            precision: of its products.
-
-        Raises:
-            UsageError: there is no such teacher, or its weights are not in the file.
-            MachineError: they cannot be downloaded.
-        """
-
-
 class MethodPackage(Protocol):
     """The functions of a method's package.
 
@@ -282,6 +233,17 @@ class MethodPackage(Protocol):
 
         Raises:
             UsageError: the recipe contradicts itself or the data.
+        """
+
+    def build_network(self, recipe: Recipe, state: Mapping[str, Tensor]) -> nn.Module:
+        """Return the network of a recipe without a dataset, its weights still to be loaded.
+
+        Args:
+            recipe: of pretraining, or of finetuning, whose network is the `Backbone`.
+            state: that is to be loaded; tells the sizes that come from data, such as a teacher's channels.
+
+        Raises:
+            UsageError: the recipe contradicts itself, or the state does not tell a size.
         """
 
     def clip_columns(self, columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -59,12 +59,12 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
 
 def _start(given: dict[str, Any], how: "RunOptions") -> "InitialWeights":
     from vfm.trainer.registry import load_recipe
-    from vfm.trainer.runs.initial_weights import InitialWeights, from_run
+    from vfm.trainer.runs.initial_weights import InitialWeights, from_path
 
     if given["init"] is None and given["recipe"] is None:
         raise click.UsageError("Give --init RUN, to start from its weights, or --recipe NAME.")
     if given["init"] is not None:
-        return from_run(given["init"], options=how, averaged=given["ema"])
+        return from_path(given["init"], options=how, averaged=given["ema"])
     if given["ema"]:
         raise click.UsageError("--ema takes the average of a run's weights: give --init RUN.")
     return InitialWeights(recipe=load_recipe(given["recipe"]))

@@ -39,12 +39,12 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     """
     from vfm.trainer.recipes.settings import override
     from vfm.trainer.registry import load_recipe
-    from vfm.trainer.runs.initial_weights import from_run
+    from vfm.trainer.runs.initial_weights import from_path
     from vfm.trainer.runs.run import pretrain
 
     chosen = override(load_recipe(recipe), training.settings_of(given))
     how = training.run_options(given)
-    start = None if given["init"] is None else from_run(given["init"], options=how)
+    start = None if given["init"] is None else from_path(given["init"], options=how)
     sources = training.sources_of(data)
     outcome = pretrain(chosen, start=start, data=sources, out=out, options=how, open_teacher=_open_teacher)
     status = finish(outcome, out=out, as_json=given["as_json"])

@@ -120,6 +120,19 @@ def test_backbone_gives_tokens_of_its_width_and_changes_nothing_else(method):
     torch.testing.assert_close(backbone.features(clip), before, rtol=0, atol=0)
 
 
+def shapes_of(module):
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def test_network_without_a_dataset_has_the_same_tensors(method):
+    method, dataset, recipe, package = method
+    state = method.state_dict()
+    assert shapes_of(package.build_network(recipe, state)) == shapes_of(method)
+    downstream = replace(recipe, task="classify")
+    found = package.build_network(downstream, {**state, **{f"backbone.{k}": v for k, v in state.items()}})
+    assert shapes_of(found) == shapes_of(package.build_backbone(recipe, dataset))
+
+
 def test_something_is_decayed_and_something_is_not(method):
     method, *_ = method
     assert {method.no_weight_decay(name) for name, _ in method.named_parameters()} == {False, True}

@@ -102,9 +102,9 @@ def _task_recipe(task: str, *, start: Recipe, numbers: str | None) -> Recipe:
 
 def told_of_shape(recipe: Recipe, *, dataset: Dataset, start: InitialWeights) -> str | None:
     """Return a sentence where clips have another shape than those that the encoder was trained on."""
-    if start.checkpoint is None:
+    if start.path is None:
         return None
-    columns = start.checkpoint.state["columns"].values()
+    columns = () if start.checkpoint is None else start.checkpoint.state["columns"].values()
     before = _clips(start.recipe, options=[column["options"] for column in columns])
     options = [dataset.manifest.columns[name].options for name in recipe.data.columns]
     if (now := _clips(recipe, options=options)) == before:
@@ -176,7 +176,7 @@ def finetune(
 
     def build() -> Method:
         task = build_task(recipe, dataset)
-        if start.checkpoint is not None:
+        if start.path is not None:
             task.backbone.load_pretrained(start.weights(), start=start.recipe)
         return task
 

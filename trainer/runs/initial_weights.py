@@ -1,4 +1,4 @@
-"""The run whose weights another run starts from."""
+"""The weights that a run starts from: those of another run, or of a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +7,16 @@ from typing import Any
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
+from vfm.shards.io.hashing import sha256_file
 from vfm.shards.wording import listed
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.checkpoint_state import EMA, MODEL
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import differences
 from vfm.trainer.runs.folder import RunOptions, check_average, newest_checkpoint, recipe_of, timed
+from vfm.trainer.weights.files import read_weights
+from vfm.trainer.weights.fit import HEAD
+from vfm.trainer.weights.imported import ImportedWeights, import_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,24 +25,36 @@ class InitialWeights:
 
     Attributes:
         recipe: of the run that trained them; where new ones are drawn, the recipe to draw them by.
-        checkpoint: that has them; None draws new ones.
+        checkpoint: that has them.
         is_average: whether it is the average of its weights that is meant.
+        file: that has them; where neither has, new ones are drawn.
     """
 
     recipe: Recipe
     checkpoint: Checkpoint | None = None
     is_average: bool = False
+    file: ImportedWeights | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The checkpoint or the file; None where new weights are drawn."""
+        found = self.checkpoint or self.file
+        return None if found is None else found.path
 
     @property
     def origin(self) -> dict[str, Any]:
         """What tells these weights from others."""
+        if self.file is not None:
+            return {"sha256": sha256_file(self.file.path)}
         if self.checkpoint is None:
             return {}
         file = self.checkpoint.state["files"][EMA if self.is_average else MODEL]
         return {"sha256": file["sha256"], "step": self.checkpoint.step}
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the weights of the checkpoint, which there is."""
+        """Return the weights, which are not new."""
+        if self.file is not None:
+            return self.file.state
         assert self.checkpoint is not None, "new weights are drawn, not loaded"
         return self.checkpoint.average() if self.is_average else self.checkpoint.model()
 
@@ -61,14 +77,19 @@ class InitialWeights:
         differ; what the weights meant to the one is then not all that they mean to the other. The head of a
         finetuned run is never among them: its classes may be others.
         """
-        if self.checkpoint is None:
+        if self.path is None:
             return ""
         changed = [text for text in differences(self.recipe, recipe) if text.startswith("model.")]
         others = f", with {listed(changed, limit=4, separator='; ')}" if changed else ""
         what = "the average of the weights" if self.is_average else "the weights"
-        num_classes = len(self.checkpoint.state["classes"])
-        head = f", but for its head of {num_classes} classes" if self.recipe.task is not None else ""
-        return f"Starting from {what} of {self.checkpoint.path}{head}{others}."
+        head = f", but for its head of {self._num_classes} classes" if self.recipe.task is not None else ""
+        return f"Starting from {what} of {self.path}{head}{others}."
+
+    @property
+    def _num_classes(self) -> int:
+        if self.checkpoint is not None:
+            return len(self.checkpoint.state["classes"])
+        return len(self.weights()[f"{HEAD}weight"])
 
 
 def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:
@@ -84,22 +105,36 @@ def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> In
     return InitialWeights(recipe=recipe, checkpoint=checkpoint, is_average=averaged)
 
 
+def from_path(path: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:
+    """Start from a run, or from a file of weights that `vfm convert` wrote or takes.
+
+    Raises:
+        UsageError: see `from_run` and `vfm.trainer.weights.imported.import_weights`.
+    """
+    if not path.is_file():
+        return from_run(path, options=options, averaged=averaged)
+    if averaged:
+        raise UsageError(f"{path} is a file with one set of weights: leave out --ema.")
+    found = import_weights(read_weights(path))
+    options.say(found.told)
+    return InitialWeights(recipe=found.recipe, file=found)
+
+
 def check_pretrained(start: InitialWeights, *, recipe: Recipe) -> None:
     """Refuse weights that pretraining by ``recipe`` cannot go on with.
 
     Raises:
         UsageError: they were finetuned, which has no heads or decoder, or are of another method.
     """
-    found = start.checkpoint
-    if found is None:
+    if start.path is None:
         return
     if start.recipe.task is not None:
         raise UsageError(
-            f"{found.path} was finetuned by {start.recipe.name}, without the heads that pretraining needs: "
+            f"{start.path} was finetuned by {start.recipe.name}, without the heads that pretraining needs: "
             "give --init a pretrained run."
         )
     if start.recipe.method != recipe.method:
         raise UsageError(
-            f"{found.path} was pretrained by {start.recipe.name}, whose network {recipe.name} does not have: "
+            f"{start.path} was pretrained by {start.recipe.name}, whose network {recipe.name} does not have: "
             f"choose a recipe of method {start.recipe.method}, or a run of method {recipe.method} for --init."
         )

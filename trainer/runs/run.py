@@ -24,7 +24,8 @@ from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.loop import Job, Outcome, train
 from vfm.trainer.engine.updates.optim import num_updates
 from vfm.trainer.engine.updates.precision import resolve_precision
-from vfm.trainer.method import Method, OpenTeacher
+from vfm.trainer.method import Method
+from vfm.trainer.online_teacher import OpenTeacher
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import Fit, fit_to_data
 from vfm.trainer.recipes.settings import to_dict
@@ -84,7 +85,7 @@ def pretrain(
 
     def build() -> Method:
         method = methods.load(recipe.method).build(recipe, dataset, open_teacher=open_teacher)
-        if start.checkpoint is not None:
+        if start.path is not None:
             method.load_pretrained(start.weights())
         return method
 

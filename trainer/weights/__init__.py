@@ -1,1 +1,1 @@
-"""Weights under the names of other projects."""
+"""Weights in files: under our names, and under those of other projects."""

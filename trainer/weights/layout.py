@@ -1,9 +1,11 @@
 """How another project names the tensors of a network that vfm has too."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from vfm.trainer.recipes.recipe import Recipe
 
 State = dict[str, Tensor]
 
@@ -21,6 +23,11 @@ class Renamed:
     ours: str
 
 
+def no_constants(_recipe: Recipe) -> State:
+    """Return none: the project saves nothing but what is learned."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """The names of one project for the states of one method and task.
@@ -30,35 +37,38 @@ class Layout:
         method: whose states they are.
         task: what was learned downstream; None is pretraining.
         container: under which key its files hold the tensors.
-        renamed: beginnings of names; the first that fits counts, and ``{stages}`` is how many blocks pool.
-        constants: beginnings of names that are not learned, which nothing here has.
+        marks: names that a file of it has, and by which it is told from others.
+        renamed: beginnings of names, for a recipe; the first that fits counts, others stay as they are.
+        settings: of recipes, what the project trains otherwise than the recipe says.
+        constants: what the project saves and does not learn, for a recipe.
     """
 
     name: str
     method: str
     task: str | None
     container: str
-    renamed: tuple[Renamed, ...]
-    constants: tuple[str, ...] = ()
+    marks: tuple[str, ...]
+    renamed: Callable[[Recipe], Sequence[Renamed]]
+    settings: tuple[str, ...] = ()
+    constants: Callable[[Recipe], State] = no_constants
 
-    def to_ours(self, state: Mapping[str, Tensor], *, stages: int = 0) -> State:
-        """Return the tensors under the names of vfm, constants left out.
+    def names(self, ours: Iterable[str], recipe: Recipe) -> dict[str, str]:
+        """Return the project's name for each of ours."""
+        pairs = [(pair.ours, pair.theirs) for pair in self.renamed(recipe)]
+        return {name: _renamed(name, pairs) for name in ours}
 
-        Args:
-            state: under theirs; a name that no beginning fits is kept, and fits no network here.
-            stages: how many blocks pool.
-        """
-        pairs = [(pair.theirs.format(stages=stages), pair.ours) for pair in self.renamed]
-        kept = {name: t for name, t in state.items() if not name.startswith(self.constants or ("\0",))}
-        return {_renamed(name, pairs): tensor for name, tensor in kept.items()}
+    def to_ours(self, theirs: Mapping[str, Tensor], recipe: Recipe) -> State:
+        """Return the project's tensors under our names; those that nothing renames stay as they are."""
+        pairs = [(pair.theirs, pair.ours) for pair in self.renamed(recipe)]
+        return {_renamed(name, pairs): tensor for name, tensor in theirs.items()}
 
-    def from_ours(self, state: Mapping[str, Tensor], *, stages: int = 0) -> State:
-        """Return the tensors under the names of the project; see `to_ours`."""
-        pairs = [(pair.ours, pair.theirs.format(stages=stages)) for pair in self.renamed]
-        return {_renamed(name, pairs): tensor for name, tensor in state.items()}
+    def to_theirs(self, ours: Mapping[str, Tensor], recipe: Recipe) -> State:
+        """Return our tensors, and the constants, under the project's names."""
+        names = self.names(ours, recipe)
+        return {names[name]: tensor for name, tensor in ours.items()} | self.constants(recipe)
 
 
-def _renamed(name: str, pairs: list[tuple[str, str]]) -> str:
+def _renamed(name: str, pairs: Sequence[tuple[str, str]]) -> str:
     for before, after in pairs:
         if name.startswith(before):
             return after + name.removeprefix(before)

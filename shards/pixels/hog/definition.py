@@ -63,6 +63,11 @@ class HogDefinition:
         """Cells along one side of a token."""
         return self.token_px // self.cell_px
 
+    @property
+    def values_per_token(self) -> int:
+        """Values of a token of an RGB frame: of three colours, all bins and cells."""
+        return 3 * self.num_bins * self.cells_per_side**2
+
     def grid(self, height_px: int, width_px: int) -> tuple[int, int]:
         """Return the rows and columns of whole tokens in a frame.
 

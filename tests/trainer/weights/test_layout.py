@@ -1,24 +1,30 @@
 """Names of other projects become ours, and theirs again, for the states of the reference's own models."""
 
-import importlib
 import json
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from support.mvit import sizes_of, sizes_of_mmlab
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
+from vfm.trainer.weights import layouts
 from vfm.trainer.weights.layout import Layout, Renamed
 
 
-def layout_of(project: str, task: str | None) -> Layout:
-    found = importlib.import_module(f"vfm.trainer.weights.layouts.{project}").LAYOUTS
-    (chosen,) = (layout for layout in found if (layout.method, layout.task) == ("maskfeat", task))
+def layout_of(project, task):
+    (chosen,) = (
+        layout
+        for layout in layouts.load_all()
+        if (layout.name, layout.method, layout.task) == (project, "maskfeat", task)
+    )
     return chosen
 
 
 @pytest.mark.needs("shared")
 @pytest.mark.parametrize(
-    ("fixture", "project", "task", "stages"),
+    ("fixture", "project", "task", "pooled"),
     [
         ("maskfeat_pretrain_a", "slowfast", None, "pool_q_stride_pt"),
         ("maskfeat_finetune_a", "slowfast", "classify", "pool_q_stride_ft"),
@@ -26,20 +32,30 @@ def layout_of(project: str, task: str | None) -> Layout:
         ("maskfeat_mmaction2_finetune_a", "mmaction2", "classify", "downscale_ft"),
     ],
 )
-def test_names_are_ours_and_theirs_again(shared, fixture, project, task, stages):
+def test_names_are_ours_and_theirs_again(shared, fixture, project, task, pooled):
     config = json.loads((shared / "golden" / f"{fixture}.json").read_text())["config"]
-    pooled = config[stages]
-    num_stages = sum(stride[-1] > 1 for stride in pooled) if isinstance(pooled[0], list) else len(pooled)
+    sizes = (
+        sizes_of(config, strides=pooled) if project == "slowfast" else sizes_of_mmlab(config, pooled=pooled)
+    )
     tensors = load_file(shared / "golden" / f"{fixture}.safetensors")
     theirs = {k.removeprefix("param/"): t for k, t in tensors.items() if k.startswith("param/")}
     layout = layout_of(project, task)
+    pools_at = ",".join(map(str, sizes.pools_at))
+    recipe = override(
+        load_recipe(f"maskfeat-mvit-tiny{'-classify' if task else ''}"), [f"model.pools_at={pools_at}"]
+    )
 
-    ours = layout.to_ours(theirs, stages=num_stages)
-    again = layout.from_ours(ours, stages=num_stages)
+    ours = layout.to_ours(theirs, recipe)
+    constants = layout.constants(recipe)
+    again = layout.to_theirs(
+        {name: tensor for name, tensor in ours.items() if not name.startswith(("hogs.", "target_"))}, recipe
+    )
 
-    learned = {name for name in theirs if not name.startswith(("hogs.", "target_generator."))}
-    assert set(again) == learned
-    assert all(torch.equal(again[name], theirs[name]) for name in learned)
+    assert set(layout.marks) <= theirs.keys()
+    assert again.keys() == theirs.keys()
+    assert all(torch.equal(again[name], theirs[name]) for name in theirs.keys() - constants.keys())
+    for name, constant in constants.items():
+        torch.testing.assert_close(constant, theirs[name], atol=1e-9, rtol=1e-5)
     prefix = "backbone." if task else ""
     assert f"{prefix}patch_embed.proj.weight" in ours
     assert ("cls_fc.weight" if task else "pred_head.projections.0.weight") in ours
@@ -52,9 +68,23 @@ def test_the_first_beginning_that_fits_counts_and_others_are_kept():
         method="maskfeat",
         task=None,
         container="model",
-        renamed=(Renamed(theirs="a.norm{stages}.", ours="last."), Renamed(theirs="a.", ours="b.")),
-        constants=("fixed",),
+        marks=(),
+        renamed=lambda _recipe: (
+            Renamed(theirs="a.norm2.", ours="last."),
+            Renamed(theirs="a.", ours="b."),
+        ),
+        constants=lambda _recipe: {"fixed": torch.ones(2)},
     )
-    state = {name: torch.zeros(1) for name in ("a.norm2.w", "a.norm1.w", "other", "fixed.k")}
+    state = {name: torch.zeros(1) for name in ("a.norm2.w", "a.norm1.w", "other")}
+    recipe = load_recipe("maskfeat-mvit-tiny")
 
-    assert sorted(layout.to_ours(state, stages=2)) == ["b.norm1.w", "last.w", "other"]
+    ours = layout.to_ours(state, recipe)
+    assert sorted(ours) == ["b.norm1.w", "last.w", "other"]
+    assert sorted(layout.to_theirs(ours, recipe)) == ["a.norm1.w", "a.norm2.w", "fixed", "other"]
+    assert layout.names(["last.w"], recipe) == {"last.w": "a.norm2.w"}
+
+
+def test_no_two_layouts_have_the_same_marks():
+    known = layouts.load_all()
+    assert {layout.name for layout in known} == set(layouts.names())
+    assert len({layout.marks for layout in known}) == len(known)

@@ -144,8 +144,13 @@ def mvit_config(recipe: Recipe) -> MvitConfig:
     )
 
 
+def encoder_of(recipe: Recipe) -> MvitBackbone:
+    """Return the encoder alone, its weights not drawn."""
+    return MvitBackbone(mvit_config(recipe), pooling=recipe.model.pooling)
+
+
 def build_encoder(recipe: Recipe) -> MvitBackbone:
     """Return the encoder alone, its weights drawn from the recipe's seed."""
-    backbone = MvitBackbone(mvit_config(recipe), pooling=recipe.model.pooling)
+    backbone = encoder_of(recipe)
     initialize_mvit(backbone, generator=torch.Generator().manual_seed(recipe.train.seed))
     return backbone

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vfm.shards.columns.commands import kind_of
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
-from vfm.shards.pixels.hog.definition import find_definition
+from vfm.shards.pixels.hog.definition import HogDefinition, find_definition
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import clip_sampling
 from vfm.trainer.data.normalize import SLOWFAST, normalize, to_float
@@ -135,6 +135,11 @@ class MaskFeat(MaskedMvit, Method):
         return is_vector(name) or name.startswith("pred_head.transforms.")
 
 
+def pretraining_network(recipe: Recipe) -> MaskedMvit:
+    """Return the network of a recipe, its weights not drawn; see `build_method` for what is refused."""
+    return MaskedMvit(mvit_config(recipe), num_outputs=_definition(recipe).values_per_token)
+
+
 def to_values(stored: Tensor) -> Tensor:
     """Return HOG in 0 to 1, float32, of what is stored; see `vfm.shards.pixels.hog.storage`."""
     return stored.float() / 255 if stored.dtype == torch.uint8 else stored.float()
@@ -162,6 +167,10 @@ def _check_mask(recipe: Recipe) -> None:
         )
 
 
+def _definition(recipe: Recipe) -> HogDefinition:
+    return replace(find_definition(recipe.objective.hog), token_px=recipe.model.token_px)
+
+
 def build_method(recipe: Recipe, dataset: Dataset) -> MaskFeat:
     """Return the method of a recipe, its weights drawn from the recipe's seed.
 
@@ -173,7 +182,7 @@ def build_method(recipe: Recipe, dataset: Dataset) -> MaskFeat:
     config = mvit_config(recipe)
     _check_mask(recipe)
     model, sampling = recipe.model, clip_sampling(recipe.data)
-    definition = replace(find_definition(recipe.objective.hog), token_px=model.token_px)
+    definition = _definition(recipe)
     prepare: SampleReader
     if any(kind_of(name) == HOG for name in recipe.data.columns):
         prepare = stored_reader(recipe, dataset, definition=definition, sampling=sampling)
@@ -181,7 +190,6 @@ def build_method(recipe: Recipe, dataset: Dataset) -> MaskFeat:
         prepare = OnlineReader(
             image_px=model.image_px, definition=definition, sampling=sampling, objective=recipe.objective
         )
-    num_outputs = 3 * definition.num_bins * definition.cells_per_side**2
-    method = MaskFeat(config, num_outputs=num_outputs, prepare=prepare)
+    method = MaskFeat(config, num_outputs=definition.values_per_token, prepare=prepare)
     method.initialize(torch.Generator().manual_seed(recipe.train.seed))
     return method

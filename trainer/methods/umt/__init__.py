@@ -8,8 +8,13 @@ Nothing here imports torch before a model is asked for, so that listing recipes 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
     from vfm.shards.reading.dataset import Dataset
-    from vfm.trainer.method import Backbone, ClipReader, Method, OpenTeacher
+    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.online_teacher import OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
 
 
@@ -27,6 +32,21 @@ def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | 
     from vfm.trainer.methods.umt.pretrain import build_method
 
     return build_method(recipe, dataset, open_teacher=open_teacher)
+
+
+def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
+    """Return the network of a recipe without a dataset, its weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts itself, or the state has no heads for a teacher's features.
+    """
+    if recipe.task is None:
+        from vfm.trainer.methods.umt.pretrain import pretraining_network
+
+        return pretraining_network(recipe, state)
+    from vfm.trainer.methods.umt.finetuned import build_encoder
+
+    return build_encoder(recipe)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:

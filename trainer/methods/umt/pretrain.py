@@ -14,16 +14,19 @@ from vfm.trainer.data.clip_sampling import clip_sampling
 from vfm.trainer.data.features import open_features
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.data.paired_clips import StoredTarget, paired_reader
-from vfm.trainer.method import Method, OpenTeacher
+from vfm.trainer.method import Method
 from vfm.trainer.methods.umt.reader import OnlineReader, StoredReader
 from vfm.trainer.methods.umt.recipe import Objective
 from vfm.trainer.methods.umt.teacher import check_teacher, open_online
 from vfm.trainer.methods.umt.teaching import OnlineTeaching, StoredTeaching, Teaching
 from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss, to_unit
 from vfm.trainer.models.vit import initialize_vit
+from vfm.trainer.online_teacher import OpenTeacher
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.vit_backbone import is_vector, vit_config
+
+_HEAD = "clip_decoder.0.head.weight"
 
 
 class Umt(DistilledLevels, Method):
@@ -44,11 +47,7 @@ class Umt(DistilledLevels, Method):
         teaching: Teaching,
         prepare: StoredReader | OnlineReader,
     ) -> None:
-        model = recipe.model
-        align = AlignConfig(
-            teacher_dim=teacher_dim, num_levels=model.num_levels, level_interval=model.level_interval
-        )
-        super().__init__(vit_config(recipe, tubelet=1), align)
+        super().__init__(vit_config(recipe, tubelet=1), _align_config(recipe, teacher_dim=teacher_dim))
         self.objective: Objective = recipe.objective
         self.teaching = teaching
         self.prepare = prepare
@@ -90,6 +89,25 @@ def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher 
     method = build(recipe, dataset)
     initialize_vit(method, generator=torch.Generator().manual_seed(recipe.train.seed))
     return method
+
+
+def pretraining_network(recipe: Recipe, state: Mapping[str, Tensor]) -> DistilledLevels:
+    """Return the network of a recipe, its weights not drawn, for the teacher of a state.
+
+    Raises:
+        UsageError: the state has no heads for a teacher's features.
+    """
+    _check_model(recipe)
+    if (head := state.get(_HEAD)) is None:
+        raise UsageError(f"The weights have no {_HEAD}, whose rows are the channels of UMT's teacher.")
+    return DistilledLevels(vit_config(recipe, tubelet=1), _align_config(recipe, teacher_dim=len(head)))
+
+
+def _align_config(recipe: Recipe, *, teacher_dim: int) -> AlignConfig:
+    model = recipe.model
+    return AlignConfig(
+        teacher_dim=teacher_dim, num_levels=model.num_levels, level_interval=model.level_interval
+    )
 
 
 def _check_model(recipe: Recipe) -> None:

@@ -9,7 +9,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.pixels.imagenet import MEAN
 from vfm.shards.pixels.views import View
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.method import OnlineTeacher, OpenTeacher
+from vfm.trainer.online_teacher import OnlineTeacher, OpenTeacher
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from vfm.trainer.data.features import ProductFeatures, ScalarFeatures
-from vfm.trainer.method import OnlineTeacher
 from vfm.trainer.methods.umt.reader import ARRIVALS, VISIBLE
 from vfm.trainer.models.vit import take
+from vfm.trainer.online_teacher import OnlineTeacher
 
 _FRAMES_AT_ONCE = 64
 

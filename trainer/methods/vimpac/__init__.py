@@ -8,8 +8,13 @@ Nothing here imports torch before a model is asked for, so that listing recipes 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
     from vfm.shards.reading.dataset import Dataset
-    from vfm.trainer.method import Backbone, ClipReader, Method, OpenTeacher
+    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.online_teacher import OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
 
 
@@ -28,6 +33,17 @@ def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | 
     from vfm.trainer.methods.vimpac.pretrain import build_method
 
     return build_method(recipe, dataset)
+
+
+def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
+    """Return the network of a recipe without a dataset, its weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts the state, or this tells no codes.
+    """
+    from vfm.trainer.methods.vimpac.network import network_of
+
+    return network_of(recipe, state)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from torch import Tensor
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.method import Method
-from vfm.trainer.methods.vimpac.heads import ClsHead, MlmHead
 from vfm.trainer.methods.vimpac.loss import mlm_loss, nce_loss
 from vfm.trainer.methods.vimpac.mask import NOT_PREDICTED
 from vfm.trainer.methods.vimpac.model import VimpacBackbone, initialize_linears, pad_id
+from vfm.trainer.methods.vimpac.network import PretrainingNetwork
 from vfm.trainer.methods.vimpac.positions import stretch_positions
 from vfm.trainer.methods.vimpac.reader import (
     KIND,
@@ -26,8 +26,8 @@ from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
 
-class Vimpac(Method):
-    """Backbone, code head and clip head under the keys of an official checkpoint.
+class Vimpac(PretrainingNetwork, Method):
+    """The network and its loss.
 
     Args:
         config: a resolved model configuration.
@@ -36,12 +36,9 @@ class Vimpac(Method):
     """
 
     def __init__(self, config: ModelConfig, *, objective: Objective, prepare: PretrainReader) -> None:
-        super().__init__()
+        super().__init__(config)
         self.objective = objective
         self.prepare = prepare
-        self.backbone = VimpacBackbone(config)
-        self.mlm_head = MlmHead(self.backbone.embedding)
-        self.cls_head = ClsHead(config)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return `loss`, its parts `mlm_loss` and `nce_loss`, and the shares `mlm_accuracy` and `mask_ratio`.

@@ -1,6 +1,20 @@
 """MMAction2: classifiers, MaskFeat's among them."""
 
+from collections.abc import Sequence
+
+from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.weights.layout import Layout, Renamed
+
+
+def _renamed(recipe: Recipe) -> Sequence[Renamed]:
+    # A norm is named after the stage that it stands behind.
+    norm = f"backbone.norm{len(recipe.model.pools_at)}."
+    return (
+        Renamed(theirs="cls_head.fc_cls.", ours="cls_fc."),
+        Renamed(theirs=norm, ours="backbone.norm."),
+        Renamed(theirs="backbone.patch_embed.projection.", ours="backbone.patch_embed.proj."),
+    )
+
 
 LAYOUTS = (
     Layout(
@@ -8,12 +22,13 @@ LAYOUTS = (
         method="maskfeat",
         task="classify",
         container="state_dict",
-        renamed=(
-            Renamed(theirs="cls_head.fc_cls.", ours="cls_fc."),
-            # A norm is named after the stage that it stands behind.
-            Renamed(theirs="backbone.norm{stages}.", ours="backbone.norm."),
-            Renamed(theirs="backbone.patch_embed.projection.", ours="backbone.patch_embed.proj."),
-            Renamed(theirs="backbone.", ours="backbone."),
+        marks=(
+            "backbone.cls_token",
+            "backbone.patch_embed.projection.weight",
+            "backbone.blocks.0.attn.pool_q.weight",
+            "cls_head.fc_cls.weight",
         ),
+        renamed=_renamed,
+        settings=("model.pooling=class", "model.views=mmaction2"),
     ),
 )

@@ -8,11 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from support.mvit import sizes_of
+from support.mvit import sizes_of, sizes_of_mmlab
 from vfm.trainer.methods.maskfeat.backbone import MvitBackbone
 from vfm.trainer.methods.maskfeat.mask import cube_mask
 from vfm.trainer.methods.maskfeat.pretrain import MaskedMvit, spread_cells
-from vfm.trainer.models.mvit import MvitConfig
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 pytestmark = pytest.mark.needs("shared")
@@ -22,19 +21,6 @@ def fixture(shared, name):
     """Return the configuration of a fixture, and its tensors."""
     found = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
     return found, load_file(shared / "golden" / f"{name}.safetensors")
-
-
-def sizes_of_mmlab(config, *, pooled):
-    return MvitConfig(
-        image_px=config["crop"],
-        num_frames=config["num_frames"],
-        dim=config["embed_dims"],
-        depth=config["num_layers"],
-        num_heads=config["num_heads"],
-        grows_at=tuple(config["dim_mul_indices"]),
-        pools_at=tuple(config[pooled]),
-        kv_stride=config["kv"][-1],
-    )
 
 
 def of(tensors, prefix):

@@ -3,9 +3,14 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
     from vfm.shards.reading.dataset import Dataset
     from vfm.trainer.data.clips import PixelReader
-    from vfm.trainer.method import Backbone, Method, OpenTeacher
+    from vfm.trainer.method import Backbone, Method
+    from vfm.trainer.online_teacher import OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
 
 
@@ -14,6 +19,13 @@ def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | 
     from vfm.trainer.methods.paired.pretrain import Paired
 
     return Paired(recipe, dataset)
+
+
+def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
+    from vfm.trainer.methods.paired.pretrain import Encoder, Network
+
+    del state
+    return Network(recipe) if recipe.task is None else Encoder(recipe)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -67,11 +67,20 @@ class Encoder(Backbone):
         return 1
 
 
-class Paired(Method):
+class Network(nn.Module):
+    """The encoder, and what tells colours."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.backbone = Encoder(recipe)
+        self.head = nn.Linear(recipe.model.dim, 3 * recipe.data.clip_len)
+
+
+class Paired(Network, Method):
     """Tells the mean colour of each stored frame from the clip."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
-        super().__init__()
+        super().__init__(recipe)
         column_of_kind(recipe, FRAMES)
         target = StoredTarget(column_of_kind(recipe, "seen"), "pixels")
         self.prepare = PairedClip(
@@ -79,8 +88,6 @@ class Paired(Method):
             clip_len=recipe.data.clip_len,
             stride=recipe.data.known_stride,
         )
-        self.backbone = Encoder(recipe)
-        self.head = nn.Linear(recipe.model.dim, 3 * recipe.data.clip_len)
         self.backbone.draw_head(self.head, generator=torch.Generator().manual_seed(recipe.train.seed + 1))
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

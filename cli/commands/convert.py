@@ -1,0 +1,54 @@
+"""``vfm convert``: weights of another project under our names, and ours under those of another."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vfm.cli.display import output
+from vfm.cli.display.next_step import say_next
+from vfm.cli.options import shared
+
+
+@click.command()
+@click.argument("path", type=shared.PATH, metavar="FILE|RUN")
+@click.argument("out", type=shared.PATH)
+@click.option("--from", "source", metavar="PROJECT", help="Whose names FILE has; found out unless given.")
+@click.option(
+    "--to", "target", metavar="PROJECT", default="vfm", show_default=True, help="Whose names OUT gets."
+)
+@click.option("--recipe", metavar="NAME", help="Of whose network FILE is; found out unless given.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a number of that recipe.")
+@click.option("--ema", is_flag=True, help="Of a RUN: take the average of its weights.")
+@shared.as_json()
+def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
+    """Write the weights of FILE, or of the newest checkpoint of RUN, into the new file OUT.
+
+    A PROJECT is slowfast (PySlowFast), mmselfsup (MMSelfSup, MMPretrain), mmaction2 (MMAction2) or vfm.
+    Every tensor must have its place: names that are missing or left over are told, and nothing is written.
+    Of a FILE that is a pickle only tensors are read; nothing in it is run.
+
+    OUT ends with .safetensors, or with .pth, .pyth or .pt for a pickle under the key that the project's own
+    checkpoints have. `vfm pretrain --init` and `vfm finetune --init` take OUT, and FILE itself.
+
+    \b
+    Examples:
+      vfm convert k400_MVIT_S_MaskFeat_PT_epoch_00300.pyth maskfeat-s.safetensors
+      vfm convert runs/pretrained for-slowfast.pyth --to slowfast
+      vfm convert odd.pth mine.safetensors --recipe maskfeat-mvit-s --set data.clip_len=8
+    """
+    from vfm.shards.wording import counted
+    from vfm.trainer.runs.convert import Conversion, convert
+    from vfm.trainer.runs.folder import RunOptions
+
+    given["averaged"] = given.pop("ema")
+    done = convert(path, out, how=Conversion(**given), options=RunOptions(say=output.say))
+    if as_json:
+        output.show_json(asdict(done))
+    output.say(
+        f"{out}: {counted(done.num_tensors, 'tensor')}, {done.num_parameters / 1e6:.1f} M numbers, "
+        f"under the names of {done.target}"
+    )
+    if done.target == "vfm":
+        say_next("finetune", "classify", "DATA", "--init", out, "--out", "RUN")

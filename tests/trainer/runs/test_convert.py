@@ -1,0 +1,133 @@
+"""Weights of runs leave and come back; runs start from files as from runs."""
+
+import json
+
+import pytest
+import torch
+
+from support.weights import random_state
+from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
+from vfm.trainer.runs.convert import Conversion, Converted, convert
+from vfm.trainer.runs.finetune import finetune, finetune_recipe
+from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
+from vfm.trainer.runs.initial_weights import from_path
+from vfm.trainer.runs.run import pretrain
+from vfm.trainer.weights.exported import layout_for
+from vfm.trainer.weights.files import read_weights, write_weights
+
+# Clips as the recipe is made for, so that files are of its network without settings.
+STEPS = ("train.batch_size=2", "train.max_steps=1", "data.stride=1", "train.seed=3")
+
+
+class Bench:
+    """A dataset, and runs and files that start from each other."""
+
+    def __init__(self, data, root):
+        self.data, self.root, self.said = data, root, []
+        self.options = RunOptions(device="cpu", say=self.said.append, accept_data=True)
+
+    def pretrain(self, *settings, out, init=None):
+        recipe = override(load_recipe("maskfeat-mvit-tiny"), [*STEPS, *settings])
+        start = None if init is None else from_path(self.root / init, options=self.options)
+        return pretrain(recipe, start=start, data=self.data, out=self.root / out, options=self.options)
+
+    def finetune(self, *, out, init):
+        start = from_path(self.root / init, options=self.options)
+        recipe = finetune_recipe("classify", start=start.recipe, settings=STEPS)
+        return finetune(recipe, start=start, data=self.data, out=self.root / out, options=self.options)
+
+    def convert(self, path, out, **how):
+        return convert(self.root / path, self.root / out, how=Conversion(**how), options=self.options)
+
+    def weights(self, run):
+        return newest_checkpoint(self.root / run, options=self.options).model()
+
+
+@pytest.fixture
+def bench(toy_dataset, tmp_path):
+    made = Bench(toy_dataset(), tmp_path)
+    made.pretrain(out="run")
+    return made
+
+
+def test_a_run_leaves_and_another_starts_from_what_left(bench):
+    done = bench.convert("run", "left.pyth", target="slowfast")
+    weights = bench.weights("run")
+    assert done == Converted(
+        file=str(bench.root / "left.pyth"),
+        recipe="maskfeat-mvit-tiny",
+        method="maskfeat",
+        task=None,
+        source="vfm",
+        target="slowfast",
+        num_tensors=len(weights) + 2,
+        num_parameters=sum(tensor.numel() for tensor in weights.values()) + 54,
+    )
+    stored = torch.load(bench.root / "left.pyth", weights_only=True)["model_state"]
+    assert all(torch.equal(stored[name], tensor) for name, tensor in weights.items())
+
+    bench.convert("left.pyth", "back.safetensors")
+    back = read_weights(bench.root / "back.safetensors").tensors
+    assert back.keys() == weights.keys()
+    losses = [
+        bench.finetune(out=f"from-{init}", init=init).record["loss"]
+        for init in ("run", "left.pyth", "back.safetensors")
+    ]
+    assert losses[0] == losses[1] == losses[2]
+    told = f"Starting from the weights of {bench.root / 'back.safetensors'}"
+    assert any(sentence.startswith(told) for sentence in bench.said)
+    assert any("left.pyth is pretraining of method maskfeat as slowfast saves it" in s for s in bench.said)
+
+
+def test_pretraining_goes_on_from_a_file(bench):
+    bench.convert("run", "run.safetensors")
+    still = (
+        "optim.warmup=1",
+        "optim.warmup_start=0",
+    )  # the rate of the only update is 0: the weights stay as they begin
+    bench.pretrain(*still, out="second", init="run.safetensors")
+    before, after = bench.weights("run"), bench.weights("second")
+    assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
+    origin = json.loads((bench.root / "second/run.json").read_text())["origin"]
+    assert origin.keys() == {"sha256"}
+    bench.said.clear()
+    assert bench.pretrain(*still, out="second", init="run.safetensors").record == {}
+    with pytest.raises(UsageError, match="other settings .the weights it starts from"):
+        bench.pretrain(*still, out="second", init="run")
+
+
+def test_a_finetuned_file_gives_its_encoder(bench):
+    recipe = load_recipe("maskfeat-mvit-tiny-classify")
+    layout, state = layout_for("slowfast", recipe), random_state(recipe, num_classes=9)
+    write_weights(
+        bench.root / "x.pyth", layout.to_theirs(state, recipe), container="model_state", metadata={}
+    )
+    bench.finetune(out="fine", init="x.pyth")
+    assert any(s.endswith("x.pyth, but for its head of 9 classes.") for s in bench.said)
+    with pytest.raises(UsageError, match="x.pyth was finetuned by maskfeat-mvit-tiny-classify, without"):
+        bench.pretrain(out="second", init="x.pyth")
+
+
+def test_what_contradicts_itself_is_one_sentence(bench):
+    bench.convert("run", "run.safetensors")
+    for arguments, how, told in [
+        (("run", "x.bin"), {}, "does not end with"),
+        (("run", "run.safetensors"), {}, "exists and is not written over"),
+        (("run", "x.pth"), {}, "would be a pickle, and our own weights are kept as .safetensors"),
+        (("run", "x.pth"), {"source": "slowfast", "target": "slowfast"}, "is a run, which has its recipe"),
+        (
+            ("run", "x.pth"),
+            {"target": "mmaction2"},
+            "mmaction2 has no names for pretraining",
+        ),
+        (("run.safetensors", "x.safetensors"), {"averaged": True}, "one set of weights: leave out --ema"),
+        (("run", "x.safetensors"), {"averaged": True}, "keeps no average of its weights"),
+        (("absent", "x.safetensors"), {}, "cannot be read"),
+    ]:
+        with pytest.raises(UsageError, match=told):
+            bench.convert(*arguments, **how)
+    with pytest.raises(UsageError, match="one set of weights: leave out --ema"):
+        from_path(bench.root / "run.safetensors", options=bench.options, averaged=True)
+    assert not (bench.root / "x.pth").exists()

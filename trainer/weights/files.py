@@ -1,0 +1,137 @@
+"""Files of weights: safetensors, or pickles of torch out of which nothing but tensors is taken."""
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vfm.shards.errors import UsageError
+from vfm.shards.io.atomic import naming, sync_folder, temp_path
+from vfm.shards.io.faults import disk_faults
+
+State = dict[str, Tensor]
+
+SAFETENSORS = ".safetensors"
+PICKLES = (".pth", ".pyth", ".pt")
+# What training scripts put around the tensors; the first that is there counts.
+_CONTAINERS = ("model_state", "state_dict", "model", "module")
+_PARALLEL = "module."  # what DistributedDataParallel puts before every name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsFile:
+    """What was read of a file.
+
+    Attributes:
+        path: of the file.
+        tensors: by name, on the CPU, as they are stored.
+        metadata: what safetensors say beside them.
+    """
+
+    path: Path
+    tensors: State
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Return the tensors of a file, out of the containers around them.
+
+    Raises:
+        UsageError: there is no such file, it is damaged or holds no tensors, or it is a pickle that would
+            run code.
+    """
+    try:
+        with path.open("rb") as file:
+            begin = file.read(2)
+        if begin != b"PK" and not begin.startswith(b"\x80"):
+            return _read_safetensors(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of pickles that others wrote before it reads them
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=begin == b"PK")
+    except UnpicklingError:
+        raise UsageError(
+            f"{path} is a pickle that asks for more than tensors, which could run code, and is not opened: "
+            "save its tensors as safetensors where it comes from."
+        ) from None
+    # torch tells of damaged files by many kinds of error.
+    except (SafetensorError, BadZipFile, RuntimeError, ValueError, EOFError, LookupError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise UsageError(f"{path} cannot be read as weights ({reason}): fetch it again.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name a file of weights.") from None
+    tensors = _unwrapped(value)
+    if not tensors:
+        raise UsageError(f"{path} holds no tensors by name: give a file with the weights of a network.")
+    return WeightsFile(path=path, tensors=tensors)
+
+
+def _read_safetensors(path: Path) -> WeightsFile:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+        return WeightsFile(path=path, tensors=tensors, metadata=file.metadata() or {})
+
+
+def _unwrapped(value: Any) -> State:
+    while isinstance(value, dict) and (inner := next((n for n in _CONTAINERS if n in value), None)):
+        value = value[inner]
+    found = value.items() if isinstance(value, dict) else ()
+    tensors = {str(name): tensor for name, tensor in found if isinstance(tensor, Tensor)}
+    if tensors and all(name.startswith(_PARALLEL) for name in tensors):
+        return {name.removeprefix(_PARALLEL): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def check_name(path: Path) -> None:
+    """Refuse to write weights where they would not be found, or over others.
+
+    Raises:
+        UsageError: the file has another ending than those of weights, or exists.
+    """
+    endings = (SAFETENSORS, *PICKLES)
+    if path.suffix not in endings:
+        raise UsageError(f"{path} does not end with {', '.join(endings[:-1])} or {endings[-1]}: name it so.")
+    if path.exists():
+        raise UsageError(f"{path} exists and is not written over: choose another name, or remove it.")
+
+
+def write_weights(
+    path: Path, tensors: Mapping[str, Tensor], *, container: str, metadata: Mapping[str, str]
+) -> None:
+    """Write a new file, which appears whole or not at all.
+
+    Args:
+        path: with an ending that `check_name` allows: safetensors, or else a pickle.
+        tensors: by name.
+        container: the key that a pickle has them under.
+        metadata: kept by safetensors alone.
+
+    Raises:
+        MachineError: the disk is full or does not allow it.
+    """
+    temp = temp_path(path)
+    own = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    try:
+        with disk_faults(path), naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == SAFETENSORS:
+                save_file(own, temp, metadata=dict(metadata))
+            else:
+                torch.save({container: own}, temp)
+            temp.replace(path)
+            sync_folder(path.parent)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def num_parameters(tensors: Mapping[str, Tensor]) -> int:
+    """Return how many numbers tensors hold."""
+    return sum(math.prod(tensor.shape) for tensor in tensors.values())

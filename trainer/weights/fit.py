@@ -1,0 +1,95 @@
+"""Whether the tensors of a file are those of a recipe's network."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vfm.shards.errors import UsageError
+from vfm.shards.wording import listed
+from vfm.trainer import methods
+from vfm.trainer.method import Backbone
+from vfm.trainer.recipes.recipe import Recipe
+
+Shape = tuple[int, ...]
+BACKBONE, HEAD = "backbone.", "cls_fc."  # before the names of a classifier, see `tasks.classify`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """In what a file and a network differ; nothing where they fit.
+
+    Attributes:
+        missing: names of the network that the file has not.
+        unused: names of the file that the network has not.
+        reshaped: names with both shapes, the file's first.
+    """
+
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    reshaped: tuple[tuple[str, Shape, Shape], ...] = ()
+
+    @property
+    def num_names(self) -> int:
+        """How many names differ."""
+        return len(self.missing) + len(self.unused) + len(self.reshaped)
+
+    def told(self, *, limit: int | None = None) -> str:
+        """Return the names in words, all of them or ``limit`` of each kind."""
+        shapes = [f"{name} {found}, not {wanted}" for name, found, wanted in self.reshaped]
+        kinds = {"missing": self.missing, "unused": self.unused, "of another shape": shapes}
+        told = (
+            f"{kind}: {listed(list(names), limit=limit or len(names))}"
+            for kind, names in kinds.items()
+            if names
+        )
+        return "; ".join(told)
+
+
+def compare(
+    found: Mapping[str, Tensor], wanted: Mapping[str, Shape], *, spared: Collection[str] = ()
+) -> Misfit:
+    """Return in what tensors differ from the shapes of a network, by name.
+
+    Args:
+        found: of a file.
+        wanted: of the network, under the names of the file.
+        spared: names that the file may have or not.
+    """
+    both = sorted(found.keys() & wanted.keys())
+    shapes = {name: tuple(found[name].shape) for name in both}
+    return Misfit(
+        missing=tuple(sorted(wanted.keys() - found.keys())),
+        unused=tuple(sorted(found.keys() - wanted.keys() - set(spared))),
+        reshaped=tuple((name, shapes[name], wanted[name]) for name in both if shapes[name] != wanted[name]),
+    )
+
+
+def shapes_of(recipe: Recipe, state: Mapping[str, Tensor]) -> dict[str, Shape]:
+    """Return the shapes of all tensors that a run of a recipe saves, by name.
+
+    Args:
+        recipe: of pretraining, or of classification.
+        state: under our names; tells the sizes that come from data, such as the number of classes.
+
+    Raises:
+        UsageError: the recipe contradicts itself, is of another task, or the state lacks what tells a size.
+    """
+    package = methods.load(recipe.method)
+    with torch.device("meta"):  # shapes without memory
+        network = package.build_network(recipe, state)
+    found = _shapes(network)
+    if recipe.task is None:
+        return found
+    if recipe.task != "classify":
+        raise UsageError(f"{recipe.name} trains a probe, which has no name in other projects.")
+    if (head := state.get(f"{HEAD}weight")) is None:
+        raise UsageError(f"The weights have no {HEAD}weight, whose rows are the classes.")
+    assert isinstance(network, Backbone), "the network of finetuning"
+    own = {f"{BACKBONE}{name}": shape for name, shape in found.items()}
+    return {**own, f"{HEAD}weight": (len(head), network.dim), f"{HEAD}bias": (len(head),)}
+
+
+def _shapes(network: nn.Module) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

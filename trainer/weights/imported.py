@@ -1,0 +1,177 @@
+"""Weights of a file under our names, and the recipe whose network they are of."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vfm.shards.errors import UsageError
+from vfm.shards.wording import listed
+from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.recipes.settings import compared, override, to_dict
+from vfm.trainer.registry import from_dict, load_recipe, recipe_names
+from vfm.trainer.weights import layouts
+from vfm.trainer.weights.files import State, WeightsFile
+from vfm.trainer.weights.fit import Misfit, compare, shapes_of
+from vfm.trainer.weights.layout import Layout
+
+VFM = "vfm"
+_RECIPE, _MADE_FROM = "vfm.recipe", "vfm.made_from"
+_NUM_TOLD = 3  # names of each kind that do not fit, of a recipe that nobody asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedWeights:
+    """What a file holds, as a run of ours would have saved it.
+
+    Attributes:
+        path: of the file.
+        project: whose names it has; ``vfm`` for our own.
+        recipe: whose network it is.
+        state: float32, by our names.
+        left_out: names of the file that nothing here has, because they are not learned.
+        also: other recipes of the same network.
+    """
+
+    path: Path
+    project: str
+    recipe: Recipe
+    state: State
+    left_out: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The sentence about what was recognised."""
+        kind = "pretraining" if self.recipe.task is None else "a classifier"
+        also = f" (and of {listed(self.also, limit=4)})" if self.also else ""
+        spared = f"; left out, because not learned: {', '.join(self.left_out)}" if self.left_out else ""
+        return (
+            f"{self.path} is {kind} of method {self.recipe.method} as {self.project} saves it, with the "
+            f"network of recipe {self.recipe.name}{also}{spared}."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """A way to read a file: under names of ``layout``, as the network of ``recipe``."""
+
+    layout: Layout
+    recipe: Recipe
+    names: dict[str, str]
+    misfit: Misfit
+
+    @property
+    def num_changed(self) -> int:
+        """How many numbers of the recipe are not those of its name."""
+        return len(compared(load_recipe(self.recipe.name), self.recipe))
+
+
+def metadata_of(recipe: Recipe, *, project: str) -> dict[str, str]:
+    """Return what a file of ours says beside its tensors."""
+    return {_RECIPE: json.dumps(to_dict(recipe)), _MADE_FROM: project}
+
+
+def import_weights(
+    file: WeightsFile, *, project: str | None = None, name: str | None = None, settings: Sequence[str] = ()
+) -> ImportedWeights:
+    """Return the weights of a file under our names.
+
+    Args:
+        file: what was read.
+        project: whose names it has; None finds out.
+        name: of its recipe; None takes the first whose network has these tensors.
+        settings: changes to the recipe, as `vfm.trainer.recipes.settings.override` takes them.
+
+    Raises:
+        UsageError: the file has no known layout, or there is no recipe of its network; all names that do
+            not fit are told where the recipe was named.
+    """
+    if project in (None, VFM) and _RECIPE in file.metadata:
+        if name is not None or settings:
+            raise UsageError(f"{file.path} says of which recipe it is: leave out --recipe and --set.")
+        return _our_own(file)
+    layout = _layout_of(file, project=project)
+    readings = [_read(file, layout, recipe) for recipe in _candidates(layout, name, settings)]
+    exact = [reading for reading in readings if not reading.misfit.num_names]
+    if not exact:
+        raise _no_network(file, readings, is_named=name is not None)
+    found, *others = exact
+    return ImportedWeights(
+        path=file.path,
+        project=layout.name,
+        recipe=found.recipe,
+        state={ours: file.tensors[theirs].float() for ours, theirs in found.names.items()},
+        left_out=tuple(sorted(file.tensors.keys() - set(found.names.values()))),
+        also=tuple(other.recipe.name for other in others if other.num_changed == found.num_changed),
+    )
+
+
+def _our_own(file: WeightsFile) -> ImportedWeights:
+    try:
+        recipe = from_dict(json.loads(file.metadata[_RECIPE]))
+    except ValueError:
+        raise UsageError(f"{file.path} has no readable recipe in it: convert the weights again.") from None
+    misfit = compare(file.tensors, shapes_of(recipe, file.tensors))
+    if misfit.num_names:
+        raise UsageError(
+            f"{file.path} does not fit its own recipe {recipe.name} ({misfit.told(limit=_NUM_TOLD)}): "
+            "convert the weights again."
+        )
+    return ImportedWeights(path=file.path, project=VFM, recipe=recipe, state=file.tensors)
+
+
+def _layout_of(file: WeightsFile, *, project: str | None) -> Layout:
+    """Return the layout that a file has: the one of the project whose marks are all there."""
+    known = layouts.load_all()
+    asked = [layout for layout in known if project in (None, layout.name)]
+    if not asked:
+        names = ", ".join(sorted({layout.name for layout in known}))
+        raise UsageError(f"{file.path} is not a file of {project} that `vfm convert` wrote: choose {names}.")
+    lacking = {i: [m for m in asked[i].marks if m not in file.tensors] for i in range(len(asked))}
+    nearest = asked[min(lacking, key=lambda i: (len(lacking[i]) / len(asked[i].marks), i))]
+    if missing := [mark for mark in nearest.marks if mark not in file.tensors]:
+        kind = "pretraining" if nearest.task is None else "classifiers"
+        raise UsageError(
+            f"{file.path} has no layout that is known; the nearest is {nearest.name}, {kind} of method "
+            f"{nearest.method}, of which it lacks {listed(missing, limit=_NUM_TOLD)}: give a file of one of "
+            f"{', '.join(sorted({layout.name for layout in known}))}."
+        )
+    return nearest
+
+
+def _candidates(layout: Layout, name: str | None, settings: Sequence[str]) -> list[Recipe]:
+    """Return the recipes that a file may be of, those trained as the project does first."""
+    names = [name] if name is not None else recipe_names()
+    loaded = [load_recipe(each) for each in names]
+    fitting = [r for r in loaded if (r.method, r.task) == (layout.method, layout.task)]
+    if not fitting:
+        kind = "pretrains" if layout.task is None else f"teaches to {layout.task}"
+        raise UsageError(
+            f"{name} is no recipe that {kind} by {layout.method}, as the file was: name another."
+        )
+    changed = {recipe.name: override(recipe, layout.settings) for recipe in fitting}
+    order = sorted(fitting, key=lambda recipe: len(compared(recipe, changed[recipe.name])))
+    return [override(changed[recipe.name], settings) for recipe in order]
+
+
+def _read(file: WeightsFile, layout: Layout, recipe: Recipe) -> _Reading:
+    wanted = shapes_of(recipe, layout.to_ours(file.tensors, recipe))
+    names = layout.names(wanted, recipe)
+    theirs = {names[name]: shape for name, shape in wanted.items()}
+    misfit = compare(file.tensors, theirs, spared=layout.constants(recipe).keys())
+    return _Reading(layout=layout, recipe=recipe, names=names, misfit=misfit)
+
+
+def _no_network(file: WeightsFile, readings: Sequence[_Reading], *, is_named: bool) -> UsageError:
+    nearest = min(readings, key=lambda reading: reading.misfit.num_names)
+    name, misfit = nearest.recipe.name, nearest.misfit
+    if is_named:
+        return UsageError(
+            f"{file.path} is not of the network of recipe {name} ({misfit.told()}): name another recipe, or "
+            "its sizes with --set."
+        )
+    return UsageError(
+        f"{file.path} has the layout of {nearest.layout.name}, but is of no recipe's network; the nearest is "
+        f"{name} ({misfit.told(limit=_NUM_TOLD)}): name a recipe with --recipe, and sizes with --set."
+    )
