@@ -86,6 +86,8 @@ def test_from_a_dataset_to_a_result(toy_dataset: Callable[..., Path], tmp_path: 
     for _again in range(2):
         told = last_line(*pretrain)
         assert told == f"next: vfm finetune classify {data} --init {run} --out CLASSIFIER"
+    file = tmp_path / "run.safetensors"
+    assert last_line("convert", run, file) == f"next: vfm finetune classify DATA --init {file} --out RUN"
     told = last_line("finetune", "classify", data, "--init", run, "--out", tuned, *STEPS)
     assert told == f"next: vfm evaluate {tuned} {data}"
     assert last_line("evaluate", tuned, data, "--threads", 1).startswith(f"next: vfm inspect {data}")
@@ -107,4 +109,5 @@ def test_no_command_is_left_out() -> None:
     """A command that is new belongs into the tests above; the demo ends with where to look."""
     names = set(group.list_commands(click.Context(group)))
     tested = {"plan", "extract", "inspect", "fit-codebook", "tokenize", "drop", "pretrain", "finetune"}
-    assert names == tested | {"evaluate", "recipes", "doctor", "export-hdf5", "import-hdf5", "demo"}
+    tested |= {"convert", "evaluate", "recipes", "doctor", "export-hdf5", "import-hdf5", "demo"}
+    assert names == tested
