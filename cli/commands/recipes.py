@@ -52,13 +52,14 @@ def show(name: str, settings: tuple[str, ...], as_json: bool) -> None:
     """
     from vfm.trainer.recipes.requirements import requirements_of
     from vfm.trainer.recipes.settings import flatten, override, to_dict
+    from vfm.trainer.recipes.values import written
     from vfm.trainer.registry import load_recipe
 
     recipe = override(load_recipe(name), settings)
     if as_json:
         output.show_json(to_dict(recipe))
     else:
-        rows = [(key, _value(value)) for key, value in flatten(recipe).items()]
+        rows = [(key, written(value)) for key, value in flatten(recipe).items()]
         output.show(output.table(("key", "value"), rows))
         output.show(f"\nIt is made for {requirements_of(recipe)}.")
     if recipe.task is None:
@@ -80,6 +81,7 @@ def compare(one: str, other: str, as_json: bool) -> None:
       vfm recipes compare umt-base-classify-mit umt-base-classify-mit-384 --json | jq .
     """
     from vfm.trainer.recipes.settings import compared, flatten
+    from vfm.trainer.recipes.values import written
     from vfm.trainer.registry import load_recipe
 
     recipes = load_recipe(one), load_recipe(other)
@@ -91,15 +93,8 @@ def compare(one: str, other: str, as_json: bool) -> None:
             [{"key": key, **{name: side[key] for name, side in named if key in side}} for key in keys]
         )
     elif keys:
-        rows = [(key, *(_value(side[key]) if key in side else "-" for side in sides)) for key in keys]
+        rows = [(key, *(written(side[key]) if key in side else "-" for side in sides)) for key in keys]
         output.show(output.table(("key", one, other), rows))
     else:
         output.show(f"{one} and {other} have the same numbers.")
     say_next("recipes", "show", other)
-
-
-def _value(value: object) -> str:
-    """Return a value the way --set takes it."""
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -30,6 +30,13 @@ def leaves(value: Any, *, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def written(value: object) -> str:
+    """Return a value the way `parse` takes it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def parse(text: str, hint: Any, *, key: str) -> Any:
     """Return what ``text`` says, as a JSON value that fits the annotation ``hint``.
 

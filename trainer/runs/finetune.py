@@ -21,7 +21,7 @@ from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe, recipe_names
 from vfm.trainer.runs.folder import RunOptions, check_columns
-from vfm.trainer.runs.initial_weights import InitialWeights
+from vfm.trainer.runs.initial_weights import InitialWeights, check_strides
 from vfm.trainer.runs.run import run
 from vfm.trainer.runs.training_data import open_training_data
 from vfm.trainer.tasks.classify.classifier import Classify
@@ -165,6 +165,7 @@ def finetune(
         UsageError: no labels, no such split, or codes of another codebook than the encoder's.
         VfmError: see `vfm.trainer.runs.run.pretrain`.
     """
+    check_strides(start, recipe=recipe)
     recipe, dataset = open_training_data(recipe, data, say=options.say)
     if start.checkpoint is not None:
         check_columns(start.checkpoint, recipe=recipe, dataset=dataset)

@@ -13,6 +13,7 @@ from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.checkpoint_state import EMA, MODEL
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import differences
+from vfm.trainer.recipes.values import written
 from vfm.trainer.runs.folder import RunOptions, check_average, newest_checkpoint, recipe_of, timed
 from vfm.trainer.weights.files import read_weights
 from vfm.trainer.weights.fit import HEAD
@@ -120,6 +121,22 @@ def from_path(path: Path, *, options: RunOptions, averaged: bool = False) -> Ini
     return InitialWeights(recipe=found.recipe, file=found)
 
 
+def check_strides(start: InitialWeights, *, recipe: Recipe) -> None:
+    """Refuse weights of a network with other strides, whose tables of positions could be resized.
+
+    Raises:
+        UsageError: a stride differs, apart from those that finetuning changes on purpose.
+    """
+    own = getattr(recipe.model, "OF_TRAINING", ()) if recipe.task is not None else ()
+    for name in getattr(recipe.model, "STRIDES", ()):
+        before, after = getattr(start.recipe.model, name), getattr(recipe.model, name)
+        if start.path is not None and name not in own and before != after:
+            raise UsageError(
+                f"{start.path} was trained with model.{name}={written(before)}, and {recipe.name} has "
+                f"{written(after)}, with which its tokens are of other places: set model.{name} as it was."
+            )
+
+
 def check_pretrained(start: InitialWeights, *, recipe: Recipe) -> None:
     """Refuse weights that pretraining by ``recipe`` cannot go on with.
 
@@ -138,3 +155,4 @@ def check_pretrained(start: InitialWeights, *, recipe: Recipe) -> None:
             f"{start.path} was pretrained by {start.recipe.name}, whose network {recipe.name} does not have: "
             f"choose a recipe of method {start.recipe.method}, or a run of method {recipe.method} for --init."
         )
+    check_strides(start, recipe=recipe)

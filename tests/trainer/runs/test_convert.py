@@ -33,9 +33,9 @@ class Bench:
         start = None if init is None else from_path(self.root / init, options=self.options)
         return pretrain(recipe, start=start, data=self.data, out=self.root / out, options=self.options)
 
-    def finetune(self, *, out, init):
+    def finetune(self, *settings, out, init):
         start = from_path(self.root / init, options=self.options)
-        recipe = finetune_recipe("classify", start=start.recipe, settings=STEPS)
+        recipe = finetune_recipe("classify", start=start.recipe, settings=[*STEPS, *settings])
         return finetune(recipe, start=start, data=self.data, out=self.root / out, options=self.options)
 
     def convert(self, path, out, **how):
@@ -131,3 +131,16 @@ def test_what_contradicts_itself_is_one_sentence(bench):
     with pytest.raises(UsageError, match="one set of weights: leave out --ema"):
         from_path(bench.root / "run.safetensors", options=bench.options, averaged=True)
     assert not (bench.root / "x.pth").exists()
+
+
+def test_weights_of_other_strides_are_refused(bench):
+    told = r"was trained with model.kv_stride=\d, and maskfeat-mvit-tiny has 2, with which its tokens"
+    with pytest.raises(UsageError, match=told):
+        bench.pretrain("model.kv_stride=2", out="second", init="run")
+    with pytest.raises(
+        UsageError, match=r"was trained with model.pools_at=1,2, and maskfeat-mvit-tiny has 2,3"
+    ):
+        bench.pretrain("model.pools_at=2,3", out="second", init="run")
+    with pytest.raises(UsageError, match=r"maskfeat-mvit-tiny-classify has 2, with which its tokens"):
+        bench.finetune("model.kv_stride=2", out="fine", init="run")
+    bench.finetune(out="fine", init="run")  # which pools once more than pretraining

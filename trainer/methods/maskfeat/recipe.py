@@ -40,6 +40,8 @@ class ModelConfig:
 
     # Not of the encoder but of how it is trained: finetuning takes these from its own recipe.
     OF_TRAINING: ClassVar[tuple[str, ...]] = ("pools_at", "pooling", "views", "drop_path")
+    # What weights go with though every shape can be resized: with others, tokens are of other places.
+    STRIDES: ClassVar[tuple[str, ...]] = ("pools_at", "kv_stride")
     # What becomes of positions where clips have another shape than those of the pretraining.
     RESHAPING: ClassVar[str] = "its tables of relative positions are resized"
     # How clips are taken of a video where frames are seen as by one or the other.
