@@ -25,7 +25,9 @@ from vfm.cli.options import shared
 def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
     """Write the weights of FILE, or of the newest checkpoint of RUN, into the new file OUT.
 
-    A PROJECT is slowfast (PySlowFast), mmselfsup (MMSelfSup, MMPretrain), mmaction2 (MMAction2) or vfm.
+    A PROJECT is slowfast (PySlowFast), mmselfsup (MMSelfSup, MMPretrain), mmaction2 (MMAction2), umt
+    (unmasked_teacher), videomae (VideoMAE) or vfm.
+
     Every tensor must have its place: names that are missing or left over are told, and nothing is written.
     Of a FILE that is a pickle only tensors are read; nothing in it is run.
 

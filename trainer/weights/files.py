@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,8 +55,9 @@ def read_weights(path: Path) -> WeightsFile:
             begin = file.read(2)
         if begin != b"PK" and not begin.startswith(b"\x80"):
             return _read_safetensors(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of pickles that others wrote before it reads them
+        # torch warns of pickles that others wrote before it reads them; many hold the arguments of a script.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([Namespace]):
+            warnings.simplefilter("ignore")
             value = torch.load(path, map_location="cpu", weights_only=True, mmap=begin == b"PK")
     except UnpicklingError:
         raise UsageError(
@@ -118,7 +120,7 @@ def write_weights(
         MachineError: the disk is full or does not allow it.
     """
     temp = temp_path(path)
-    own = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    own = _with_memory_of_their_own(tensors)
     try:
         with disk_faults(path), naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +132,18 @@ def write_weights(
             sync_folder(path.parent)
     finally:
         temp.unlink(missing_ok=True)
+
+
+def _with_memory_of_their_own(tensors: Mapping[str, Tensor]) -> State:
+    """Return tensors of which no two share memory, which safetensors refuse: second names get copies."""
+    found: State = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().contiguous()
+        place = own.untyped_storage().data_ptr()
+        found[name] = own.clone() if place in seen else own
+        seen.add(place)
+    return found
 
 
 def num_parameters(tensors: Mapping[str, Tensor]) -> int:

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import listed
@@ -77,7 +78,7 @@ def shapes_of(recipe: Recipe, state: Mapping[str, Tensor]) -> dict[str, Shape]:
         UsageError: the recipe contradicts itself, is of another task, or the state lacks what tells a size.
     """
     package = methods.load(recipe.method)
-    with torch.device("meta"):  # shapes without memory
+    with _Undrawn():
         network = package.build_network(recipe, state)
     found = _shapes(network)
     if recipe.task is None:
@@ -89,6 +90,22 @@ def shapes_of(recipe: Recipe, state: Mapping[str, Tensor]) -> dict[str, Shape]:
     assert isinstance(network, Backbone), "the network of finetuning"
     own = {f"{BACKBONE}{name}": shape for name, shape in found.items()}
     return {**own, f"{HEAD}weight": (len(head), network.dim), f"{HEAD}bias": (len(head),)}
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves weights as memory comes, which is not even touched: for networks of which shapes are asked.
+
+    Not the device ``meta``, on which a table of positions has torch load its compiler, for seconds.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, unless it draws weights."""
+        del types
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _shapes(network: nn.Module) -> dict[str, Shape]:

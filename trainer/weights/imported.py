@@ -91,15 +91,21 @@ def import_weights(
         if name is not None or settings:
             raise UsageError(f"{file.path} says of which recipe it is: leave out --recipe and --set.")
         return _our_own(file)
-    layout = _layout_of(file, project=project)
-    readings = [_read(file, layout, recipe) for recipe in _candidates(layout, name, settings)]
+    complete = _layouts_of(file, project=project)
+    readings = [
+        _read(file, layout, recipe)
+        for layout in complete
+        for recipe in _candidates(layout, name=name, settings=settings)
+    ]
+    if not readings:
+        raise _other_recipe(file, complete, name=name)
     exact = [reading for reading in readings if not reading.misfit.num_names]
     if not exact:
         raise _no_network(file, readings, is_named=name is not None)
     found, *others = exact
     return ImportedWeights(
         path=file.path,
-        project=layout.name,
+        project=found.layout.name,
         recipe=found.recipe,
         state={ours: file.tensors[theirs].float() for ours, theirs in found.names.items()},
         left_out=tuple(sorted(file.tensors.keys() - set(found.names.values()))),
@@ -121,35 +127,29 @@ def _our_own(file: WeightsFile) -> ImportedWeights:
     return ImportedWeights(path=file.path, project=VFM, recipe=recipe, state=file.tensors)
 
 
-def _layout_of(file: WeightsFile, *, project: str | None) -> Layout:
-    """Return the layout that a file has: the one of the project whose marks are all there."""
+def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:
+    """Return the layouts that a file may have: those whose marks are all there; shapes tell which it is."""
     known = layouts.load_all()
     asked = [layout for layout in known if project in (None, layout.name)]
     if not asked:
         names = ", ".join(sorted({layout.name for layout in known}))
         raise UsageError(f"{file.path} is not a file of {project} that `vfm convert` wrote: choose {names}.")
-    lacking = {i: [m for m in asked[i].marks if m not in file.tensors] for i in range(len(asked))}
-    nearest = asked[min(lacking, key=lambda i: (len(lacking[i]) / len(asked[i].marks), i))]
-    if missing := [mark for mark in nearest.marks if mark not in file.tensors]:
-        kind = "pretraining" if nearest.task is None else "classifiers"
-        raise UsageError(
-            f"{file.path} has no layout that is known; the nearest is {nearest.name}, {kind} of method "
-            f"{nearest.method}, of which it lacks {listed(missing, limit=_NUM_TOLD)}: give a file of one of "
-            f"{', '.join(sorted({layout.name for layout in known}))}."
-        )
-    return nearest
+    if complete := [layout for layout in asked if layout.marks_in(file.tensors) == len(layout.marks)]:
+        return complete
+    nearest = max(asked, key=lambda layout: layout.marks_in(file.tensors) / len(layout.marks))
+    missing = [mark for mark in nearest.marks if mark not in file.tensors]
+    kind = "pretraining" if nearest.task is None else "classifiers"
+    raise UsageError(
+        f"{file.path} has no layout that is known; the nearest is {nearest.name}, {kind} of method "
+        f"{nearest.method}, of which it lacks {listed(missing, limit=_NUM_TOLD)}: give a file of one of "
+        f"{', '.join(sorted({layout.name for layout in known}))}."
+    )
 
 
-def _candidates(layout: Layout, name: str | None, settings: Sequence[str]) -> list[Recipe]:
+def _candidates(layout: Layout, *, name: str | None, settings: Sequence[str]) -> list[Recipe]:
     """Return the recipes that a file may be of, those trained as the project does first."""
-    names = [name] if name is not None else recipe_names()
-    loaded = [load_recipe(each) for each in names]
+    loaded = [load_recipe(each) for each in ([name] if name is not None else recipe_names())]
     fitting = [r for r in loaded if (r.method, r.task) == (layout.method, layout.task)]
-    if not fitting:
-        kind = "pretrains" if layout.task is None else f"teaches to {layout.task}"
-        raise UsageError(
-            f"{name} is no recipe that {kind} by {layout.method}, as the file was: name another."
-        )
     changed = {recipe.name: override(recipe, layout.settings) for recipe in fitting}
     order = sorted(fitting, key=lambda recipe: len(compared(recipe, changed[recipe.name])))
     return [override(changed[recipe.name], settings) for recipe in order]
@@ -161,6 +161,15 @@ def _read(file: WeightsFile, layout: Layout, recipe: Recipe) -> _Reading:
     theirs = {names[name]: shape for name, shape in wanted.items()}
     misfit = compare(file.tensors, theirs, spared=layout.constants(recipe).keys())
     return _Reading(layout=layout, recipe=recipe, names=names, misfit=misfit)
+
+
+def _other_recipe(file: WeightsFile, complete: Sequence[Layout], *, name: str | None) -> UsageError:
+    kinds = [
+        f"{'pretraining' if layout.task is None else layout.task} by {layout.method}" for layout in complete
+    ]
+    return UsageError(
+        f"{file.path} holds {' or '.join(kinds)}, and {name} is no recipe of that: name another."
+    )
 
 
 def _no_network(file: WeightsFile, readings: Sequence[_Reading], *, is_named: bool) -> UsageError:

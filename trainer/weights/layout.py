@@ -1,6 +1,6 @@
 """How another project names the tensors of a network that vfm has too."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -21,6 +21,16 @@ class Renamed:
 
     theirs: str
     ours: str
+
+
+def same_names(_recipe: Recipe) -> Sequence[Renamed]:
+    """Return nothing: the project names tensors as vfm does."""
+    return ()
+
+
+def classifier_names(_recipe: Recipe) -> Sequence[Renamed]:
+    """Return how the encoder and the linear layer of a classifier are called where they lie side by side."""
+    return (Renamed(theirs="head.", ours="cls_fc."), Renamed(theirs="", ours="backbone."))
 
 
 def no_constants(_recipe: Recipe) -> State:
@@ -48,9 +58,13 @@ class Layout:
     task: str | None
     container: str
     marks: tuple[str, ...]
-    renamed: Callable[[Recipe], Sequence[Renamed]]
+    renamed: Callable[[Recipe], Sequence[Renamed]] = same_names
     settings: tuple[str, ...] = ()
     constants: Callable[[Recipe], State] = no_constants
+
+    def marks_in(self, names: Container[str]) -> int:
+        """Return how many of the marks there are among the names of a file."""
+        return sum(mark in names for mark in self.marks)
 
     def names(self, ours: Iterable[str], recipe: Recipe) -> dict[str, str]:
         """Return the project's name for each of ours."""

@@ -1,5 +1,6 @@
 import os
 import pickle
+from argparse import Namespace
 
 import pytest
 import torch
@@ -80,6 +81,20 @@ def test_files_are_written_as_they_are_read(tmp_path):
     assert stored.keys() == {"model_state"}
     assert torch.equal(stored["model_state"]["a"], state["a"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "x.pyth"]
+
+
+def test_tensors_of_one_memory_are_written_one_by_one(tmp_path):
+    table = torch.arange(6.0)
+    state = {"a": table, "tied": table, "view": table[2:], "empty": torch.ones(0), "none": torch.ones(0)}
+    write_weights(tmp_path / "x.safetensors", state, container="", metadata={})
+    stored = read_weights(tmp_path / "x.safetensors").tensors
+    assert stored.keys() == state.keys()
+    assert all(torch.equal(stored[name], tensor) for name, tensor in state.items())
+
+
+def test_arguments_of_a_script_are_no_obstacle(tmp_path):
+    torch.save({"model": {"a": torch.ones(1)}, "args": Namespace(lr=1.0)}, tmp_path / "x.pth")
+    assert read_weights(tmp_path / "x.pth").tensors.keys() == {"a"}
 
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path, monkeypatch):

@@ -166,7 +166,9 @@ def test_a_file_of_no_known_layout_names_the_nearest(tmp_path):
 
 def test_a_recipe_of_another_task_is_refused(tmp_path):
     file, _ = written(TINY, "slowfast", tmp_path)
-    with pytest.raises(UsageError, match="tiny-classify is no recipe that pretrains by maskfeat"):
+    with pytest.raises(
+        UsageError, match="holds pretraining by maskfeat, and maskfeat-mvit-tiny-classify is no"
+    ):
         import_weights(file, name="maskfeat-mvit-tiny-classify")
 
 

@@ -7,9 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from support.mvit import sizes_of, sizes_of_mmlab
+from support.weights import random_state
 from vfm.trainer.recipes.settings import override
-from vfm.trainer.registry import load_recipe
+from vfm.trainer.registry import load_recipe, recipe_names
 from vfm.trainer.weights import layouts
+from vfm.trainer.weights.files import WeightsFile
+from vfm.trainer.weights.imported import import_weights
 from vfm.trainer.weights.layout import Layout, Renamed
 
 
@@ -84,7 +87,25 @@ def test_the_first_beginning_that_fits_counts_and_others_are_kept():
     assert layout.names(["last.w"], recipe) == {"last.w": "a.norm2.w"}
 
 
-def test_no_two_layouts_have_the_same_marks():
-    known = layouts.load_all()
-    assert {layout.name for layout in known} == set(layouts.names())
-    assert len({layout.marks for layout in known}) == len(known)
+@pytest.mark.parametrize(
+    "layout", layouts.load_all(), ids=lambda layout: f"{layout.name}-{layout.method}-{layout.task}"
+)
+def test_files_of_every_layout_are_told_from_all_others(layout, tmp_path):
+    names = [name for name in recipe_names() if name.endswith(("-tiny", "-tiny-classify"))]
+    recipes = [
+        override(recipe, layout.settings) for recipe in map(load_recipe, names) if fits(recipe, layout)
+    ]
+    state = random_state(recipes[0])
+    theirs = layout.to_theirs(state, recipes[0])
+    found = import_weights(WeightsFile(path=tmp_path, tensors=theirs))
+    assert (found.project, found.recipe) == (layout.name, recipes[0])
+    assert found.state.keys() == state.keys()
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in state.items())
+
+
+def fits(recipe, layout):
+    return (recipe.method, recipe.task) == (layout.method, layout.task)
+
+
+def test_every_project_has_a_layout():
+    assert {layout.name for layout in layouts.load_all()} == set(layouts.names())

@@ -44,9 +44,9 @@ def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module
         from vfm.trainer.methods.umt.pretrain import pretraining_network
 
         return pretraining_network(recipe, state)
-    from vfm.trainer.methods.umt.finetuned import build_encoder
+    from vfm.trainer.methods.umt.finetuned import encoder_of
 
-    return build_encoder(recipe)
+    return encoder_of(recipe)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:

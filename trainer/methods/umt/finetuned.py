@@ -14,11 +14,19 @@ _CUTS = {"umt": spread_crops, "mmaction2": three_crops}
 
 def build_encoder(recipe: Recipe) -> VitBackbone:
     """Return the encoder alone, its weights drawn from the recipe's seed."""
+    return build_backbone(vit_config(recipe, tubelet=1), seed=recipe.train.seed, read=_input(recipe))
+
+
+def encoder_of(recipe: Recipe) -> VitBackbone:
+    """Return the encoder alone, its weights not drawn."""
+    return VitBackbone(vit_config(recipe, tubelet=1), read=_input(recipe))
+
+
+def _input(recipe: Recipe) -> Input:
     config, model = vit_config(recipe, tubelet=1), recipe.model
     positions, keeps = umt_positions(config, pretrained_grid=model.pretrained_grid or config.grid)
     normalization = _NORMALIZATIONS[model.views]
-    read = Input(positions=positions, keeps_positions=keeps, normalization=normalization)
-    return build_backbone(config, seed=recipe.train.seed, read=read)
+    return Input(positions=positions, keeps_positions=keeps, normalization=normalization)
 
 
 def clip_reader(recipe: Recipe) -> PixelReader:

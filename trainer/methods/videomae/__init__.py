@@ -38,9 +38,9 @@ def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module
     """
     del state
     if recipe.task is None:
-        from vfm.trainer.methods.videomae.pretrain import VideoMae
+        from vfm.trainer.methods.videomae.pretrain import pretraining_network
 
-        return VideoMae(recipe)
+        return pretraining_network(recipe)
     from vfm.trainer.vit_backbone import VitBackbone, vit_config
 
     return VitBackbone(vit_config(recipe, tubelet=recipe.model.tubelet))

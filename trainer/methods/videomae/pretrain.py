@@ -78,6 +78,17 @@ class VideoMae(MaskedAutoencoder, Method):
         return is_vector(name) or name == "mask_token"
 
 
+def pretraining_network(recipe: Recipe) -> MaskedAutoencoder:
+    """Return the network of a recipe, its weights not drawn."""
+    model = recipe.model
+    return MaskedAutoencoder(
+        vit_config(recipe, tubelet=model.tubelet),
+        decoder_dim=model.decoder_dim,
+        decoder_depth=model.decoder_depth,
+        decoder_heads=model.decoder_heads,
+    )
+
+
 def build_method(recipe: Recipe) -> VideoMae:
     """Return the method of a recipe, its weights drawn from the recipe's seed.
 

@@ -1,4 +1,4 @@
-"""MMAction2: classifiers, MaskFeat's among them."""
+"""MMAction2: classifiers of MaskFeat, and its port of UMT's."""
 
 from collections.abc import Sequence
 
@@ -30,5 +30,14 @@ LAYOUTS = (
         ),
         renamed=_renamed,
         settings=("model.pooling=class", "model.views=mmaction2"),
+    ),
+    Layout(
+        name="mmaction2",
+        method="umt",
+        task="classify",
+        container="state_dict",
+        marks=("backbone.blocks.0.attn.q_bias", "backbone.fc_norm.weight", "cls_head.fc_cls.weight"),
+        renamed=lambda _recipe: (Renamed(theirs="cls_head.fc_cls.", ours="cls_fc."),),
+        settings=("model.views=mmaction2",),
     ),
 )

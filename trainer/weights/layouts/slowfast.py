@@ -17,7 +17,6 @@ LAYOUTS = (
         task=None,
         container="model_state",
         marks=("cls_token", "mask_token", "patch_embed.proj.weight", "pred_head.projections.0.weight"),
-        renamed=lambda _recipe: (),
         constants=_constants,
     ),
     Layout(
