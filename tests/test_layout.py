@@ -83,7 +83,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "vit_backbone": {"data", "method", "models", "recipes"},
         "methods": {"data", "gather", "method", "models", "online_teacher", "recipes", "vit_backbone"},
         "registry": {"methods", "recipes"},
-        "weights": {"method", "methods", "recipes", "registry"},
+        "weights": {"engine", "method", "methods", "recipes", "registry"},
         "tasks": {"data", "method", "methods", "models", "recipes"},
         "runs": _READ | {"methods", "online_teacher", "registry", "tasks", "weights"},
         "evaluation": _READ | {"methods", "registry", "runs", "tasks"},

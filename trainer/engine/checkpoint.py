@@ -230,14 +230,25 @@ def untie(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]
     return distinct, tied
 
 
-def _write(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def save_tensors(
+    tensors: dict[str, Tensor], path: Path, *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors of which no two share memory, and metadata, as safetensors.
+
+    Raises:
+        OSError: the disk is full or refuses.
+    """
     try:
-        safetensors.torch.save_file(tensors, path)
+        safetensors.torch.save_file(tensors, path, metadata=dict(metadata or {}) or None)
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    save_tensors(tensors, path)
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return {"sha256": sha256_file(path), "size_bytes": path.stat().st_size}

@@ -79,7 +79,7 @@ def _evaluate(
     recipe = seen_as(resolve_columns(_for_clips(checkpoint), read_manifest(data)), how.views)
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     dataset = with_labels(every, say=options.say)
-    check_columns(checkpoint, recipe=recipe, dataset=dataset)
+    check_columns(checkpoint.state["columns"], path=checkpoint.path, recipe=recipe, dataset=dataset)
     step, state = checkpoint.step, checkpoint.average() if how.ema else checkpoint.model()
     if how.protocol in PROBES:
         checkpoint = train_probe(run, how=how, data=data, options=options, world=world)

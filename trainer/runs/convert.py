@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.folder import RunOptions
-from vfm.trainer.runs.initial_weights import from_run
+from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 from vfm.trainer.weights.exported import export_weights, layout_for
 from vfm.trainer.weights.files import (
     SAFETENSORS,
-    State,
     check_name,
     num_parameters,
     read_weights,
@@ -78,13 +76,15 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
         MachineError: the disk is full or does not allow it.
     """
     check_name(out)
-    source, recipe, state = _read_run(path, how, options) if path.is_dir() else _read_file(path, how, options)
+    found = _read_run(path, how, options) if path.is_dir() else _read_file(path, how, options)
+    source = VFM if found.file is None else found.file.project
+    recipe, state = found.recipe, found.weights()
     if how.target == VFM:
         if out.suffix != SAFETENSORS:
             raise UsageError(
                 f"{out} would be a pickle, and our own weights are kept as {SAFETENSORS}: name it so."
             )
-        container, metadata = "", metadata_of(recipe, project=source)
+        container, metadata = "", metadata_of(recipe, project=source, columns=found.columns)
     else:
         layout = layout_for(how.target, recipe)
         container, metadata = layout.container, {}
@@ -102,16 +102,15 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
     )
 
 
-def _read_file(path: Path, how: Conversion, options: RunOptions) -> tuple[str, Recipe, State]:
+def _read_file(path: Path, how: Conversion, options: RunOptions) -> InitialWeights:
     if how.averaged:
         raise UsageError(f"{path} is a file with one set of weights: leave out --ema.")
     found = import_weights(read_weights(path), project=how.source, name=how.recipe, settings=how.settings)
     options.say(found.told)
-    return found.project, found.recipe, found.state
+    return InitialWeights(recipe=found.recipe, file=found)
 
 
-def _read_run(path: Path, how: Conversion, options: RunOptions) -> tuple[str, Recipe, State]:
+def _read_run(path: Path, how: Conversion, options: RunOptions) -> InitialWeights:
     if how.source not in (None, VFM) or how.recipe is not None or how.settings:
         raise UsageError(f"{path} is a run, which has its recipe: leave out --from, --recipe and --set.")
-    found = from_run(path, options=options, averaged=how.averaged)
-    return VFM, found.recipe, found.weights()
+    return from_run(path, options=options, averaged=how.averaged)

@@ -20,7 +20,7 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe, recipe_names
-from vfm.trainer.runs.folder import RunOptions, check_columns
+from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, check_strides
 from vfm.trainer.runs.run import run
 from vfm.trainer.runs.training_data import open_training_data
@@ -104,7 +104,7 @@ def told_of_shape(recipe: Recipe, *, dataset: Dataset, start: InitialWeights) ->
     """Return a sentence where clips have another shape than those that the encoder was trained on."""
     if start.path is None:
         return None
-    columns = () if start.checkpoint is None else start.checkpoint.state["columns"].values()
+    columns = start.columns.values()
     before = _clips(start.recipe, options=[column["options"] for column in columns])
     options = [dataset.manifest.columns[name].options for name in recipe.data.columns]
     if (now := _clips(recipe, options=options)) == before:
@@ -167,8 +167,7 @@ def finetune(
     """
     check_strides(start, recipe=recipe)
     recipe, dataset = open_training_data(recipe, data, say=options.say)
-    if start.checkpoint is not None:
-        check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
+    start.check_columns(recipe, dataset, say=options.say)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     if told := told_of_shape(recipe, dataset=dataset, start=start):
         options.say(told)

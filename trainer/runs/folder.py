@@ -1,7 +1,7 @@
 """The folder of a run: its recipe, its lock, its checkpoints."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,28 +130,34 @@ def columns_of(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def check_columns(checkpoint: Checkpoint, *, recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse a dataset whose columns were made otherwise than those that a checkpoint was trained on.
+def check_columns(learned_from: Mapping[str, Any], *, path: Path, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a dataset whose columns were made otherwise than those that weights were trained on.
+
+    Args:
+        learned_from: those columns and their options, as `columns_of` gives them.
+        path: of the weights.
+        recipe: whose columns are read now.
+        dataset: that has them.
 
     Raises:
         UsageError: for instance the codes of another codebook, which are other words for other things.
     """
-    learned = {kind_of(name): column["options"] for name, column in checkpoint.state["columns"].items()}
-    trained_on = " and ".join(checkpoint.state["columns"])
+    learned = {kind_of(name): column["options"] for name, column in learned_from.items()}
+    trained_on = " and ".join(learned_from)
     for name in recipe.data.columns:
         kind = dataset.manifest.columns[name].kind
         if kind == FRAMES:
             continue  # pixels mean the same in every dataset
         if kind not in learned:
             raise UsageError(
-                f"{checkpoint.path} was trained on {trained_on}, not on a column of the kind of {name}: "
+                f"{path} was trained on {trained_on}, not on a column of the kind of {name}: "
                 "change it with `--set data.columns=...`."
             )
         # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged.
         differing = _differing(learned[kind], dataset.manifest.columns[name].options) - {"views", ENLARGEMENT}
         if differing:
             raise UsageError(
-                f"Column {name} of {dataset} differs from the one that {checkpoint.path} was trained on "
+                f"Column {name} of {dataset} differs from the one that {path} was trained on "
                 f"in {', '.join(sorted(differing))}: make the column with the same `--target` first."
             )
 

@@ -1,5 +1,6 @@
 """The weights that a run starts from: those of another run, or of a file."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,23 @@ from typing import Any
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import FRAMES
 from vfm.shards.io.hashing import sha256_file
+from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import listed
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.checkpoint_state import EMA, MODEL
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import differences
 from vfm.trainer.recipes.values import written
-from vfm.trainer.runs.folder import RunOptions, check_average, newest_checkpoint, recipe_of, timed
+from vfm.trainer.runs.folder import (
+    RunOptions,
+    check_average,
+    check_columns,
+    newest_checkpoint,
+    recipe_of,
+    timed,
+)
 from vfm.trainer.weights.files import read_weights
 from vfm.trainer.weights.fit import HEAD
 from vfm.trainer.weights.imported import ImportedWeights, import_weights
@@ -51,6 +61,25 @@ class InitialWeights:
             return {}
         file = self.checkpoint.state["files"][EMA if self.is_average else MODEL]
         return {"sha256": file["sha256"], "step": self.checkpoint.step}
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """What they were trained on, as `columns_of` gives it; empty where a file does not say."""
+        if self.file is not None:
+            return self.file.columns
+        return {} if self.checkpoint is None else self.checkpoint.state["columns"]
+
+    def check_columns(self, recipe: Recipe, dataset: Dataset, *, say: Callable[[str], None]) -> None:
+        """Refuse a dataset with other columns than they were trained on; say where this is not known."""
+        if self.path is None:
+            return
+        if self.columns:
+            check_columns(self.columns, path=self.path, recipe=recipe, dataset=dataset)
+        elif stored := [name for name in recipe.data.columns if name != FRAMES]:
+            say(
+                f"{self.path} does not say what it was trained on beside frames; it is taken for granted "
+                f"that {listed(stored, limit=4)} is the same."
+            )
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights, which are not new."""

@@ -34,7 +34,6 @@ from vfm.trainer.runs.folder import (
     RUN_NAME,
     RunFolder,
     RunOptions,
-    check_columns,
     columns_of,
     silent,
     versions,
@@ -79,8 +78,7 @@ def pretrain(
     start = start or InitialWeights(recipe=recipe)
     check_pretrained(start, recipe=recipe)
     recipe, dataset = open_training_data(recipe, data, say=options.say)
-    if start.checkpoint is not None:
-        check_columns(start.checkpoint, recipe=recipe, dataset=dataset)
+    start.check_columns(recipe, dataset, say=options.say)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
 
     def build() -> Method:

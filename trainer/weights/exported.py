@@ -8,8 +8,9 @@ from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import compared, override
 from vfm.trainer.weights import layouts
+from vfm.trainer.weights.files import State
 from vfm.trainer.weights.fit import compare, shapes_of
-from vfm.trainer.weights.layout import Layout, State
+from vfm.trainer.weights.layout import Layout
 
 
 def layout_for(project: str, recipe: Recipe) -> Layout:

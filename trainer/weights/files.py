@@ -12,12 +12,12 @@ from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
-from vfm.shards.io.atomic import naming, sync_folder, temp_path
+from vfm.shards.io.atomic import naming, publish, temp_path
 from vfm.shards.io.faults import disk_faults
+from vfm.trainer.engine.checkpoint import save_tensors, untie
 
 State = dict[str, Tensor]
 
@@ -120,30 +120,19 @@ def write_weights(
         MachineError: the disk is full or does not allow it.
     """
     temp = temp_path(path)
-    own = _with_memory_of_their_own(tensors)
+    distinct, tied = untie(dict(tensors))
+    own = distinct | {alias: distinct[name].clone() for alias, name in tied.items()}
     try:
         with disk_faults(path), naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == SAFETENSORS:
-                save_file(own, temp, metadata=dict(metadata))
+                save_tensors(own, temp, metadata=metadata)
             else:
                 torch.save({container: own}, temp)
-            temp.replace(path)
-            sync_folder(path.parent)
+            with temp.open("rb") as file:
+                publish(file, path)
     finally:
         temp.unlink(missing_ok=True)
-
-
-def _with_memory_of_their_own(tensors: Mapping[str, Tensor]) -> State:
-    """Return tensors of which no two share memory, which safetensors refuse: second names get copies."""
-    found: State = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        own = tensor.detach().contiguous()
-        place = own.untyped_storage().data_ptr()
-        found[name] = own.clone() if place in seen else own
-        seen.add(place)
-    return found
 
 
 def num_parameters(tensors: Mapping[str, Tensor]) -> int:

@@ -1,9 +1,10 @@
 """Weights of a file under our names, and the recipe whose network they are of."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import listed
@@ -16,7 +17,7 @@ from vfm.trainer.weights.fit import Misfit, compare, shapes_of
 from vfm.trainer.weights.layout import Layout
 
 VFM = "vfm"
-_RECIPE, _MADE_FROM = "vfm.recipe", "vfm.made_from"
+_RECIPE, _MADE_FROM, _COLUMNS = "vfm.recipe", "vfm.made_from", "vfm.columns"
 _NUM_TOLD = 3  # names of each kind that do not fit, of a recipe that nobody asked for
 
 
@@ -31,6 +32,7 @@ class ImportedWeights:
         state: float32, by our names.
         left_out: names of the file that nothing here has, because they are not learned.
         also: other recipes of the same network.
+        columns: what a run of ours was trained on, with the options of each column; empty where unknown.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class ImportedWeights:
     state: State
     left_out: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def told(self) -> str:
@@ -67,9 +70,13 @@ class _Reading:
         return len(compared(load_recipe(self.recipe.name), self.recipe))
 
 
-def metadata_of(recipe: Recipe, *, project: str) -> dict[str, str]:
-    """Return what a file of ours says beside its tensors."""
-    return {_RECIPE: json.dumps(to_dict(recipe)), _MADE_FROM: project}
+def metadata_of(recipe: Recipe, *, project: str, columns: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return what a file of ours says beside its tensors; see `ImportedWeights` for the columns."""
+    return {
+        _RECIPE: json.dumps(to_dict(recipe)),
+        _MADE_FROM: project,
+        _COLUMNS: json.dumps(dict(columns or {})),
+    }
 
 
 def import_weights(
@@ -116,7 +123,9 @@ def import_weights(
 def _our_own(file: WeightsFile) -> ImportedWeights:
     try:
         recipe = from_dict(json.loads(file.metadata[_RECIPE]))
-    except ValueError:
+        found = json.loads(file.metadata.get(_COLUMNS, "{}"))
+        columns = {name: {"options": dict(column["options"])} for name, column in found.items()}
+    except (ValueError, TypeError, LookupError, AttributeError):  # not the JSON that `metadata_of` writes
         raise UsageError(f"{file.path} has no readable recipe in it: convert the weights again.") from None
     misfit = compare(file.tensors, shapes_of(recipe, file.tensors))
     if misfit.num_names:
@@ -124,7 +133,7 @@ def _our_own(file: WeightsFile) -> ImportedWeights:
             f"{file.path} does not fit its own recipe {recipe.name} ({misfit.told(limit=_NUM_TOLD)}): "
             "convert the weights again."
         )
-    return ImportedWeights(path=file.path, project=VFM, recipe=recipe, state=file.tensors)
+    return ImportedWeights(path=file.path, project=VFM, recipe=recipe, state=file.tensors, columns=columns)
 
 
 def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vfm.trainer.recipes.recipe import Recipe
-
-State = dict[str, Tensor]
+from vfm.trainer.weights.files import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,7 +188,7 @@ def test_damaged_one_is_replaced_when_its_step_comes_again(tmp_path):
 def test_interrupted_save_leaves_the_old_ones(tmp_path, monkeypatch):
     write(tmp_path, 1)
 
-    def refuse(*_args):
+    def refuse(*_args, **_named):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", refuse)

@@ -1,6 +1,7 @@
 """Weights of runs leave and come back; runs start from files as from runs."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -144,3 +145,22 @@ def test_weights_of_other_strides_are_refused(bench):
     with pytest.raises(UsageError, match=r"maskfeat-mvit-tiny-classify has 2, with which its tokens"):
         bench.finetune("model.kv_stride=2", out="fine", init="run")
     bench.finetune(out="fine", init="run")  # which pools once more than pretraining
+
+
+def test_files_keep_to_the_codebook_of_their_run(toy_dataset, tmp_path):
+    options = RunOptions(device="cpu", say=(said := []).append)
+    small = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "data.clip_len=3")
+    recipe = override(load_recipe("vimpac-tiny"), [*small, "train.batch_size=4", "train.max_steps=1"])
+    data, file = toy_dataset(), tmp_path / "run.safetensors"
+    pretrain(recipe, data=data, out=tmp_path / "run", options=options)
+    convert(tmp_path / "run", file, how=Conversion(), options=options)
+    start = from_path(file, options=options)
+
+    pretrain(recipe, start=start, data=data, out=tmp_path / "second", options=options)
+    other = toy_dataset("other", codebook="another")
+    with pytest.raises(UsageError, match=r"from the one that .*run.safetensors was trained on in codebook"):
+        pretrain(recipe, start=start, data=other, out=tmp_path / "third", options=options)
+    assert not any("taken for granted" in sentence for sentence in said)
+    unknown = replace(start, file=replace(start.file, columns={}))
+    pretrain(recipe, start=unknown, data=other, out=tmp_path / "fourth", options=options)
+    assert any(sentence.endswith("taken for granted that vq.toy is the same.") for sentence in said)

@@ -102,13 +102,19 @@ def test_a_forged_state_of_version_0_1_is_one_sentence(bench, column):
 
 def test_columns_are_told_apart_by_kind(bench, toy_dataset):
     checkpoint, recipe = bench.newest(), recipe_of(bench.newest())
+
+    def check(names, dataset):
+        learned_from = checkpoint.state["columns"]
+        now = with_columns(recipe, names)
+        check_columns(learned_from, path=checkpoint.path, recipe=now, dataset=dataset)
+
     dataset = open_dataset(toy_dataset("renamed", columns=("vq.mine",)))
-    check_columns(checkpoint, recipe=with_columns(recipe, ["vq.mine"]), dataset=dataset)
+    check(["vq.mine"], dataset)
     other = open_dataset(toy_dataset("other", columns=("vq.mine",), codebook="another"))
     told = r"Column vq.mine of .*other differs from the one that .*step-000004 was trained on in codebook"
     with pytest.raises(UsageError, match=told):
-        check_columns(checkpoint, recipe=with_columns(recipe, ["vq.mine"]), dataset=other)
-    check_columns(checkpoint, recipe=with_columns(recipe, [FRAMES]), dataset=other)
+        check(["vq.mine"], other)
+    check([FRAMES], other)
 
 
 def test_a_column_of_a_kind_that_was_not_learned_from_is_refused(bench, stills, tiny_vocabulary):
@@ -120,4 +126,9 @@ def test_a_column_of_a_kind_that_was_not_learned_from_is_refused(bench, stills, 
     recipe = with_columns(recipe_of(bench.newest()), [result.column])
     told = r"step-000004 was trained on vq.toy, not on a column of the kind of text\.words: change it"
     with pytest.raises(UsageError, match=told):
-        check_columns(bench.newest(), recipe=recipe, dataset=open_dataset(data))
+        check_columns(
+            bench.newest().state["columns"],
+            path=bench.newest().path,
+            recipe=recipe,
+            dataset=open_dataset(data),
+        )

@@ -76,7 +76,12 @@ def test_a_forged_state_is_told_by_all_who_read_it(go, tmp_path):
             with contextlib.suppress(VfmError):
                 found = newest_checkpoint(tmp_path / "run", options=options)
                 timed(recipe_of(found), checkpoint=found)
-                check_columns(found, recipe=dataset_recipe(recipe), dataset=open_dataset(tmp_path / "data"))
+                check_columns(
+                    found.state["columns"],
+                    path=found.path,
+                    recipe=dataset_recipe(recipe),
+                    dataset=open_dataset(tmp_path / "data"),
+                )
                 found.model()
         if place[0] not in ("recipe", "versions"):
             write_sealed(path / STATE, changed(sound, place, WRONG_VALUES[number % len(WRONG_VALUES)]))

@@ -133,8 +133,10 @@ def test_files_of_ours_say_what_they_are(tmp_path):
     del file.tensors["cls_token"]
     with pytest.raises(UsageError, match=r"does not fit its own recipe .* \(missing: cls_token\)"):
         import_weights(file)
-    with pytest.raises(UsageError, match="no readable recipe"):
-        import_weights(file_of(state, tmp_path, **{"vfm.recipe": "{"}))
+    readable = metadata_of(recipe, project="vfm")
+    for wrong in ({"vfm.recipe": "{"}, {"vfm.columns": "[]"}, {"vfm.columns": '{"vq.x": 1}'}):
+        with pytest.raises(UsageError, match="no readable recipe"):
+            import_weights(file_of(state, tmp_path, **{**readable, **wrong}))
 
 
 def test_every_name_that_does_not_fit_is_told(tmp_path):

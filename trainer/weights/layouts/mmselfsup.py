@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.weights.files import State
 from vfm.trainer.weights.hog_kernels import gaussian, sobel
-from vfm.trainer.weights.layout import Layout, Renamed, State
+from vfm.trainer.weights.layout import Layout, Renamed
 
 
 def _renamed(recipe: Recipe) -> Sequence[Renamed]:

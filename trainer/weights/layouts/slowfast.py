@@ -1,8 +1,9 @@
 """PySlowFast (`facebookresearch/SlowFast`): MaskFeat's checkpoints, whose names vfm's network has too."""
 
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.weights.files import State
 from vfm.trainer.weights.hog_kernels import sobel
-from vfm.trainer.weights.layout import Layout, Renamed, State
+from vfm.trainer.weights.layout import Layout, Renamed
 
 
 def _constants(_recipe: Recipe) -> State:
