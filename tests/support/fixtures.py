@@ -1,0 +1,66 @@
+"""Fixtures of reference implementations: their sizes, their tensors, and their parameters as a file."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vfm.trainer import methods
+from vfm.trainer.weights.files import WeightsFile
+from vfm.trainer.weights.fit import BACKBONE
+from vfm.trainer.weights.imported import ImportedWeights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixture:
+    """A network of a reference implementation, and what it said.
+
+    Attributes:
+        config: its sizes, under the names of the reference.
+        tensors: its parameters, what it was given, and what it said.
+    """
+
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def settings(self, names: dict[str, str]) -> tuple[str, ...]:
+        """Return settings of a recipe with the sizes of the fixture, named by the keys of a recipe."""
+        return tuple(f"{ours}={self.config[theirs]}" for ours, theirs in names.items())
+
+    def file(self, *, prefix: str = "param/") -> WeightsFile:
+        """Return the parameters, whose names begin with ``prefix``, as they would be read from a file."""
+        tensors = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.tensors.items()
+            if name.startswith(prefix)
+        }
+        return WeightsFile(path=Path("file.pth"), tensors=tensors, metadata={})
+
+    def expect(self, name: str, found: Tensor) -> None:
+        """Check that a tensor is that of the reference, to 1e-5."""
+        torch.testing.assert_close(found, self.tensors[f"output/{name}"], atol=1e-5, rtol=1e-5)
+
+
+def read_fixture(shared: Path, name: str) -> Fixture:
+    """Return the fixture of a name."""
+    config = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
+    return Fixture(config=config, tensors=load_file(shared / "golden" / f"{name}.safetensors"))
+
+
+def network_of(found: ImportedWeights) -> Any:
+    """Return the network of what was imported, with its weights; of a classifier the encoder alone."""
+    network: nn.Module = methods.load(found.recipe.method).build_network(found.recipe, found.state)
+    prefix = "" if found.recipe.task is None else BACKBONE
+    network.load_state_dict(
+        {name.removeprefix(prefix): t for name, t in found.state.items() if name.startswith(prefix)}
+    )
+    return network.eval()
+
+
+def classified(found: ImportedWeights, features: Tensor) -> Tensor:
+    """Return what an imported classifier says of features [..., D]: [..., classes]."""
+    return nn.functional.linear(features, found.state["cls_fc.weight"], found.state["cls_fc.bias"])
