@@ -64,3 +64,11 @@ def network_of(found: ImportedWeights) -> Any:
 def classified(found: ImportedWeights, features: Tensor) -> Tensor:
     """Return what an imported classifier says of features [..., D]: [..., classes]."""
     return nn.functional.linear(features, found.state["cls_fc.weight"], found.state["cls_fc.bias"])
+
+
+def expect_classified(fixture: Fixture, found: ImportedWeights, *, clips: Tensor) -> None:
+    """Check features and logits of an imported classifier that takes normalized clips [B, 3, T, H, W]."""
+    with torch.no_grad():
+        features = network_of(found)(clips)
+        fixture.expect("features", features)
+        fixture.expect("logits", classified(found, features))

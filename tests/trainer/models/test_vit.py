@@ -1,14 +1,13 @@
 """The video transformer of VideoMAE and UMT: against numbers of the references, and its parts by hand."""
 
-import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
+from support.fixtures import read_fixture
 from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss
 from vfm.trainer.models.mae import MaskedAutoencoder, pixel_targets
 from vfm.trainer.models.pooled_vit import PooledVit, draw_head, encoder_state
@@ -20,40 +19,20 @@ MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None, None]
 STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None, None]
 
 
-@dataclass
-class Golden:
-    config: dict
-    params: dict[str, Tensor]
-    tensors: dict[str, Tensor]
-
-    def expect(self, name: str, found: Tensor) -> None:
-        torch.testing.assert_close(found, self.tensors[f"output/{name}"], atol=1e-5, rtol=1e-5)
-
-    def vit(self) -> VitConfig:
-        of = self.config
-        dim, depth, heads = (
-            of.get(name, of.get(f"encoder_{name}")) for name in ("embed_dim", "depth", "num_heads")
-        )
-        return VitConfig(
-            image_px=of["img_size"],
-            patch_px=of["patch_size"],
-            num_frames=of.get("num_frames", of.get("all_frames")),
-            tubelet=of["tubelet_size"],
-            dim=dim,
-            depth=depth,
-            num_heads=heads,
-        )
-
-
-@pytest.fixture
-def golden(shared):
-    def read(name: str) -> Golden:
-        tensors = load_file(shared / "golden" / f"{name}.safetensors")
-        params = {key.removeprefix("param/"): t for key, t in tensors.items() if key.startswith("param/")}
-        config = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
-        return Golden(config=config, params=params, tensors=tensors)
-
-    return read
+def vit_of(config) -> VitConfig:
+    """Return the sizes of a fixture's encoder, which VideoMAE's pretraining names otherwise."""
+    dim, depth, heads = (
+        config.get(name, config.get(f"encoder_{name}")) for name in ("embed_dim", "depth", "num_heads")
+    )
+    return VitConfig(
+        image_px=config["img_size"],
+        patch_px=config["patch_size"],
+        num_frames=config["num_frames"],
+        tubelet=config["tubelet_size"],
+        dim=dim,
+        depth=depth,
+        num_heads=heads,
+    )
 
 
 @pytest.mark.parametrize("tubelet", [1, 2])
@@ -74,15 +53,15 @@ def test_visible_tokens_are_embedded_as_by_the_convolution(tubelet):
 
 
 @pytest.mark.needs("shared")
-def test_umt_student_is_that_of_the_reference(golden):
-    of = golden("umt_student_a")
+def test_umt_student_is_that_of_the_reference(shared):
+    of = read_fixture(shared, "umt_student_a")
     align = AlignConfig(
         teacher_dim=of.config["clip_output_dim"],
         num_levels=of.config["clip_return_layer"],
         level_interval=of.config["clip_student_return_interval"],
     )
-    student = DistilledLevels(of.vit(), align).eval()
-    student.load_state_dict(of.params, strict=True)
+    student = DistilledLevels(vit_of(of.config), align).eval()
+    student.load_state_dict(of.file().tensors, strict=True)
     clips, is_hidden = of.tensors["input/video"], of.tensors["input/mask"]
     visible, _ = split_mask(is_hidden)
     of.expect("aligned", student(clips, visible))
@@ -94,27 +73,27 @@ def test_umt_student_is_that_of_the_reference(golden):
 @pytest.mark.needs("shared")
 @pytest.mark.parametrize("norm", ["l2", "none"])
 @pytest.mark.parametrize("distance", ["l2", "mse", "smooth_l1"])
-def test_umt_losses_are_those_of_the_reference(golden, norm, distance):
-    of = golden("umt_uta_loss_a")
+def test_umt_losses_are_those_of_the_reference(shared, norm, distance):
+    of = read_fixture(shared, "umt_uta_loss_a")
     student, teacher = of.tensors["input/student"], of.tensors["input/teacher"]
     of.expect(f"loss_{norm}_{distance}", align_loss(student, teacher, norm=norm, distance=distance))
 
 
 @pytest.mark.needs("shared")
-def test_videomae_paints_what_the_reference_paints(golden):
-    of = golden("videomae_pretrain_a")
+def test_videomae_paints_what_the_reference_paints(shared):
+    of = read_fixture(shared, "videomae_pretrain_a")
     network = MaskedAutoencoder(
-        of.vit(),
+        vit_of(of.config),
         decoder_dim=of.config["decoder_embed_dim"],
         decoder_depth=of.config["decoder_depth"],
         decoder_heads=of.config["decoder_num_heads"],
     )
-    network.load_state_dict(of.params, strict=True)
+    network.load_state_dict(of.file().tensors, strict=True)
     clips, is_hidden = of.tensors["input/videos"], of.tensors["input/mask"]
     pixels = clips * STD + MEAN
-    raw = pixel_targets(pixels, is_hidden, config=of.vit(), normalized=False)
+    raw = pixel_targets(pixels, is_hidden, config=vit_of(of.config), normalized=False)
     of.expect("target_raw", raw)
-    targets = pixel_targets(pixels, is_hidden, config=of.vit())
+    targets = pixel_targets(pixels, is_hidden, config=vit_of(of.config))
     of.expect("target_normalised", targets)
     reconstructed = network(clips, is_hidden)
     of.expect("prediction", reconstructed)
@@ -128,17 +107,6 @@ def test_videomae_paints_what_the_reference_paints(golden):
     of.expect("grad/encoder.blocks.0.attn.v_bias", network.encoder.blocks[0].attn.v_bias.grad)
     of.expect("decoder_pos_embed", network.decoder_positions[None])
     of.expect("encoder_latent", network.encoder(clips, visible=split_mask(is_hidden)[0]))
-
-
-@pytest.mark.needs("shared")
-def test_the_finetuned_form_is_that_of_the_reference(golden):
-    of = golden("videomae_finetune_a")
-    network = PooledVit(of.vit()).eval()
-    head = {key.removeprefix("head."): t for key, t in of.params.items() if key.startswith("head.")}
-    network.load_state_dict({k: t for k, t in of.params.items() if not k.startswith("head.")}, strict=True)
-    features = network(of.tensors["input/videos"])
-    of.expect("features", features)
-    of.expect("logits", nn.functional.linear(features, head["weight"], head["bias"]))
 
 
 PUBLISHED = {

@@ -1,15 +1,14 @@
 """UMT's encoder as it is finetuned and tested, by the recipe that finetuning makes of one of pretraining."""
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
+from support.fixtures import read_fixture
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.spread_crops import three_crops
 from vfm.shards.reading.dataset import open_dataset
@@ -29,10 +28,8 @@ def golden(shared):
     """Return a function that reads the configuration and the tensors of a fixture."""
 
     def read(name):
-        config = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
-        tensors = load_file(shared / "golden" / f"{name}.safetensors")
-        params = {key.removeprefix("param/"): t for key, t in tensors.items() if key.startswith("param/")}
-        return config, params, tensors
+        fixture = read_fixture(shared, name)
+        return fixture.config, fixture.file().tensors, fixture.tensors
 
     return read
 

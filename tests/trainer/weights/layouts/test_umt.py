@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from support.fixtures import classified, network_of, read_fixture
+from support.fixtures import classified, expect_classified, network_of, read_fixture
 from vfm.trainer.models.vit import split_mask
 from vfm.trainer.weights.imported import import_weights
 
@@ -44,10 +44,7 @@ def test_classifiers_say_what_they_said_there(shared, name):
     settings = [*fixture.settings(SIZES), "model.num_levels=1", "model.pretrained_grid=8,14,14"]
     found = import_weights(fixture.file(), name="umt-base-classify", settings=settings)
     assert (found.project, found.recipe.task, found.left_out) == ("umt", "classify", ())
-    with torch.no_grad():
-        features = network_of(found)(fixture.tensors["input/video"])
-        fixture.expect("features", features)
-        fixture.expect("logits", classified(found, features))
+    expect_classified(fixture, found, clips=fixture.tensors["input/video"])
 
 
 @pytest.mark.needs("shared")

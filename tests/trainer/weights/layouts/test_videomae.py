@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from support.fixtures import classified, network_of, read_fixture
+from support.fixtures import expect_classified, network_of, read_fixture
 from vfm.trainer.weights.imported import import_weights
 
 SIZES = {"model.image_px": "img_size", "model.patch_px": "patch_size", "model.tubelet": "tubelet_size"}
@@ -43,7 +43,4 @@ def test_classifiers_say_what_they_said_there(shared, name):
     settings = fixture.settings(FINETUNING)
     found = import_weights(fixture.file(), name="videomae-base-classify", settings=settings)
     assert (found.project, found.recipe.task, found.left_out) == ("videomae", "classify", ())
-    with torch.no_grad():
-        features = network_of(found)(fixture.tensors["input/videos"])
-        fixture.expect("features", features)
-        fixture.expect("logits", classified(found, features))
+    expect_classified(fixture, found, clips=fixture.tensors["input/videos"])
