@@ -12,7 +12,7 @@ from vfm.cli.options import shared
 
 
 @click.command()
-@click.argument("path", type=shared.PATH, metavar="FILE|RUN")
+@click.argument("path", type=shared.PATH, metavar="FILE|FOLDER|RUN")
 @click.argument("out", type=shared.PATH)
 @click.option("--from", "source", metavar="PROJECT", help="Whose names FILE has; found out unless given.")
 @click.option(
@@ -20,24 +20,36 @@ from vfm.cli.options import shared
 )
 @click.option("--recipe", metavar="NAME", help="Of whose network FILE is; found out unless given.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a number of that recipe.")
+@click.option(
+    "--first-classes",
+    "num_classes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Keep the first N classes of a classifier: 400 of UMT's 710 are those of Kinetics-400.",
+)
 @click.option("--ema", is_flag=True, help="Of a RUN: take the average of its weights.")
 @shared.as_json()
 def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
     """Write the weights of FILE, or of the newest checkpoint of RUN, into the new file OUT.
 
     A PROJECT is slowfast (PySlowFast), mmselfsup (MMSelfSup, MMPretrain), mmaction2 (MMAction2), umt
-    (unmasked_teacher), videomae (VideoMAE) or vfm.
+    (unmasked_teacher), videomae (VideoMAE), huggingface (VideoMAE in transformers), vimpac (VIMPAC) or vfm.
 
     Every tensor must have its place: names that are missing or left over are told, and nothing is written.
     Of a FILE that is a pickle only tensors are read; nothing in it is run.
 
-    OUT ends with .safetensors, or with .pth, .pyth or .pt for a pickle under the key that the project's own
-    checkpoints have. `vfm pretrain --init` and `vfm finetune --init` take OUT, and FILE itself.
+    OUT ends with .safetensors, or with .pth, .pyth, .pt or .bin for a pickle under the key that the project's
+    own checkpoints have. Of huggingface and vimpac, FILE may be and OUT is a folder, with config.json or
+    args.pickle beside the weights; of these only plain values are read.
+
+    `vfm pretrain --init` and `vfm finetune --init` take OUT, and FILE itself.
 
     \b
     Examples:
       vfm convert k400_MVIT_S_MaskFeat_PT_epoch_00300.pyth maskfeat-s.safetensors
       vfm convert runs/pretrained for-slowfast.pyth --to slowfast
+      vfm convert MCG-NJU/videomae-base videomae-base.safetensors
+      vfm convert b16_ptk710_ftk710_f8_res224.pth k400.safetensors --first-classes 400
       vfm convert odd.pth mine.safetensors --recipe maskfeat-mvit-s --set data.clip_len=8
     """
     from vfm.shards.wording import counted

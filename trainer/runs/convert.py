@@ -7,15 +7,21 @@ from pathlib import Path
 from vfm.shards.errors import UsageError
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_run
+from vfm.trainer.weights import layouts
 from vfm.trainer.weights.exported import export_weights, layout_for
 from vfm.trainer.weights.files import (
+    PICKLES,
     SAFETENSORS,
+    State,
     check_name,
     num_parameters,
     read_weights,
+    weights_in,
     write_weights,
 )
+from vfm.trainer.weights.fit import HEAD
 from vfm.trainer.weights.imported import VFM, import_weights, metadata_of
+from vfm.trainer.weights.options import FOLDERS, write_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,7 @@ class Conversion:
         recipe: whose network the weights are of; None finds out.
         settings: changes to that recipe.
         averaged: whether a run's average is meant.
+        num_classes: how many of a classifier's classes are kept, its first; None keeps all.
     """
 
     source: str | None = None
@@ -35,6 +42,7 @@ class Conversion:
     recipe: str | None = None
     settings: Sequence[str] = ()
     averaged: bool = False
+    num_classes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +74,9 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
     """Read a file, or the newest checkpoint of a run, and write a new file.
 
     Args:
-        path: a file of weights, or the folder of a run.
-        out: ends with .safetensors, or .pth, .pyth or .pt for a pickle as the other project loads it.
+        path: a file of weights, a folder with one, or the folder of a run.
+        out: ends with .safetensors, or with .pth, .pyth, .pt or .bin for a pickle as the other project loads
+            it; for a project that keeps its weights in folders, a new folder.
         how: which names, which recipe.
         options: who listens.
 
@@ -75,21 +84,22 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
         UsageError: the weights are not recognised, or do not fit; or the file to write exists.
         MachineError: the disk is full or does not allow it.
     """
-    check_name(out)
-    found = _read_run(path, how, options) if path.is_dir() else _read_file(path, how, options)
+    weights_path = _place(out, target=how.target)
+    found = _read(path, how, options)
     source = VFM if found.file is None else found.file.project
-    recipe, state = found.recipe, found.weights()
+    recipe = found.recipe
+    state, classes = _first(how.num_classes, found)
     if how.target == VFM:
-        if out.suffix != SAFETENSORS:
-            raise UsageError(
-                f"{out} would be a pickle, and our own weights are kept as {SAFETENSORS}: name it so."
-            )
-        container, metadata = "", metadata_of(recipe, project=source, columns=found.columns)
+        metadata = metadata_of(recipe, project=source, columns=found.columns, classes=classes)
+        write_weights(weights_path, state, container="", metadata=metadata)
     else:
         layout = layout_for(how.target, recipe)
-        container, metadata = layout.container, {}
-        state = export_weights(state, recipe, layout=layout)
-    write_weights(out, state, container=container, metadata=metadata)
+        theirs = export_weights(state, recipe, layout=layout)
+        if layout.folder is not None:
+            beside = weights_path.with_name(FOLDERS[layout.folder])
+            write_options(beside, layout.options(recipe, state, classes))
+        state = theirs
+        write_weights(weights_path, state, container=layout.container, metadata={"format": "pt"})
     return Converted(
         file=str(out),
         recipe=recipe.name,
@@ -100,6 +110,46 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
         num_tensors=len(state),
         num_parameters=num_parameters(state),
     )
+
+
+def _place(out: Path, *, target: str) -> Path:
+    """Return the file to write, which is in a folder where the project keeps its weights so."""
+    folder = next((layout.folder for layout in layouts.load_all() if layout.name == target), None)
+    if folder is None:
+        check_name(out)
+        if target == VFM and out.suffix != SAFETENSORS:
+            raise UsageError(
+                f"{out} would be a pickle, and our own weights are kept as {SAFETENSORS}: name it so."
+            )
+        return out
+    if out.suffix in (SAFETENSORS, *PICKLES):
+        raise UsageError(
+            f"{out} would be a file, and {target} keeps weights in a folder with {FOLDERS[folder]}: name a "
+            "new folder."
+        )
+    if out.exists():
+        raise UsageError(f"{out} exists and is not written over: choose another name, or remove it.")
+    return out / folder
+
+
+def _first(num_classes: int | None, found: InitialWeights) -> tuple[State, tuple[str, ...]]:
+    """Return the weights and the names of the classes, of the first classes alone where so many are asked."""
+    state, classes = found.weights(), found.classes
+    if num_classes is None:
+        return state, classes
+    known = len(state.get(f"{HEAD}weight", ()))
+    if known < num_classes:
+        raise UsageError(
+            f"{found.path} has a head of {known} classes, of which the first {num_classes} cannot be kept: "
+            "leave out --first-classes, or give fewer."
+        )
+    head = {f"{HEAD}{name}": state[f"{HEAD}{name}"][:num_classes] for name in ("weight", "bias")}
+    return state | head, classes[:num_classes]
+
+
+def _read(path: Path, how: Conversion, options: RunOptions) -> InitialWeights:
+    is_run = path.is_dir() and weights_in(path) is None
+    return _read_run(path, how, options) if is_run else _read_file(path, how, options)
 
 
 def _read_file(path: Path, how: Conversion, options: RunOptions) -> InitialWeights:

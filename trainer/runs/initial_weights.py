@@ -25,7 +25,7 @@ from vfm.trainer.runs.folder import (
     recipe_of,
     timed,
 )
-from vfm.trainer.weights.files import read_weights
+from vfm.trainer.weights.files import read_weights, weights_in
 from vfm.trainer.weights.fit import HEAD
 from vfm.trainer.weights.imported import ImportedWeights, import_weights
 
@@ -68,6 +68,14 @@ class InitialWeights:
         if self.file is not None:
             return self.file.columns
         return {} if self.checkpoint is None else self.checkpoint.state["columns"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the head; empty where none are known."""
+        if self.file is not None:
+            return self.file.classes
+        has_head = self.checkpoint is not None and self.recipe.task is not None
+        return tuple(self.checkpoint.state["classes"]) if self.checkpoint and has_head else ()
 
     def check_columns(self, recipe: Recipe, dataset: Dataset, *, say: Callable[[str], None]) -> None:
         """Refuse a dataset with other columns than they were trained on; say where this is not known."""
@@ -136,12 +144,12 @@ def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> In
 
 
 def from_path(path: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:
-    """Start from a run, or from a file of weights that `vfm convert` wrote or takes.
+    """Start from a run, or from a file or folder of weights that `vfm convert` wrote or takes.
 
     Raises:
         UsageError: see `from_run` and `vfm.trainer.weights.imported.import_weights`.
     """
-    if not path.is_file():
+    if not path.is_file() and weights_in(path) is None:
         return from_run(path, options=options, averaged=averaged)
     if averaged:
         raise UsageError(f"{path} is a file with one set of weights: leave out --ema.")

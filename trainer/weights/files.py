@@ -4,7 +4,7 @@ import math
 import warnings
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,11 +18,12 @@ from vfm.shards.errors import UsageError
 from vfm.shards.io.atomic import naming, publish, temp_path
 from vfm.shards.io.faults import disk_faults
 from vfm.trainer.engine.checkpoint import save_tensors, untie
+from vfm.trainer.weights.options import FOLDERS, Options, read_options
 
 State = dict[str, Tensor]
 
 SAFETENSORS = ".safetensors"
-PICKLES = (".pth", ".pyth", ".pt")
+PICKLES = (".pth", ".pyth", ".pt", ".bin")
 # What training scripts put around the tensors; the first that is there counts.
 _CONTAINERS = ("model_state", "state_dict", "model", "module")
 _PARALLEL = "module."  # what DistributedDataParallel puts before every name
@@ -36,20 +37,36 @@ class WeightsFile:
         path: of the file.
         tensors: by name, on the CPU, as they are stored.
         metadata: what safetensors say beside them.
+        options: what the project says of the network, in the file or beside it; empty where it does not.
     """
 
     path: Path
     tensors: State
     metadata: Mapping[str, str] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
+
+
+def weights_in(folder: Path) -> Path | None:
+    """Return the file of weights in a folder as other projects save them; None where there is none."""
+    return next((folder / name for name in FOLDERS if (folder / name).is_file()), None)
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Return the tensors of a file, out of the containers around them.
+    """Return the tensors of a file, out of the containers around them, and the options beside them.
+
+    Args:
+        path: of the file, or of a folder of another project with such a file.
 
     Raises:
         UsageError: there is no such file, it is damaged or holds no tensors, or it is a pickle that would
             run code.
     """
+    found = _read_file((weights_in(path) or path) if path.is_dir() else path)
+    beside = found.path.parent / FOLDERS.get(found.path.name, "")
+    return replace(found, options=read_options(beside)) if beside.is_file() else found
+
+
+def _read_file(path: Path) -> WeightsFile:
     try:
         with path.open("rb") as file:
             begin = file.read(2)
@@ -73,13 +90,19 @@ def read_weights(path: Path) -> WeightsFile:
     tensors = _unwrapped(value)
     if not tensors:
         raise UsageError(f"{path} holds no tensors by name: give a file with the weights of a network.")
-    return WeightsFile(path=path, tensors=tensors)
+    return WeightsFile(path=path, tensors=tensors, options=_arguments(value))
 
 
 def _read_safetensors(path: Path) -> WeightsFile:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
         return WeightsFile(path=path, tensors=tensors, metadata=file.metadata() or {})
+
+
+def _arguments(value: Any) -> Options:
+    """Return the arguments of the script that wrote a file, where they lie beside the tensors."""
+    found = value.get("args") if isinstance(value, dict) else None
+    return vars(found) if isinstance(found, Namespace) else {}
 
 
 def _unwrapped(value: Any) -> State:
@@ -113,7 +136,7 @@ def write_weights(
     Args:
         path: with an ending that `check_name` allows: safetensors, or else a pickle.
         tensors: by name.
-        container: the key that a pickle has them under.
+        container: the key that a pickle has them under; empty for a pickle of them alone.
         metadata: kept by safetensors alone.
 
     Raises:
@@ -128,7 +151,7 @@ def write_weights(
             if path.suffix == SAFETENSORS:
                 save_tensors(own, temp, metadata=metadata)
             else:
-                torch.save({container: own}, temp)
+                torch.save({container: own} if container else own, temp)
             with temp.open("rb") as file:
                 publish(file, path)
     finally:

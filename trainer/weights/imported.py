@@ -1,23 +1,27 @@
 """Weights of a file under our names, and the recipe whose network they are of."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import listed
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import compared, override, to_dict
+from vfm.trainer.recipes.values import written
 from vfm.trainer.registry import from_dict, load_recipe, recipe_names
 from vfm.trainer.weights import layouts
 from vfm.trainer.weights.files import State, WeightsFile
-from vfm.trainer.weights.fit import Misfit, compare, shapes_of
+from vfm.trainer.weights.fit import HEAD, Misfit, compare, shapes_of
 from vfm.trainer.weights.layout import Layout
 
 VFM = "vfm"
-_RECIPE, _MADE_FROM, _COLUMNS = "vfm.recipe", "vfm.made_from", "vfm.columns"
+_RECIPE, _MADE_FROM, _COLUMNS, _CLASSES = "vfm.recipe", "vfm.made_from", "vfm.columns", "vfm.classes"
 _NUM_TOLD = 3  # names of each kind that do not fit, of a recipe that nobody asked for
 
 
@@ -33,6 +37,7 @@ class ImportedWeights:
         left_out: names of the file that nothing here has, because they are not learned.
         also: other recipes of the same network.
         columns: what a run of ours was trained on, with the options of each column; empty where unknown.
+        classes: their names, in the order of the head; empty where they are unknown, or there is no head.
     """
 
     path: Path
@@ -42,6 +47,7 @@ class ImportedWeights:
     left_out: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def told(self) -> str:
@@ -51,8 +57,15 @@ class ImportedWeights:
         spared = f"; left out, because not learned: {', '.join(self.left_out)}" if self.left_out else ""
         return (
             f"{self.path} is {kind} of method {self.recipe.method} as {self.project} saves it, with the "
-            f"network of recipe {self.recipe.name}{also}{spared}."
+            f"network of recipe {self.recipe.name}{also}{self._changed}{spared}."
         )
+
+    @property
+    def _changed(self) -> str:
+        """What differs from the recipe of that name, as settings of it."""
+        changed = compared(load_recipe(self.recipe.name), self.recipe) if self.project != VFM else {}
+        settings = [f"{key}={written(value)}" for key, (_, value) in changed.items()]
+        return f" with {listed(settings, limit=_NUM_TOLD)}" if settings else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +74,7 @@ class _Reading:
 
     layout: Layout
     recipe: Recipe
-    names: dict[str, str]
+    left_out: Collection[str]
     misfit: Misfit
 
     @property
@@ -70,12 +83,15 @@ class _Reading:
         return len(compared(load_recipe(self.recipe.name), self.recipe))
 
 
-def metadata_of(recipe: Recipe, *, project: str, columns: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Return what a file of ours says beside its tensors; see `ImportedWeights` for the columns."""
+def metadata_of(
+    recipe: Recipe, *, project: str, columns: Mapping[str, Any] | None = None, classes: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return what a file of ours says beside its tensors; see `ImportedWeights` for columns and classes."""
     return {
         _RECIPE: json.dumps(to_dict(recipe)),
         _MADE_FROM: project,
         _COLUMNS: json.dumps(dict(columns or {})),
+        _CLASSES: json.dumps(list(classes)),
     }
 
 
@@ -99,23 +115,31 @@ def import_weights(
             raise UsageError(f"{file.path} says of which recipe it is: leave out --recipe and --set.")
         return _our_own(file)
     complete = _layouts_of(file, project=project)
-    readings = [
-        _read(file, layout, recipe)
-        for layout in complete
-        for recipe in _candidates(layout, name=name, settings=settings)
-    ]
+    readings = _readings(
+        file,
+        [
+            (layout, recipe)
+            for layout in complete
+            for recipe in _candidates(file, layout, name=name, settings=settings)
+        ],
+    )
     if not readings:
         raise _other_recipe(file, complete, name=name)
     exact = [reading for reading in readings if not reading.misfit.num_names]
     if not exact:
         raise _no_network(file, readings, is_named=name is not None)
-    found, *others = exact
+    found, *others = sorted(exact, key=lambda reading: reading.num_changed)
+    kept = {name: tensor for name, tensor in file.tensors.items() if name not in found.left_out}
+    state = {name: t.float() for name, t in found.layout.to_ours(kept, found.recipe).items()}
+    classes = tuple(found.layout.classes(file.options))
+    check_classes(classes, state, path=file.path)
     return ImportedWeights(
         path=file.path,
         project=found.layout.name,
         recipe=found.recipe,
-        state={ours: file.tensors[theirs].float() for ours, theirs in found.names.items()},
-        left_out=tuple(sorted(file.tensors.keys() - set(found.names.values()))),
+        state=state,
+        left_out=tuple(sorted(found.left_out)),
+        classes=classes,
         also=tuple(other.recipe.name for other in others if other.num_changed == found.num_changed),
     )
 
@@ -125,6 +149,7 @@ def _our_own(file: WeightsFile) -> ImportedWeights:
         recipe = from_dict(json.loads(file.metadata[_RECIPE]))
         found = json.loads(file.metadata.get(_COLUMNS, "{}"))
         columns = {name: {"options": dict(column["options"])} for name, column in found.items()}
+        classes = tuple(map(str, json.loads(file.metadata.get(_CLASSES, "[]"))))
     except (ValueError, TypeError, LookupError, AttributeError):  # not the JSON that `metadata_of` writes
         raise UsageError(f"{file.path} has no readable recipe in it: convert the weights again.") from None
     misfit = compare(file.tensors, shapes_of(recipe, file.tensors))
@@ -133,7 +158,24 @@ def _our_own(file: WeightsFile) -> ImportedWeights:
             f"{file.path} does not fit its own recipe {recipe.name} ({misfit.told(limit=_NUM_TOLD)}): "
             "convert the weights again."
         )
-    return ImportedWeights(path=file.path, project=VFM, recipe=recipe, state=file.tensors, columns=columns)
+    check_classes(classes, file.tensors, path=file.path)
+    return ImportedWeights(
+        path=file.path, project=VFM, recipe=recipe, state=file.tensors, columns=columns, classes=classes
+    )
+
+
+def check_classes(classes: Sequence[str], state: Mapping[str, Tensor], *, path: Path) -> None:
+    """Refuse names of classes that are not as many as a head has, or not each another.
+
+    Raises:
+        UsageError: they are not.
+    """
+    num_classes = len(state.get(f"{HEAD}weight", ()))
+    if classes and (len(classes) != num_classes or len(set(classes)) != num_classes):
+        raise UsageError(
+            f"{path} names {len(set(classes))} different classes, and the head of the weights has "
+            f"{num_classes}: give weights and names that belong together."
+        )
 
 
 def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:
@@ -155,21 +197,49 @@ def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:
     )
 
 
-def _candidates(layout: Layout, *, name: str | None, settings: Sequence[str]) -> list[Recipe]:
-    """Return the recipes that a file may be of, those trained as the project does first."""
+def _candidates(
+    file: WeightsFile, layout: Layout, *, name: str | None, settings: Sequence[str]
+) -> list[Recipe]:
+    """Return the recipes that a file may be of, with what the project trains otherwise and the file says."""
     loaded = [load_recipe(each) for each in ([name] if name is not None else recipe_names())]
     fitting = [r for r in loaded if (r.method, r.task) == (layout.method, layout.task)]
-    changed = {recipe.name: override(recipe, layout.settings) for recipe in fitting}
-    order = sorted(fitting, key=lambda recipe: len(compared(recipe, changed[recipe.name])))
-    return [override(changed[recipe.name], settings) for recipe in order]
+    told = tuple(layout.sizes(file.options))
+    try:
+        return [override(recipe, (*layout.settings, *told, *settings)) for recipe in fitting]
+    except UsageError as error:
+        if settings or not told:
+            raise
+        raise UsageError(f"{file.path} comes with options that no network here has: {error}") from None
 
 
-def _read(file: WeightsFile, layout: Layout, recipe: Recipe) -> _Reading:
-    wanted = shapes_of(recipe, layout.to_ours(file.tensors, recipe))
-    names = layout.names(wanted, recipe)
-    theirs = {names[name]: shape for name, shape in wanted.items()}
-    misfit = compare(file.tensors, theirs, spared=layout.constants(recipe).keys())
-    return _Reading(layout=layout, recipe=recipe, names=names, misfit=misfit)
+def _readings(file: WeightsFile, ways: Sequence[tuple[Layout, Recipe]]) -> list[_Reading]:
+    """Return how a file is read in the ways that its tensors allow, or raise why they allow none."""
+    outlined = {name: torch.empty_like(tensor, device="meta") for name, tensor in file.tensors.items()}
+    readings: list[_Reading] = []
+    errors: list[UsageError] = []
+    for layout, recipe in ways:
+        try:
+            readings.append(_read(outlined, layout, recipe))
+        except UsageError as error:
+            errors.append(error)
+    if errors and not readings:
+        raise UsageError(f"{file.path} fits no network: {errors[0]}")
+    return readings
+
+
+def _read(outlined: State, layout: Layout, recipe: Recipe) -> _Reading:
+    """Return how a file is read; of its tensors the shapes are enough."""
+    wanted = shapes_of(recipe, layout.to_ours(outlined, recipe))
+    ours = {name: torch.empty(shape, device="meta") for name, shape in wanted.items()}
+    theirs = layout.to_theirs(ours, recipe)
+    constants = layout.constants(recipe).keys()
+    shapes = {name: tuple(tensor.shape) for name, tensor in theirs.items() if name not in constants}
+    return _Reading(
+        layout=layout,
+        recipe=recipe,
+        left_out=outlined.keys() & constants,
+        misfit=compare(outlined, shapes, spared=constants),
+    )
 
 
 def _other_recipe(file: WeightsFile, complete: Sequence[Layout], *, name: str | None) -> UsageError:

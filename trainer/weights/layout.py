@@ -1,12 +1,20 @@
 """How another project names the tensors of a network that vfm has too."""
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.recipes.settings import flatten
+from vfm.trainer.recipes.values import written
 from vfm.trainer.weights.files import State
+from vfm.trainer.weights.options import Options
+
+_NUMBER = r"(\d+)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,12 +22,25 @@ class Renamed:
     """What tensors of a network are called in two places.
 
     Attributes:
-        theirs: how names begin there.
-        ours: how the same names begin here.
+        theirs: how names begin there; ``{}`` is the number of a block.
+        ours: how the same names begin here, with as many ``{}``.
     """
 
     theirs: str
     ours: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parted:
+    """A tensor of ours that a project keeps in parts, equally large and one after the other along dim 0.
+
+    Attributes:
+        ours: how its name ends.
+        theirs: how the names of the parts end, in their order.
+    """
+
+    ours: str
+    theirs: tuple[str, ...]
 
 
 def same_names(_recipe: Recipe) -> Sequence[Renamed]:
@@ -30,6 +51,32 @@ def same_names(_recipe: Recipe) -> Sequence[Renamed]:
 def classifier_names(_recipe: Recipe) -> Sequence[Renamed]:
     """Return how the encoder and the linear layer of a classifier are called where they lie side by side."""
     return (Renamed(theirs="head.", ours="cls_fc."), Renamed(theirs="", ours="backbone."))
+
+
+def no_sizes(_options: Options) -> Sequence[str]:
+    """Return none: the project says nothing that shapes do not."""
+    return ()
+
+
+def sizes_from(options: Options, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return settings of a recipe from the options that there are; ``names`` are theirs by our keys."""
+    return tuple(f"{key}={written(options[name])}" for key, name in names.items() if name in options)
+
+
+def sizes_of(recipe: Recipe, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the numbers of a recipe under the names of a project; see `sizes_from`."""
+    flat = flatten(recipe)
+    return {theirs: flat[ours] for ours, theirs in names.items()}
+
+
+def no_options(_recipe: Recipe, _state: State, _classes: Sequence[str]) -> Options:
+    """Return none: the project keeps none beside its weights."""
+    return {}
+
+
+def no_classes(_options: Options) -> Sequence[str]:
+    """Return none: the project does not say what its classes are called."""
+    return ()
 
 
 def no_constants(_recipe: Recipe) -> State:
@@ -45,11 +92,18 @@ class Layout:
         name: of the project, as the command line takes it.
         method: whose states they are.
         task: what was learned downstream; None is pretraining.
-        container: under which key its files hold the tensors.
+        container: under which key its files hold the tensors; empty where they are all that a file holds.
         marks: names that a file of it has, and by which it is told from others.
         renamed: beginnings of names, for a recipe; the first that fits counts, others stay as they are.
+        parted: tensors of ours that are several there.
         settings: of recipes, what the project trains otherwise than the recipe says.
         constants: what the project saves and does not learn, for a recipe.
+        sizes: settings of a recipe that the options of a file tell.
+        classes: their names, in the order of the head, that the options of a file tell.
+        folder: where the project keeps weights in a folder, what they are called there, see
+            `vfm.trainer.weights.options.FOLDERS`; None where it keeps them in a file.
+        options: what such a folder says of the network of a recipe, its state by our names, and its classes
+            where these are known.
     """
 
     name: str
@@ -58,31 +112,66 @@ class Layout:
     container: str
     marks: tuple[str, ...]
     renamed: Callable[[Recipe], Sequence[Renamed]] = same_names
+    parted: tuple[Parted, ...] = ()
     settings: tuple[str, ...] = ()
     constants: Callable[[Recipe], State] = no_constants
+    sizes: Callable[[Options], Sequence[str]] = no_sizes
+    classes: Callable[[Options], Sequence[str]] = no_classes
+    folder: str | None = None
+    options: Callable[[Recipe, State, Sequence[str]], Options] = no_options
 
     def marks_in(self, names: Container[str]) -> int:
         """Return how many of the marks there are among the names of a file."""
         return sum(mark in names for mark in self.marks)
 
-    def names(self, ours: Iterable[str], recipe: Recipe) -> dict[str, str]:
-        """Return the project's name for each of ours."""
-        pairs = [(pair.ours, pair.theirs) for pair in self.renamed(recipe)]
-        return {name: _renamed(name, pairs) for name in ours}
-
     def to_ours(self, theirs: Mapping[str, Tensor], recipe: Recipe) -> State:
         """Return the project's tensors under our names; those that nothing renames stay as they are."""
-        pairs = [(pair.theirs, pair.ours) for pair in self.renamed(recipe)]
-        return {_renamed(name, pairs): tensor for name, tensor in theirs.items()}
+        names = _renamed(theirs, [(pair.theirs, pair.ours) for pair in self.renamed(recipe)])
+        found = {names[name]: tensor for name, tensor in theirs.items()}
+        for parted in self.parted:
+            found = _joined(found, parted)
+        return found
 
     def to_theirs(self, ours: Mapping[str, Tensor], recipe: Recipe) -> State:
         """Return our tensors, and the constants, under the project's names."""
-        names = self.names(ours, recipe)
-        return {names[name]: tensor for name, tensor in ours.items()} | self.constants(recipe)
+        found = dict(ours)
+        for parted in self.parted:
+            found = _taken_apart(found, parted)
+        names = _renamed(found, [(pair.ours, pair.theirs) for pair in self.renamed(recipe)])
+        return {names[name]: tensor for name, tensor in found.items()} | self.constants(recipe)
 
 
-def _renamed(name: str, pairs: Sequence[tuple[str, str]]) -> str:
-    for before, after in pairs:
-        if name.startswith(before):
-            return after + name.removeprefix(before)
-    return name
+def _renamed(names: Iterable[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return what each name becomes."""
+    patterns = [(re.compile(_NUMBER.join(map(re.escape, old.split("{}")))), new) for old, new in pairs]
+    found: dict[str, str] = {}
+    for name in names:
+        matches = ((pattern.match(name), new) for pattern, new in patterns)
+        match, new = next(((match, new) for match, new in matches if match), (None, ""))
+        found[name] = name if match is None else new.format(*match.groups()) + name[match.end() :]
+    return found
+
+
+def _joined(state: State, parted: Parted) -> State:
+    """Return a state with the parts put together; parts that do not fit together are left as they are."""
+    found = dict(state)
+    first = parted.theirs[0]
+    for stem in [name.removesuffix(first) for name in state if name.endswith(first)]:
+        parts = [state.get(f"{stem}{end}") for end in parted.theirs]
+        if parts[0] is not None and all(part is not None and part.shape == parts[0].shape for part in parts):
+            for end in parted.theirs:
+                del found[f"{stem}{end}"]
+            found[f"{stem}{parted.ours}"] = torch.cat([part for part in parts if part is not None])
+    return found
+
+
+def _taken_apart(state: State, parted: Parted) -> State:
+    found: State = {}
+    for name, tensor in state.items():
+        if not name.endswith(parted.ours):
+            found[name] = tensor
+            continue
+        stem = name.removesuffix(parted.ours)
+        parts = tensor.chunk(len(parted.theirs))
+        found |= {f"{stem}{end}": part for end, part in zip(parted.theirs, parts, strict=True)}
+    return found

@@ -17,6 +17,7 @@ from vfm.trainer.runs.initial_weights import from_path
 from vfm.trainer.runs.run import pretrain
 from vfm.trainer.weights.exported import layout_for
 from vfm.trainer.weights.files import read_weights, write_weights
+from vfm.trainer.weights.imported import metadata_of
 
 # Clips as the recipe is made for, so that files are of its network without settings.
 STEPS = ("train.batch_size=2", "train.max_steps=1", "data.stride=1", "train.seed=3")
@@ -111,10 +112,72 @@ def test_a_finetuned_file_gives_its_encoder(bench):
         bench.pretrain(out="second", init="x.pyth")
 
 
+def written_as(path, recipe, *, project, num_classes=3, classes=()):
+    """Write drawn weights of a recipe as our own file, and return them."""
+    state = random_state(recipe, num_classes=num_classes)
+    write_weights(path, state, container="", metadata=metadata_of(recipe, project=project, classes=classes))
+    return state
+
+
+def test_projects_with_folders_get_one_and_give_it_back(bench):
+    recipe = load_recipe("videomae-tiny-classify")
+    state = written_as(bench.root / "ours.safetensors", recipe, project="vfm", classes=("a", "b", "c"))
+    bench.convert("ours.safetensors", "folder", target="huggingface")
+    assert sorted(path.name for path in (bench.root / "folder").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+    config = json.loads((bench.root / "folder/config.json").read_text())
+    assert (config["id2label"], config["num_attention_heads"]) == ({"0": "a", "1": "b", "2": "c"}, 3)
+    for given in ("folder", "folder/model.safetensors"):
+        start = from_path(bench.root / given, options=bench.options)
+        assert (start.recipe, start.classes) == (recipe, ("a", "b", "c"))
+        assert all(torch.equal(start.weights()[name], tensor) for name, tensor in state.items())
+    bench.convert("folder", "first.safetensors", num_classes=2)
+    first = from_path(bench.root / "first.safetensors", options=bench.options)
+    assert first.classes == ("a", "b")
+    assert torch.equal(first.weights()["cls_fc.weight"], state["cls_fc.weight"][:2])
+    assert torch.equal(first.weights()["cls_fc.bias"], state["cls_fc.bias"][:2])
+    for arguments, how, told in [
+        (
+            ("folder", "again.safetensors"),
+            {"num_classes": 4},
+            "has a head of 3 classes, of which the first 4 cannot",
+        ),
+        (("run", "again"), {"num_classes": 1, "target": "slowfast"}, "does not end with"),
+        (("ours.safetensors", "folder"), {"target": "huggingface"}, "exists and is not written over"),
+        (("ours.safetensors", "x.bin"), {"target": "huggingface"}, "keeps weights in a folder with config.j"),
+    ]:
+        with pytest.raises(UsageError, match=told):
+            bench.convert(*arguments, **how)
+    assert not (bench.root / "again").exists()
+
+
+def test_vimpac_has_its_own_number_of_heads(bench):
+    recipe = load_recipe("vimpac-tiny")
+    written_as(bench.root / "ours.safetensors", recipe, project="vfm")
+    with pytest.raises(UsageError, match="vimpac computes with 1 heads for model.dim=64 .* trained with 2"):
+        bench.convert("ours.safetensors", "snap", target="vimpac")
+    assert not (bench.root / "snap").exists()
+    wide = override(recipe, ["model.dim=128"])
+    state = written_as(bench.root / "wide.safetensors", wide, project="vfm")
+    bench.convert("wide.safetensors", "snap", target="vimpac")
+    start = from_path(bench.root / "snap", options=bench.options)
+    assert (start.recipe.model.dim, start.recipe.model.frame_px, start.recipe.model.heads) == (128, 32, 2)
+    assert all(torch.equal(start.weights()[name], tensor) for name, tensor in state.items())
+
+
+def test_names_of_classes_that_are_not_as_many_as_the_head_are_refused(bench):
+    recipe = load_recipe("videomae-tiny-classify")
+    written_as(bench.root / "ours.safetensors", recipe, project="vfm", classes=("a", "a", "b"))
+    with pytest.raises(UsageError, match="names 2 different classes, and the head of the weights has 3"):
+        from_path(bench.root / "ours.safetensors", options=bench.options)
+
+
 def test_what_contradicts_itself_is_one_sentence(bench):
     bench.convert("run", "run.safetensors")
     for arguments, how, told in [
-        (("run", "x.bin"), {}, "does not end with"),
+        (("run", "x.npz"), {}, "does not end with"),
         (("run", "run.safetensors"), {}, "exists and is not written over"),
         (("run", "x.pth"), {}, "would be a pickle, and our own weights are kept as .safetensors"),
         (("run", "x.pth"), {"source": "slowfast", "target": "slowfast"}, "is a run, which has its recipe"),

@@ -108,8 +108,8 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_names_of_files_are_checked_before_anything_is_read(tmp_path):
-    with pytest.raises(UsageError, match=r"x.bin does not end with .safetensors, .pth, .pyth or .pt"):
-        check_name(tmp_path / "x.bin")
+    with pytest.raises(UsageError, match=r"x.npz does not end with .safetensors, .pth, .pyth, .pt or .bin"):
+        check_name(tmp_path / "x.npz")
     (tmp_path / "x.pth").touch()
     with pytest.raises(UsageError, match="exists and is not written over"):
         check_name(tmp_path / "x.pth")

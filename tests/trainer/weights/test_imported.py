@@ -99,7 +99,7 @@ def test_a_file_of_no_known_layout_names_the_nearest(tmp_path):
         import_weights(file)
     with pytest.raises(UsageError, match="the nearest is slowfast, "):
         import_weights(file_of({"x": torch.ones(1)}, tmp_path), project="slowfast")
-    with pytest.raises(UsageError, match="not a file of caffe that .*: choose mmaction2, mmselfsup, s"):
+    with pytest.raises(UsageError, match="not a file of caffe that .*: choose huggingface, mmaction2, mm"):
         import_weights(file, project="caffe")
 
 

@@ -43,10 +43,12 @@ def network_of(recipe: Recipe, state: Mapping[str, Tensor]) -> PretrainingNetwor
 
 
 def _grid(recipe: Recipe, state: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Return rows and columns of a frame's codes; of a table over all of them, those of a square."""
+    """Return rows and columns of a frame's codes; of one table for all, the recipe's or a square's."""
     if recipe.model.pos_emb == "hw_separation":
         rows, columns = (_num_rows(state, f"{_TABLES}{axis}_pos_embedding") for axis in ("height", "width"))
         return rows, columns
+    if recipe.model.grid_height is not None and recipe.model.grid_width is not None:
+        return recipe.model.grid_height, recipe.model.grid_width
     if recipe.model.pos_emb == "temporal_separation":
         side = math.isqrt(_num_rows(state, f"{_TABLES}spatial_pos_embedding"))
     else:

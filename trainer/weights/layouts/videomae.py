@@ -1,6 +1,15 @@
 """VideoMAE (`MCG-NJU/VideoMAE`): its names are those of vfm's networks."""
 
-from vfm.trainer.weights.layout import Layout, classifier_names
+from collections.abc import Sequence
+
+from vfm.trainer.weights.layout import Layout, classifier_names, sizes_from
+from vfm.trainer.weights.options import Options
+
+
+def _sizes(options: Options) -> Sequence[str]:
+    """Return what the arguments of the training script tell that no shape does."""
+    return sizes_from(options, {"model.image_px": "input_size"})
+
 
 LAYOUTS = (
     Layout(
@@ -9,6 +18,7 @@ LAYOUTS = (
         task=None,
         container="model",
         marks=("encoder.patch_embed.proj.weight", "encoder_to_decoder.weight", "decoder.head.weight"),
+        sizes=_sizes,
     ),
     Layout(
         name="videomae",
@@ -17,5 +27,6 @@ LAYOUTS = (
         container="model",
         marks=("patch_embed.proj.weight", "blocks.0.attn.q_bias", "fc_norm.weight", "head.weight"),
         renamed=classifier_names,
+        sizes=_sizes,
     ),
 )
