@@ -45,10 +45,10 @@ class Fixture:
         torch.testing.assert_close(found, self.tensors[f"output/{name}"], atol=1e-5, rtol=1e-5)
 
 
-def read_fixture(shared: Path, name: str) -> Fixture:
-    """Return the fixture of a name."""
-    config = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
-    return Fixture(config=config, tensors=load_file(shared / "golden" / f"{name}.safetensors"))
+def read_fixture(root: Path, name: str) -> Fixture:
+    """Return the fixture of a name in ``root / "golden"``."""
+    config = json.loads((root / "golden" / f"{name}.json").read_text())["config"]
+    return Fixture(config=config, tensors=load_file(root / "golden" / f"{name}.safetensors"))
 
 
 def network_of(found: ImportedWeights) -> Any:

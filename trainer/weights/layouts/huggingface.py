@@ -80,7 +80,9 @@ def _config(recipe: Recipe, state: State, classes: Sequence[str]) -> Options:
         **sizes_of(recipe, _ENCODER | _DECODER),
     }
     if recipe.task is None:
-        return {"architectures": ["VideoMAEForPreTraining"], **fixed, **sizes_of(recipe, _PRETRAINED)}
+        # Without mean pooling the encoder ends with its norm, as in pretraining it does.
+        own = {"architectures": ["VideoMAEForPreTraining"], "use_mean_pooling": False}
+        return {**own, **fixed, **sizes_of(recipe, _PRETRAINED)}
     names = classes or [f"{_COUNTED}{i}" for i in range(len(state["cls_fc.weight"]))]
     return {
         "architectures": ["VideoMAEForVideoClassification"],

@@ -1,10 +1,13 @@
 """Weights are written as transformers keeps them, in every detail that its names and sizes have."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from support.fixtures import classified, network_of, read_fixture
 from support.weights import random_state
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
@@ -12,6 +15,7 @@ from vfm.trainer.weights import layouts
 from vfm.trainer.weights.files import WeightsFile
 from vfm.trainer.weights.imported import import_weights
 
+TESTS = Path(__file__).parents[3]
 # A network of no recipe: config.json alone tells it.
 SIZES = (
     "model.image_px=32",
@@ -109,3 +113,17 @@ def test_parts_that_do_not_fit_together_are_told(tmp_path):
     ) as told:
         import_weights(WeightsFile(path=tmp_path, tensors=theirs), name="videomae-tiny")
     assert "missing: decoder.decoder_layers.1.attention.attention.value.weight" in str(told.value)
+
+
+@pytest.mark.parametrize("task", [None, "classify"])
+@torch.no_grad()
+def test_files_of_transformers_say_what_they_say_there(task):
+    fixture = read_fixture(TESTS, f"huggingface_videomae_{task or 'pretrain'}")
+    found = import_weights(replace(fixture.file(), options=fixture.config))
+    assert (found.project, found.recipe.task, found.left_out) == ("huggingface", task, ())
+    assert found.classes == (("walk", "run", "jump") if task else ())
+    clips = fixture.tensors["input/videos"].transpose(1, 2)
+    if task:
+        fixture.expect("logits", classified(found, network_of(found)(clips)))
+    else:
+        fixture.expect("logits", network_of(found)(clips, fixture.tensors["input/mask"]))
