@@ -92,13 +92,25 @@ class Backbone(nn.Module, ABC):
         """Return the tokens of a clip; None where there are none to tell."""
         return None
 
-    @abstractmethod
     def features(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return float [B, dim] for a batch of what the method's `ClipReader` returned."""
+        return self.pooled(self.encoded(self.inputs(batch)))
+
+    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float [B, N, dim], what the encoder says of the patches of the same clips, not pooled."""
+        return self.encoded(self.inputs(batch))
 
     @abstractmethod
-    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, N, dim], all that the encoder says of the same clips, before `features` pools."""
+    def inputs(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return what the encoder computes with of a batch: normalized clips [B, 3, T, S, S], or codes."""
+
+    @abstractmethod
+    def encoded(self, inputs: Tensor) -> Tensor:
+        """Return float [B, M, dim], all tokens behind the last block, a class token among them."""
+
+    @abstractmethod
+    def pooled(self, encoded: Tensor) -> Tensor:
+        """Return float [B, dim] of all tokens, normalized where the encoder does so."""
 
     @abstractmethod
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
@@ -236,15 +248,18 @@ class MethodPackage(Protocol):
         """
 
     def build_network(self, recipe: Recipe, state: Mapping[str, Tensor]) -> nn.Module:
-        """Return the network of a recipe without a dataset, its weights still to be loaded.
+        """Return the pretraining network of a recipe without a dataset, its weights still to be loaded.
 
         Args:
-            recipe: of pretraining, or of finetuning, whose network is the `Backbone`.
+            recipe: of pretraining.
             state: that is to be loaded; tells the sizes that come from data, such as a teacher's channels.
 
         Raises:
             UsageError: the recipe contradicts itself, or the state does not tell a size.
         """
+
+    def build_encoder(self, recipe: Recipe, state: Mapping[str, Tensor]) -> Backbone:
+        """Return the encoder of a recipe, of pretraining or not, without a dataset; see `build_network`."""
 
     def clip_columns(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of a recipe's columns the encoder's clips are read from: not those of a teacher."""
@@ -252,5 +267,8 @@ class MethodPackage(Protocol):
     def build_backbone(self, recipe: Recipe, dataset: Dataset) -> Backbone:
         """Return the encoder alone, for finetuning and nearest neighbours; see `build`."""
 
-    def build_clip_reader(self, recipe: Recipe, dataset: Dataset) -> ClipReader:
-        """Return what reads the clips that `build_backbone`'s encoder takes, out of `clip_columns` alone."""
+    def build_clip_reader(self, recipe: Recipe, dataset: Dataset | None) -> ClipReader:
+        """Return what reads the clips that `build_backbone`'s encoder takes, out of `clip_columns` alone.
+
+        Encoders of frames need no dataset for that.
+        """

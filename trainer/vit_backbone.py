@@ -50,22 +50,21 @@ class VitBackbone(PooledVit, Backbone):
         """Return the tokens of a clip."""
         return self.config.num_tokens
 
-    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, D].
+    def inputs(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return normalized clips, float [B, 3, T, S, S].
 
         Args:
             batch: `clip`, uint8 [B, T, S, S, 3].
         """
-        found: Tensor = self(self.normalized(batch))
-        return found
-
-    def normalized(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the clips of a batch, see `features`, as the encoder wants them: float [B, 3, T, S, S]."""
         return normalize(to_float(batch["clip"]), by=self.normalization)
 
-    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, N, D], not normalised, as there is no norm between the blocks and the mean."""
-        return self.encode(self.normalized(batch))
+    def encoded(self, inputs: Tensor) -> Tensor:
+        """Return float [B, N, D], not normalized, as there is no norm between the blocks and the mean."""
+        return self.encode(inputs)
+
+    def pooled(self, encoded: Tensor) -> Tensor:
+        """Return float [B, D], the mean of the tokens, normalized."""
+        return self.pool(encoded)
 
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the encoder of a pretraining or finetuning state; ``fc_norm`` stays new unless it is there.

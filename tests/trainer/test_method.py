@@ -118,6 +118,8 @@ def test_backbone_gives_tokens_of_its_width_and_changes_nothing_else(method):
     assert tokens.shape[2] == backbone.dim
     assert tokens.isfinite().all()
     torch.testing.assert_close(backbone.features(clip), before, rtol=0, atol=0)
+    pooled = backbone.pooled(backbone.encoded(backbone.inputs(clip)))
+    torch.testing.assert_close(pooled, before, rtol=1e-5, atol=1e-6)
 
 
 def shapes_of(module):
@@ -128,8 +130,7 @@ def test_network_without_a_dataset_has_the_same_tensors(method):
     method, dataset, recipe, package = method
     state = method.state_dict()
     assert shapes_of(package.build_network(recipe, state)) == shapes_of(method)
-    downstream = replace(recipe, task="classify")
-    found = package.build_network(downstream, {**state, **{f"backbone.{k}": v for k, v in state.items()}})
+    found = package.build_encoder(recipe, {**state, **{f"backbone.{k}": v for k, v in state.items()}})
     assert shapes_of(found) == shapes_of(package.build_backbone(recipe, dataset))
 
 

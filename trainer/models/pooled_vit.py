@@ -40,8 +40,7 @@ class PooledVit(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """Return float [B, D] of normalised clips [B, 3, T, H, W]."""
-        out: Tensor = self.fc_norm(self.encode(clips).mean(1))
-        return out
+        return self.pool(self.encode(clips))
 
     def encode(self, clips: Tensor) -> Tensor:
         """Return the tokens behind the last block, not normalised, float [B, N, D]; see `forward`."""
@@ -49,6 +48,11 @@ class PooledVit(nn.Module):
         for block in self.blocks:
             x = block(x)
         return x
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        """Return the mean of tokens [B, N, D], normalised: float [B, D]."""
+        out: Tensor = self.fc_norm(tokens.mean(1))
+        return out
 
 
 def umt_positions(config: VitConfig, *, pretrained_grid: tuple[int, int, int]) -> tuple[Tensor, bool]:

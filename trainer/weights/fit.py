@@ -10,7 +10,6 @@ from torch.overrides import TorchFunctionMode
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import listed
 from vfm.trainer import methods
-from vfm.trainer.method import Backbone
 from vfm.trainer.recipes.recipe import Recipe
 
 Shape = tuple[int, ...]
@@ -78,18 +77,17 @@ def shapes_of(recipe: Recipe, state: Mapping[str, Tensor]) -> dict[str, Shape]:
         UsageError: the recipe contradicts itself, is of another task, or the state lacks what tells a size.
     """
     package = methods.load(recipe.method)
-    with _Undrawn():
-        network = package.build_network(recipe, state)
-    found = _shapes(network)
     if recipe.task is None:
-        return found
+        with _Undrawn():
+            return _shapes(package.build_network(recipe, state))
     if recipe.task != "classify":
         raise UsageError(f"{recipe.name} trains a probe, which has no name in other projects.")
     if (head := state.get(f"{HEAD}weight")) is None:
         raise UsageError(f"The weights have no {HEAD}weight, whose rows are the classes.")
-    assert isinstance(network, Backbone), "the network of finetuning"
-    own = {f"{BACKBONE}{name}": shape for name, shape in found.items()}
-    return {**own, f"{HEAD}weight": (len(head), network.dim), f"{HEAD}bias": (len(head),)}
+    with _Undrawn():
+        encoder = package.build_encoder(recipe, state)
+    own = {f"{BACKBONE}{name}": shape for name, shape in _shapes(encoder).items()}
+    return {**own, f"{HEAD}weight": (len(head), encoder.dim), f"{HEAD}bias": (len(head),)}
 
 
 class _Undrawn(TorchFunctionMode):

@@ -31,16 +31,24 @@ def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | 
 
 
 def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
-    """Return the network of a recipe without a dataset, its weights still to be loaded.
+    """Return the pretraining network of a recipe without a dataset, its weights still to be loaded.
 
     Raises:
         UsageError: the recipe contradicts itself.
     """
     del state
-    if recipe.task is None:
-        from vfm.trainer.methods.maskfeat.pretrain import pretraining_network
+    from vfm.trainer.methods.maskfeat.pretrain import pretraining_network
 
-        return pretraining_network(recipe)
+    return pretraining_network(recipe)
+
+
+def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone":
+    """Return the encoder alone without a dataset, its weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts itself.
+    """
+    del state
     from vfm.trainer.methods.maskfeat.backbone import encoder_of
 
     return encoder_of(recipe)
@@ -59,7 +67,7 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
     return build_encoder(recipe)
 
 
-def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset | None") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
     del dataset
     from vfm.trainer.methods.maskfeat.backbone import clip_reader

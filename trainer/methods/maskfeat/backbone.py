@@ -44,24 +44,27 @@ class MvitBackbone(Mvit, Backbone):
         """Return the tokens of a clip before the first block, the class token not among them."""
         return self.config.num_tokens
 
-    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, D].
+    def inputs(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return normalized clips, float [B, 3, T, S, S].
 
         Args:
             batch: `clip`, uint8 [B, T, S, S, 3].
         """
-        tokens = self._encoded(batch)
+        return normalize(to_float(batch["clip"]), by=SLOWFAST)
+
+    def encoded(self, inputs: Tensor) -> Tensor:
+        """Return float [B, 1 + N, D], the class token and the patches behind the last block, not normed."""
+        return self.encode(self.patch_embed(inputs))
+
+    def pooled(self, encoded: Tensor) -> Tensor:
+        """Return float [B, D]: the norm of the mean over patches, or of the class token."""
         is_class = self.pooling == "class"
-        pooled: Tensor = self.norm(tokens[:, 0] if is_class else tokens[:, 1:].mean(1))
+        pooled: Tensor = self.norm(encoded[:, 0] if is_class else encoded[:, 1:].mean(1))
         return pooled
 
     def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, N, D], the patches behind the last block, not normed."""
-        return self._encoded(batch)[:, 1:]
-
-    def _encoded(self, batch: Mapping[str, Tensor]) -> Tensor:
-        clips = normalize(to_float(batch["clip"]), by=SLOWFAST)
-        return self.encode(self.patch_embed(clips))
+        """Return float [B, N, D], the patches alone."""
+        return super().tokens(batch)[:, 1:]
 
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the encoder of a pretraining or finetuning state; ``norm`` stays new unless it is there.

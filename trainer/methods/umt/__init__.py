@@ -35,15 +35,23 @@ def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | 
 
 
 def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
-    """Return the network of a recipe without a dataset, its weights still to be loaded.
+    """Return the pretraining network of a recipe without a dataset, its weights still to be loaded.
 
     Raises:
         UsageError: the recipe contradicts itself, or the state has no heads for a teacher's features.
     """
-    if recipe.task is None:
-        from vfm.trainer.methods.umt.pretrain import pretraining_network
+    from vfm.trainer.methods.umt.pretrain import pretraining_network
 
-        return pretraining_network(recipe, state)
+    return pretraining_network(recipe, state)
+
+
+def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone":
+    """Return the encoder alone without a dataset, its weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts itself.
+    """
+    del state
     from vfm.trainer.methods.umt.finetuned import encoder_of
 
     return encoder_of(recipe)
@@ -62,7 +70,7 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
     return build_encoder(recipe)
 
 
-def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset | None") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
     del dataset
     from vfm.trainer.methods.umt.finetuned import clip_reader

@@ -36,14 +36,26 @@ def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | 
 
 
 def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
-    """Return the network of a recipe without a dataset, its weights still to be loaded.
+    """Return the pretraining network of a recipe without a dataset, its weights still to be loaded.
 
     Raises:
         UsageError: the recipe contradicts the state, or this tells no codes.
     """
-    from vfm.trainer.methods.vimpac.network import network_of
+    from vfm.trainer.methods.vimpac.network import PretrainingNetwork, config_of
 
-    return network_of(recipe, state)
+    return PretrainingNetwork(config_of(recipe, state))
+
+
+def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone":
+    """Return the encoder alone without a dataset, its weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts the state, or this tells no codes.
+    """
+    from vfm.trainer.methods.vimpac.model import VimpacBackbone
+    from vfm.trainer.methods.vimpac.network import config_of
+
+    return VimpacBackbone(config_of(recipe, state))
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -58,8 +70,9 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
     return build_encoder(recipe, dataset)
 
 
-def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "ClipReader":
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset | None") -> "ClipReader":
     """Return what reads the clips that `build_backbone`'s encoder takes."""
     from vfm.trainer.methods.vimpac.reader import read_clips
 
+    assert dataset is not None, "codes come from datasets"
     return read_clips(recipe, dataset)

@@ -108,17 +108,25 @@ class VimpacBackbone(Backbone):
         """Return one vector per clip [B, D]: CLS, or the mean of the hidden vectors, pads included.
 
         Args:
-            batch: `codes`, integer ids [B, L, H, W].
+            batch: see `inputs`.
             pool: what to return.
         """
-        codes = batch["codes"]
-        if pool == "cls":
+        codes = self.inputs(batch)
+        if pool == "cls":  # of the last block nothing else is computed
             return self.encode(codes, rows=self.cls_rows(codes))
         return self.encode(codes)[:, 1:].mean(1)
 
-    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return CLS and the hidden vectors [B, 1 + N, D]; see `features`."""
-        return self.encode(batch["codes"])
+    def inputs(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return `codes` of a batch, integer ids [B, L, H, W]."""
+        return batch["codes"]
+
+    def encoded(self, inputs: Tensor) -> Tensor:
+        """Return CLS and the hidden vectors [B, 1 + N, D]."""
+        return self.encode(inputs)
+
+    def pooled(self, encoded: Tensor) -> Tensor:
+        """Return CLS [B, D]."""
+        return encoded[:, 0]
 
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         """Take the weights under "backbone." from an official state; positions stretch to this grid.

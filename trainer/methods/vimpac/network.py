@@ -29,17 +29,15 @@ class PretrainingNetwork(nn.Module):
         self.cls_head = ClsHead(config)
 
 
-def network_of(recipe: Recipe, state: Mapping[str, Tensor]) -> PretrainingNetwork | VimpacBackbone:
-    """Return the network of a recipe, its weights not drawn, for the codes of a state.
+def config_of(recipe: Recipe, state: Mapping[str, Tensor]) -> ModelConfig:
+    """Return the model of a recipe, with what it leaves to the data as a state tells it.
 
     Raises:
         UsageError: the state has no table of codes or of their places, or others than the recipe says.
     """
     rows = _num_rows(state, f"{_PREFIX}embedding.weight")
-    config = resolve(
-        recipe.model, vocab_size=rows - NUM_SPECIAL, clip_len=recipe.data.clip_len, grid=_grid(recipe, state)
-    )
-    return PretrainingNetwork(config) if recipe.task is None else VimpacBackbone(config)
+    grid = _grid(recipe, state)
+    return resolve(recipe.model, vocab_size=rows - NUM_SPECIAL, clip_len=recipe.data.clip_len, grid=grid)
 
 
 def _grid(recipe: Recipe, state: Mapping[str, Tensor]) -> tuple[int, int]:

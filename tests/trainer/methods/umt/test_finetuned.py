@@ -85,12 +85,12 @@ def test_tests_of_mmaction2_see_what_they_see_there(golden):
     frames = tensors["input/frames"]
     assert frames.shape[:2] == (config["batch"], config["views"])
     batch = {"clip": frames.permute(0, 1, 3, 4, 5, 2)}
-    seen = task.backbone.normalized({"clip": batch["clip"].flatten(0, 1)})
+    seen = task.backbone.inputs({"clip": batch["clip"].flatten(0, 1)})
     torch.testing.assert_close(seen, tensors["output/normalised"].flatten(0, 1), **CLOSE)
     logits = task.view_logits(batch)
     torch.testing.assert_close(logits.flatten(0, 1), tensors["output/logits"], **CLOSE)
     torch.testing.assert_close(merge_views(logits), tensors["output/probs"], **CLOSE)
-    ours = classifier_of(config).backbone.normalized({"clip": batch["clip"].flatten(0, 1)})
+    ours = classifier_of(config).backbone.inputs({"clip": batch["clip"].flatten(0, 1)})
     assert (ours - seen).abs().max() > 0.05
 
 

@@ -22,10 +22,17 @@ def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | 
 
 
 def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
-    from vfm.trainer.methods.paired.pretrain import Encoder, Network
+    from vfm.trainer.methods.paired.pretrain import Network
 
     del state
-    return Network(recipe) if recipe.task is None else Encoder(recipe)
+    return Network(recipe)
+
+
+def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone":
+    from vfm.trainer.methods.paired.pretrain import Encoder
+
+    del state
+    return Encoder(recipe)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,7 +46,7 @@ def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
     return Encoder(recipe)
 
 
-def build_clip_reader(recipe: "Recipe", dataset: "Dataset") -> "PixelReader":
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset | None") -> "PixelReader":
     from vfm.shards.pixels.views import centre
     from vfm.trainer.data.clips import PixelReader
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vfm.shards.clips import clip_times, random_start
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.normalize import to_float
 from vfm.trainer.data.paired_clips import PairedReader, StoredTarget, paired_reader
 from vfm.trainer.method import Backbone, Method
 from vfm.trainer.recipes.columns import column_of_kind
@@ -44,12 +45,15 @@ class Encoder(Backbone):
         nn.init.normal_(self.layer.weight, std=0.1, generator=generator)
         nn.init.zeros_(self.layer.bias)
 
-    def features(self, batch: Mapping[str, Tensor]) -> Tensor:
-        clip = batch["clip"].float().mean(1).permute(0, 3, 1, 2) / 255
-        return torch.tanh(self.layer(nn.functional.adaptive_avg_pool2d(clip, CELLS).flatten(1)))
+    def inputs(self, batch: Mapping[str, Tensor]) -> Tensor:
+        return to_float(batch["clip"])
 
-    def tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
-        return self.features(batch)[:, None]
+    def encoded(self, inputs: Tensor) -> Tensor:
+        colours = nn.functional.adaptive_avg_pool2d(inputs.mean(2), CELLS)
+        return torch.tanh(self.layer(colours.flatten(1)))[:, None]
+
+    def pooled(self, encoded: Tensor) -> Tensor:
+        return encoded[:, 0]
 
     def load_pretrained(self, state: Mapping[str, Tensor], *, start: Recipe | None = None) -> None:
         self.load_state_dict(
