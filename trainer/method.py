@@ -105,6 +105,10 @@ class Backbone(nn.Module, ABC):
         """Return what the encoder computes with of a batch: normalized clips [B, 3, T, S, S], or codes."""
 
     @abstractmethod
+    def example_inputs(self, num_clips: int) -> Tensor:
+        """Return drawn inputs, always the same ones, for programs that are made of the encoder."""
+
+    @abstractmethod
     def encoded(self, inputs: Tensor) -> Tensor:
         """Return float [B, M, dim], all tokens behind the last block, a class token among them."""
 

@@ -58,6 +58,12 @@ class VitBackbone(PooledVit, Backbone):
         """
         return normalize(to_float(batch["clip"]), by=self.normalization)
 
+    def example_inputs(self, num_clips: int) -> Tensor:
+        """Return clips of noise, normalized."""
+        config = self.config
+        shape = (num_clips, 3, config.num_frames, config.image_px, config.image_px)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(num_clips))
+
     def encoded(self, inputs: Tensor) -> Tensor:
         """Return float [B, N, D], not normalized, as there is no norm between the blocks and the mean."""
         return self.encode(inputs)

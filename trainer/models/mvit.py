@@ -163,7 +163,7 @@ class MvitBlock(nn.Module):
         stride = self.shape.attention.q_stride
         if stride == 1:
             return x
-        patches = x[:, 1:].view(len(x), *self.shape.attention.grid, -1).permute(0, 4, 1, 2, 3)
+        patches = x[:, 1:].view(x.shape[0], *self.shape.attention.grid, -1).permute(0, 4, 1, 2, 3)
         kernel, pad = stride + 1, (stride + 1) // 2
         pooled = functional.max_pool3d(
             patches, (1, kernel, kernel), stride=(1, stride, stride), padding=(0, pad, pad)
@@ -191,7 +191,7 @@ class Mvit(nn.Module):
         Args:
             patches: [B, N, D] of ``patch_embed``.
         """
-        x = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1)
+        x = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1)
         for block in self.blocks:
             x = block(x)
         return x

@@ -120,7 +120,7 @@ class PoolingAttention(nn.Module):
     def _pooled(self, tokens: Tensor, *, part: str) -> Tensor:
         """Return [B, h, 1 + T · H' · W', C] of tokens [B, 1 + T · H · W, dim]."""
         pool, norm = self.get_submodule(f"pool_{part}"), self.get_submodule(f"norm_{part}")
-        patches = pool(tokens[:, 1:].view(len(tokens), *self.shape.grid, -1)).flatten(1, 3)
+        patches = pool(tokens[:, 1:].view(tokens.shape[0], *self.shape.grid, -1)).flatten(1, 3)
         joined = torch.cat([tokens[:, :1], patches], dim=1)
         normalized: Tensor = norm(joined.view(*joined.shape[:2], self.shape.num_heads, -1)).transpose(1, 2)
         return normalized

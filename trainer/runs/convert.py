@@ -8,6 +8,7 @@ from vfm.shards.errors import UsageError
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 from vfm.trainer.weights import layouts
+from vfm.trainer.weights.about import AboutWeights
 from vfm.trainer.weights.exported import export_weights, layout_for
 from vfm.trainer.weights.files import (
     PICKLES,
@@ -20,7 +21,7 @@ from vfm.trainer.weights.files import (
     write_weights,
 )
 from vfm.trainer.weights.fit import HEAD
-from vfm.trainer.weights.imported import VFM, import_weights, metadata_of
+from vfm.trainer.weights.imported import VFM, import_weights
 from vfm.trainer.weights.options import FOLDERS, write_options
 
 
@@ -90,9 +91,20 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
     recipe = found.recipe
     state, classes = _first(how.num_classes, found)
     if how.target == VFM:
-        metadata = metadata_of(recipe, project=source, columns=found.columns, classes=classes)
-        write_weights(weights_path, state, container="", metadata=metadata)
+        said = AboutWeights(
+            recipe=recipe,
+            made_from=source,
+            is_encoder=found.is_encoder,
+            columns=found.columns,
+            classes=classes,
+        )
+        write_weights(weights_path, state, container="", metadata=said.to_metadata())
     else:
+        if found.is_encoder:
+            raise UsageError(
+                f"{found.path} is an encoder alone, and {how.target} has no names for that: convert the run "
+                "that it was exported from."
+            )
         layout = layout_for(how.target, recipe)
         theirs = export_weights(state, recipe, layout=layout)
         if layout.folder is not None:

@@ -70,6 +70,11 @@ class InitialWeights:
         return {} if self.checkpoint is None else self.checkpoint.state["columns"]
 
     @property
+    def is_encoder(self) -> bool:
+        """Whether it is the encoder of a pretraining alone."""
+        return self.file is not None and self.file.is_encoder
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the head; empty where none are known."""
         if self.file is not None:
@@ -186,6 +191,11 @@ def check_pretrained(start: InitialWeights, *, recipe: Recipe) -> None:
         raise UsageError(
             f"{start.path} was finetuned by {start.recipe.name}, without the heads that pretraining needs: "
             "give --init a pretrained run."
+        )
+    if start.is_encoder:
+        raise UsageError(
+            f"{start.path} is an encoder alone, without the heads that pretraining needs: give --init the "
+            "run that it was exported from."
         )
     if start.recipe.method != recipe.method:
         raise UsageError(

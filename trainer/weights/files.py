@@ -69,13 +69,15 @@ def read_weights(path: Path) -> WeightsFile:
 def _read_file(path: Path) -> WeightsFile:
     try:
         with path.open("rb") as file:
-            begin = file.read(2)
-        if begin != b"PK" and not begin.startswith(b"\x80"):
+            begin = file.read(9)
+        is_zip = begin.startswith(b"PK")
+        # Of safetensors the length of a JSON object comes first, which may begin as pickles do.
+        if begin[8:] == b"{" or not (is_zip or begin.startswith(b"\x80")):
             return _read_safetensors(path)
         # torch warns of pickles that others wrote before it reads them; many hold the arguments of a script.
         with warnings.catch_warnings(), torch.serialization.safe_globals([Namespace]):
             warnings.simplefilter("ignore")
-            value = torch.load(path, map_location="cpu", weights_only=True, mmap=begin == b"PK")
+            value = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except UnpicklingError:
         raise UsageError(
             f"{path} is a pickle that asks for more than tensors, which could run code, and is not opened: "

@@ -66,27 +66,30 @@ def compare(
     )
 
 
-def shapes_of(recipe: Recipe, state: Mapping[str, Tensor]) -> dict[str, Shape]:
+def shapes_of(recipe: Recipe, state: Mapping[str, Tensor], *, is_encoder: bool = False) -> dict[str, Shape]:
     """Return the shapes of all tensors that a run of a recipe saves, by name.
 
     Args:
         recipe: of pretraining, or of classification.
         state: under our names; tells the sizes that come from data, such as the number of classes.
+        is_encoder: of its encoder alone, as a classifier names it.
 
     Raises:
         UsageError: the recipe contradicts itself, is of another task, or the state lacks what tells a size.
     """
     package = methods.load(recipe.method)
-    if recipe.task is None:
+    if recipe.task is None and not is_encoder:
         with _Undrawn():
             return _shapes(package.build_network(recipe, state))
-    if recipe.task != "classify":
+    if recipe.task not in (None, "classify"):
         raise UsageError(f"{recipe.name} trains a probe, which has no name in other projects.")
-    if (head := state.get(f"{HEAD}weight")) is None:
-        raise UsageError(f"The weights have no {HEAD}weight, whose rows are the classes.")
     with _Undrawn():
         encoder = package.build_encoder(recipe, state)
     own = {f"{BACKBONE}{name}": shape for name, shape in _shapes(encoder).items()}
+    if is_encoder:
+        return own
+    if (head := state.get(f"{HEAD}weight")) is None:
+        raise UsageError(f"The weights have no {HEAD}weight, whose rows are the classes.")
     return {**own, f"{HEAD}weight": (len(head), encoder.dim), f"{HEAD}bias": (len(head),)}
 
 

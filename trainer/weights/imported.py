@@ -1,27 +1,25 @@
 """Weights of a file under our names, and the recipe whose network they are of."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import listed
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.recipes.settings import compared, override, to_dict
+from vfm.trainer.recipes.settings import compared, override
 from vfm.trainer.recipes.values import written
-from vfm.trainer.registry import from_dict, load_recipe, recipe_names
+from vfm.trainer.registry import load_recipe, recipe_names
 from vfm.trainer.weights import layouts
+from vfm.trainer.weights.about import AboutWeights, about, check_classes
 from vfm.trainer.weights.files import State, WeightsFile
-from vfm.trainer.weights.fit import HEAD, Misfit, compare, shapes_of
+from vfm.trainer.weights.fit import Misfit, compare, shapes_of
 from vfm.trainer.weights.layout import Layout
 
 VFM = "vfm"
-_RECIPE, _MADE_FROM, _COLUMNS, _CLASSES = "vfm.recipe", "vfm.made_from", "vfm.columns", "vfm.classes"
 _NUM_TOLD = 3  # names of each kind that do not fit, of a recipe that nobody asked for
 
 
@@ -36,6 +34,7 @@ class ImportedWeights:
         state: float32, by our names.
         left_out: names of the file that nothing here has, because they are not learned.
         also: other recipes of the same network.
+        is_encoder: whether it is the encoder alone, of pretraining.
         columns: what a run of ours was trained on, with the options of each column; empty where unknown.
         classes: their names, in the order of the head; empty where they are unknown, or there is no head.
     """
@@ -46,6 +45,7 @@ class ImportedWeights:
     state: State
     left_out: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    is_encoder: bool = False
     columns: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
 
@@ -53,6 +53,8 @@ class ImportedWeights:
     def told(self) -> str:
         """The sentence about what was recognised."""
         kind = "pretraining" if self.recipe.task is None else "a classifier"
+        if self.is_encoder:
+            kind = "an encoder of pretraining"
         also = f" (and of {listed(self.also, limit=4)})" if self.also else ""
         spared = f"; left out, because not learned: {', '.join(self.left_out)}" if self.left_out else ""
         return (
@@ -83,18 +85,6 @@ class _Reading:
         return len(compared(load_recipe(self.recipe.name), self.recipe))
 
 
-def metadata_of(
-    recipe: Recipe, *, project: str, columns: Mapping[str, Any] | None = None, classes: Sequence[str] = ()
-) -> dict[str, str]:
-    """Return what a file of ours says beside its tensors; see `ImportedWeights` for columns and classes."""
-    return {
-        _RECIPE: json.dumps(to_dict(recipe)),
-        _MADE_FROM: project,
-        _COLUMNS: json.dumps(dict(columns or {})),
-        _CLASSES: json.dumps(list(classes)),
-    }
-
-
 def import_weights(
     file: WeightsFile, *, project: str | None = None, name: str | None = None, settings: Sequence[str] = ()
 ) -> ImportedWeights:
@@ -110,10 +100,10 @@ def import_weights(
         UsageError: the file has no known layout, or there is no recipe of its network; all names that do
             not fit are told where the recipe was named.
     """
-    if project in (None, VFM) and _RECIPE in file.metadata:
+    if project in (None, VFM) and (said := about(file)) is not None:
         if name is not None or settings:
             raise UsageError(f"{file.path} says of which recipe it is: leave out --recipe and --set.")
-        return _our_own(file)
+        return _our_own(file, said)
     complete = _layouts_of(file, project=project)
     readings = _readings(
         file,
@@ -144,38 +134,23 @@ def import_weights(
     )
 
 
-def _our_own(file: WeightsFile) -> ImportedWeights:
-    try:
-        recipe = from_dict(json.loads(file.metadata[_RECIPE]))
-        found = json.loads(file.metadata.get(_COLUMNS, "{}"))
-        columns = {name: {"options": dict(column["options"])} for name, column in found.items()}
-        classes = tuple(map(str, json.loads(file.metadata.get(_CLASSES, "[]"))))
-    except (ValueError, TypeError, LookupError, AttributeError):  # not the JSON that `metadata_of` writes
-        raise UsageError(f"{file.path} has no readable recipe in it: convert the weights again.") from None
-    misfit = compare(file.tensors, shapes_of(recipe, file.tensors))
+def _our_own(file: WeightsFile, said: AboutWeights) -> ImportedWeights:
+    misfit = compare(file.tensors, shapes_of(said.recipe, file.tensors, is_encoder=said.is_encoder))
     if misfit.num_names:
         raise UsageError(
-            f"{file.path} does not fit its own recipe {recipe.name} ({misfit.told(limit=_NUM_TOLD)}): "
-            "convert the weights again."
+            f"{file.path} does not fit its own recipe {said.recipe.name} ({misfit.told(limit=_NUM_TOLD)}): "
+            "export or convert the weights again."
         )
-    check_classes(classes, file.tensors, path=file.path)
+    check_classes(said.classes, file.tensors, path=file.path)
     return ImportedWeights(
-        path=file.path, project=VFM, recipe=recipe, state=file.tensors, columns=columns, classes=classes
+        path=file.path,
+        project=VFM,
+        recipe=said.recipe,
+        state=file.tensors,
+        is_encoder=said.is_encoder,
+        columns=said.columns,
+        classes=said.classes,
     )
-
-
-def check_classes(classes: Sequence[str], state: Mapping[str, Tensor], *, path: Path) -> None:
-    """Refuse names of classes that are not as many as a head has, or not each another.
-
-    Raises:
-        UsageError: they are not.
-    """
-    num_classes = len(state.get(f"{HEAD}weight", ()))
-    if classes and (len(classes) != num_classes or len(set(classes)) != num_classes):
-        raise UsageError(
-            f"{path} names {len(set(classes))} different classes, and the head of the weights has "
-            f"{num_classes}: give weights and names that belong together."
-        )
 
 
 def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:

@@ -15,9 +15,9 @@ from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
 from vfm.trainer.runs.initial_weights import from_path
 from vfm.trainer.runs.run import pretrain
+from vfm.trainer.weights.about import AboutWeights
 from vfm.trainer.weights.exported import layout_for
 from vfm.trainer.weights.files import read_weights, write_weights
-from vfm.trainer.weights.imported import metadata_of
 
 # Clips as the recipe is made for, so that files are of its network without settings.
 STEPS = ("train.batch_size=2", "train.max_steps=1", "data.stride=1", "train.seed=3")
@@ -115,7 +115,8 @@ def test_a_finetuned_file_gives_its_encoder(bench):
 def written_as(path, recipe, *, project, num_classes=3, classes=()):
     """Write drawn weights of a recipe as our own file, and return them."""
     state = random_state(recipe, num_classes=num_classes)
-    write_weights(path, state, container="", metadata=metadata_of(recipe, project=project, classes=classes))
+    said = AboutWeights(recipe=recipe, made_from=project, classes=classes)
+    write_weights(path, state, container="", metadata=said.to_metadata())
     return state
 
 

@@ -41,6 +41,15 @@ def test_safetensors_and_what_they_say(tmp_path):
     assert (found.tensors["a"].tolist(), found.metadata) == ([1.0, 1.0], {"from": "there"})
 
 
+def test_safetensors_are_told_from_pickles_whatever_their_length(tmp_path):
+    begins = set()
+    for length in range(2000, 2600, 8):  # of the header, whose length is how the file begins
+        save_file({"a": torch.ones(2)}, tmp_path / "x.safetensors", metadata={"from": "x" * length})
+        assert read_weights(tmp_path / "x.safetensors").metadata == {"from": "x" * length}
+        begins.add((tmp_path / "x.safetensors").read_bytes()[:1])
+    assert b"\x80" in begins  # as a pickle does
+
+
 def test_a_pickle_that_runs_code_is_refused_and_nothing_is_run(tmp_path):
     made = tmp_path / "made"
     torch.save({"model_state": {"a": torch.ones(1)}, "optimizer": Runs(made)}, tmp_path / "x.pyth")

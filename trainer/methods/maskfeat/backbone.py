@@ -52,6 +52,12 @@ class MvitBackbone(Mvit, Backbone):
         """
         return normalize(to_float(batch["clip"]), by=SLOWFAST)
 
+    def example_inputs(self, num_clips: int) -> Tensor:
+        """Return clips of noise, normalized."""
+        config = self.config
+        shape = (num_clips, 3, config.num_frames, config.image_px, config.image_px)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(num_clips))
+
     def encoded(self, inputs: Tensor) -> Tensor:
         """Return float [B, 1 + N, D], the class token and the patches behind the last block, not normed."""
         return self.encode(self.patch_embed(inputs))

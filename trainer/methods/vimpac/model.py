@@ -120,6 +120,11 @@ class VimpacBackbone(Backbone):
         """Return `codes` of a batch, integer ids [B, L, H, W]."""
         return batch["codes"]
 
+    def example_inputs(self, num_clips: int) -> Tensor:
+        """Return clips of drawn codes."""
+        generator = torch.Generator().manual_seed(num_clips)
+        return torch.randint(self.vocab_size, (num_clips, *self.grid.shape), generator=generator)
+
     def encoded(self, inputs: Tensor) -> Tensor:
         """Return CLS and the hidden vectors [B, 1 + N, D]."""
         return self.encode(inputs)
@@ -178,10 +183,11 @@ class VimpacBackbone(Backbone):
         """Return which keys count, per axis: bool [B * M, 1, 1, S], CLS always. Empty if nothing is PAD."""
         is_code = codes != pad_id(self.vocab_size)
         if has_pad is None:
-            has_pad = codes.is_cuda or not bool(is_code.all())
+            # A program that is exported is one for all clips.
+            has_pad = codes.is_cuda or torch.compiler.is_exporting() or not bool(is_code.all())
         if not has_pad:
             return {}
-        counts = torch.cat([is_code.new_ones(len(codes), 1), is_code.flatten(1)], dim=1)[..., None]
+        counts = torch.cat([is_code.new_ones(codes.shape[0], 1), is_code.flatten(1)], dim=1)[..., None]
         return {axis: to_lines(counts, grid=self.grid, axis=axis)[:, None, None, :, 0] for axis in AXIS_DIM}
 
     def initialize(self, generator: torch.Generator | None = None) -> None:

@@ -48,6 +48,9 @@ class Encoder(Backbone):
     def inputs(self, batch: Mapping[str, Tensor]) -> Tensor:
         return to_float(batch["clip"])
 
+    def example_inputs(self, num_clips: int) -> Tensor:
+        return torch.ones(num_clips, 3, 2, 8, 8)
+
     def encoded(self, inputs: Tensor) -> Tensor:
         colours = nn.functional.adaptive_avg_pool2d(inputs.mean(2), CELLS)
         return torch.tanh(self.layer(colours.flatten(1)))[:, None]

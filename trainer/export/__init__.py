@@ -1,0 +1,1 @@
+"""Encoders and classifiers as modules that others use: with weights, preprocessing and a card."""
