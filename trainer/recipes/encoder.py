@@ -11,12 +11,13 @@ class EncoderSizes:
     """Shape of an encoder; the frames of a clip are ``data.clip_len``.
 
     Attributes:
-        image_px: side of a frame.
-        patch_px: side of a token.
+        image_px: side of a frame, in pixels.
+        patch_px: side of a token, in pixels.
         dim: channels of a token.
-        depth: blocks.
-        num_heads: of each block.
-        drop_path: how often the last block is left out in training; earlier ones less.
+        depth: number of blocks.
+        num_heads: attention heads of each block.
+        drop_path: how often the last block is left out in training; earlier ones less, the first never (Huang
+            et al. 2016).
     """
 
     # Not of the encoder but of how it is trained: finetuning takes these from its own recipe.

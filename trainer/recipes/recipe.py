@@ -29,7 +29,7 @@ class DataConfig:
             on it, ``linspace`` one as MaskFeat is trained on it, ``looped`` one that goes on with the first
             frame behind the last, as MMAction2 has it; ``sparse`` and ``ssv2`` take frames from the
             whole video, as UMT does on Kinetics and on Something-Something V2.
-        seconds_apart: time from one frame of a clip to the next; ``any`` takes the next stored frame.
+        seconds_apart: seconds from one frame of a clip to the next; ``any`` takes the next stored frame.
         stride: the same in stored frames; None follows from the time and the rate of the dataset.
         split: train on this split only; None takes every sample.
     """
@@ -83,9 +83,11 @@ class OptimConfig:
     """AdamW and its schedule.
 
     Attributes:
-        lr: the highest learning rate, reached at the end of warm-up.
-        betas: decay rates of the two moments.
-        weight_decay: decoupled; parameters for which ``Method.no_weight_decay`` holds have none.
+        lr: the highest learning rate, reached at the end of the warm-up.
+        betas: decay rates of the first and the second moment of the gradients.
+        weight_decay: decoupled (Loshchilov and Hutter 2019); parameters for which
+            ``Method.no_weight_decay`` holds have none.
+        eps: added to the root of the second moment, so that nothing is divided by 0 (Kingma and Ba 2015).
         clip_norm: the global gradient norm is cut to this; None leaves it alone.
         warmup: updates until ``lr`` is reached; below 1 a share of all updates.
         warmup_epochs: passes over the samples until ``lr`` is reached, in place of ``warmup``.
@@ -213,7 +215,7 @@ class Recipe:
     """A whole run but for the dataset and the output folder.
 
     Attributes:
-        name: what ``vfm recipes`` lists.
+        name: what ``vfm recipes`` lists; free in a recipe that is read from a file.
         method: the folder under ``trainer/methods`` whose network this is.
         task: the file under ``trainer/tasks`` that is learned downstream; None is pretraining.
         model: the method's dataclass of network sizes; its ``frame_px`` is the side of the square that the

@@ -23,10 +23,10 @@ class ModelConfig:
     """Shape of a multiscale encoder (arXiv 2112.01526, table 2); the frames of a clip are ``data.clip_len``.
 
     Attributes:
-        image_px: side of a frame.
+        image_px: side of a frame, in pixels.
         dim: channels of the first block.
-        depth: blocks.
-        num_heads: of the first block.
+        depth: number of blocks.
+        num_heads: attention heads of the first block.
         grows_at: blocks that have twice the heads and channels of those before.
         pools_at: blocks that leave half of the rows and columns; pretraining leaves out the last of them.
         kv_stride: rows and columns to one of the first block's keys and values; each pooling halves it.
@@ -35,7 +35,8 @@ class ModelConfig:
         pooling: what of a clip is classified: the ``mean`` of its patches, or its ``class`` token.
         views: of a finetuned encoder, which squares of frames a test shows it: those of PySlowFast, or of
             MMAction2.
-        drop_path: how often the last block is left out in training; earlier ones less.
+        drop_path: how often the last block is left out in training; earlier ones less, the first never (Huang
+            et al. 2016).
     """
 
     # Not of the encoder but of how it is trained: finetuning takes these from its own recipe.

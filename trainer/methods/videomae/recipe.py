@@ -15,8 +15,8 @@ class ModelConfig(EncoderSizes):
     Attributes:
         tubelet: frames of a token.
         decoder_dim: channels of the decoder.
-        decoder_depth: its blocks.
-        decoder_heads: heads of each.
+        decoder_depth: number of its blocks.
+        decoder_heads: attention heads of each.
     """
 
     tubelet: int = 2

@@ -21,7 +21,7 @@ class ModelConfig:
     `None` stands for "take it from the data": the column's codebook and grid, and the clip length.
 
     Attributes:
-        num_layers: residual blocks.
+        num_layers: number of residual blocks.
         dim: width D of the residual stream.
         num_heads: attention heads; None is dim // 64. `halve_att` narrows the heads, it does not drop any.
         vocab_size: codes of the codebook; the table holds five special ids more (see `VimpacBackbone`).
