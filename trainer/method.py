@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.forward_pass import ForwardPass
 from vfm.trainer.online_teacher import OpenTeacher
 from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.recipes.recipe import Recipe
@@ -264,6 +265,16 @@ class MethodPackage(Protocol):
 
     def build_encoder(self, recipe: Recipe, state: Mapping[str, Tensor]) -> Backbone:
         """Return the encoder of a recipe, of pretraining or not, without a dataset; see `build_network`."""
+
+    def forward_pass(self, recipe: Recipe) -> ForwardPass:
+        """Return one clip's pass through the network of a recipe, weights not drawn, as training runs it.
+
+        In pretraining with all that is trained, and with what it sees of a clip; in finetuning the `Backbone`
+        without a head. What data decide is as the paper has it, and told.
+
+        Raises:
+            UsageError: the recipe contradicts itself.
+        """
 
     def clip_columns(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of a recipe's columns the encoder's clips are read from: not those of a teacher."""

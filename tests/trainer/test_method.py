@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from vfm.shards.columns.commands import kind_of
 from vfm.shards.errors import UsageError
@@ -132,6 +134,36 @@ def test_network_without_a_dataset_has_the_same_tensors(method):
     assert shapes_of(package.build_network(recipe, state)) == shapes_of(method)
     found = package.build_encoder(recipe, {**state, **{f"backbone.{k}": v for k, v in state.items()}})
     assert shapes_of(found) == shapes_of(package.build_backbone(recipe, dataset))
+
+
+def counted(passed, device):
+    with (
+        torch.device(device),
+        torch.no_grad(),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as c,
+    ):
+        passed.run()
+    return c.get_total_flops()
+
+
+@pytest.mark.parametrize("task", [None, "classify"])
+def test_a_forward_pass_is_of_this_network_and_counts_alike_without_memory(method, task):
+    method, _, recipe, package = method
+    passed = package.forward_pass(replace(recipe, task=task))
+    whole = (
+        method.state_dict()
+        if task is None
+        else package.build_network(
+            replace(recipe, task=task),
+            {**method.state_dict(), **{f"backbone.{k}": v for k, v in method.state_dict().items()}},
+        ).state_dict()
+    )
+    assert passed.network.state_dict().keys() == whole.keys()
+    passed.network.eval()
+    on_a_cpu = counted(passed, "cpu")
+    passed.network.to("meta")
+    assert counted(passed, "meta") == on_a_cpu > 0
 
 
 def test_something_is_decayed_and_something_is_not(method):

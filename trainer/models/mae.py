@@ -76,6 +76,16 @@ class MaskedAutoencoder(nn.Module):
             is_hidden: bool [B, N], as many hidden in every row.
         """
         visible, hidden = split_mask(is_hidden)
+        return self.reconstruct_tokens(clips, visible=visible, hidden=hidden)
+
+    def reconstruct_tokens(self, clips: Tensor, *, visible: Tensor, hidden: Tensor) -> Tensor:
+        """Return what `reconstruct` does.
+
+        Args:
+            clips: float [B, 3, T, H, W], normalised.
+            visible: int64 [B, N_visible], the tokens that the encoder sees, ascending.
+            hidden: int64 [B, N_hidden], all others, ascending.
+        """
         seen = self.encoder_to_decoder(self.encoder(clips, visible=visible))
         seen = seen + self.decoder_positions[visible]
         guessed = self.mask_token + self.decoder_positions[hidden]

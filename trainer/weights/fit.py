@@ -79,11 +79,11 @@ def shapes_of(recipe: Recipe, state: Mapping[str, Tensor], *, is_encoder: bool =
     """
     package = methods.load(recipe.method)
     if recipe.task is None and not is_encoder:
-        with _Undrawn():
+        with Undrawn():
             return _shapes(package.build_network(recipe, state))
     if recipe.task not in (None, "classify"):
         raise UsageError(f"{recipe.name} trains a probe, which has no name in other projects.")
-    with _Undrawn():
+    with Undrawn():
         encoder = package.build_encoder(recipe, state)
     own = {f"{BACKBONE}{name}": shape for name, shape in _shapes(encoder).items()}
     if is_encoder:
@@ -93,7 +93,7 @@ def shapes_of(recipe: Recipe, state: Mapping[str, Tensor], *, is_encoder: bool =
     return {**own, f"{HEAD}weight": (len(head), encoder.dim), f"{HEAD}bias": (len(head),)}
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Leaves weights as memory comes, which is not even touched: for networks of which shapes are asked.
 
     Not the device ``meta``, on which a table of positions has torch load its compiler, for seconds.

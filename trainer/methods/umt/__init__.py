@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vfm.shards.reading.dataset import Dataset
+    from vfm.trainer.forward_pass import ForwardPass
     from vfm.trainer.method import Backbone, ClipReader, Method
     from vfm.trainer.online_teacher import OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
@@ -55,6 +56,17 @@ def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone"
     from vfm.trainer.methods.umt.finetuned import encoder_of
 
     return encoder_of(recipe)
+
+
+def forward_pass(recipe: "Recipe") -> "ForwardPass":
+    """Return one clip's pass through the network of a recipe, weights not drawn, as training runs it.
+
+    Raises:
+        UsageError: the recipe contradicts itself.
+    """
+    from vfm.trainer.methods.umt.cost import forward_pass
+
+    return forward_pass(recipe)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -97,10 +97,15 @@ def pretraining_network(recipe: Recipe, state: Mapping[str, Tensor]) -> Distille
     Raises:
         UsageError: the state has no heads for a teacher's features.
     """
-    _check_model(recipe)
     if (head := state.get(_HEAD)) is None:
         raise UsageError(f"The weights have no {_HEAD}, whose rows are the channels of UMT's teacher.")
-    return DistilledLevels(vit_config(recipe, tubelet=1), _align_config(recipe, teacher_dim=len(head)))
+    return student_of(recipe, teacher_dim=len(head))
+
+
+def student_of(recipe: Recipe, *, teacher_dim: int) -> DistilledLevels:
+    """Return the network of a recipe, its weights not drawn, for a teacher of so many channels."""
+    _check_model(recipe)
+    return DistilledLevels(vit_config(recipe, tubelet=1), _align_config(recipe, teacher_dim=teacher_dim))
 
 
 def _align_config(recipe: Recipe, *, teacher_dim: int) -> AlignConfig:

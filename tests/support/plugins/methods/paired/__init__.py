@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from vfm.shards.reading.dataset import Dataset
     from vfm.trainer.data.clips import PixelReader
+    from vfm.trainer.forward_pass import ForwardPass
     from vfm.trainer.method import Backbone, Method
     from vfm.trainer.online_teacher import OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
@@ -33,6 +34,14 @@ def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone"
 
     del state
     return Encoder(recipe)
+
+
+def forward_pass(recipe: "Recipe") -> "ForwardPass":
+    from vfm.trainer.forward_pass import finetuning_pass
+    from vfm.trainer.methods.paired.pretrain import Encoder
+
+    encoder = Encoder(recipe)
+    return finetuning_pass(recipe, encoder, features=encoder.features)
 
 
 def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
