@@ -50,7 +50,7 @@ def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         if key not in known:
             raise UsageError(
                 f"Recipe {recipe.name!r} has no key {key!r}{nearest(key, known)}: "
-                f"`vfm recipes show {recipe.name}` lists all."
+                "`vfm recipes show RECIPE` lists all."
             )
         *folders, leaf = key.split(".")
         target = values

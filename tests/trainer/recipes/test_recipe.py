@@ -60,7 +60,7 @@ def test_override_changes_nothing_else(plain):
         ("lr=1", r"has no key 'lr' \(nearest: optim.lr\)"),
         ("optim.rl=1", r"has no key 'optim.rl' \(nearest: optim.lr"),
         ("train.batchsize=1", r"nearest: train.batch_size"),
-        ("qqq=1", "has no key 'qqq': `vfm recipes show toy` lists all"),
+        ("qqq=1", "has no key 'qqq': `vfm recipes show RECIPE` lists all"),
         ("name=x", "has no key 'name'"),
         ("optim=1", "has no key 'optim'"),
         ("optim.lr=fast", "optim.lr=fast does not fit: optim.lr is a number"),
