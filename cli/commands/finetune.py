@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @click.option("--ema", is_flag=True, help="With --init: take the average of its weights.")
 @click.option(
     "--recipe",
-    metavar="NAME",
-    help="Without --init: start from scratch, with the encoder of this recipe. With it: take the numbers of "
-    "this finetuning recipe.",
+    metavar="RECIPE",
+    help="Without --init: start from scratch, with the encoder of this recipe or file of YAML, and with its "
+    "numbers if it is one of finetuning. With --init: take the numbers of this finetuning recipe or file.",
 )
 @training.training_options
 def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
@@ -40,15 +40,19 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
       vfm finetune classify data/mine --init runs/pretrained --out runs/classifier
       vfm finetune classify data/mine --recipe vimpac-tiny --out runs/scratch --epochs 50
       vfm finetune classify data/mine --init runs/pretrained --out runs/c --set optim.lr=5e-5
+      vfm finetune classify data/mine --init runs/umt --recipe mine.yaml --out runs/d
       vfm finetune classify data/mine --init runs/umt --out runs/long --set data.clip_len=16
     """
-    from vfm.trainer.runs.finetune import finetune, finetune_recipe
+    from vfm.trainer.runs.finetune import finetune, finetune_recipe, told_of_encoder
 
     given["split"] = given["split"] or "train"
     how = training.run_options(given)
     start = _start(given, how)
-    numbers = given["recipe"] if given["init"] is not None else None
-    recipe = finetune_recipe(task, start=start.recipe, settings=training.settings_of(given), numbers=numbers)
+    has_numbers = given["init"] is not None or start.recipe.task == task
+    numbers, settings = given["recipe"] if has_numbers else None, training.settings_of(given)
+    recipe = finetune_recipe(task, start=start.recipe, settings=settings, numbers=numbers)
+    if numbers is not None and (told := told_of_encoder(recipe, numbers=numbers, settings=settings)):
+        how.say(told)
     sources = training.sources_of(data)
     outcome = finetune(recipe, start=start, data=sources, out=out, options=how)
     status = finish(outcome, out=out, as_json=given["as_json"])
@@ -58,13 +62,13 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
 
 
 def _start(given: dict[str, Any], how: "RunOptions") -> "InitialWeights":
-    from vfm.trainer.registry import load_recipe
+    from vfm.trainer.registry import open_recipe
     from vfm.trainer.runs.initial_weights import InitialWeights, from_path
 
     if given["init"] is None and given["recipe"] is None:
-        raise click.UsageError("Give --init RUN, to start from its weights, or --recipe NAME.")
+        raise click.UsageError("Give --init RUN, to start from its weights, or --recipe RECIPE.")
     if given["init"] is not None:
         return from_path(given["init"], options=how, averaged=given["ema"])
     if given["ema"]:
         raise click.UsageError("--ema takes the average of a run's weights: give --init RUN.")
-    return InitialWeights(recipe=load_recipe(given["recipe"]))
+    return InitialWeights(recipe=open_recipe(given["recipe"]))

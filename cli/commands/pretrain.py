@@ -20,9 +20,10 @@ from vfm.cli.options import shared, training
 def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     """Pretrain by RECIPE on the dataset DATA, or on several, each with its WEIGHT.
 
-    RECIPE is one of those that `vfm recipes` lists. A run that was stopped resumes where it stopped when the
-    same command is given again, on any number of ranks (--nproc, torchrun) and workers. --init starts a new
-    run, with a schedule of its own, from the weights of another; --extend trains the run in --out for longer.
+    RECIPE is one of those that `vfm recipes` lists, or a file that ends with .yaml, which
+    `vfm recipes show NAME --yaml` prints. A run that was stopped resumes where it stopped when the same
+    command is given again, on any number of ranks (--nproc, torchrun) and workers. --init starts a new run,
+    with a schedule of its own, from the weights of another; --extend trains the run in --out for longer.
 
     Of several datasets all samples are drawn once in an epoch; PATH=WEIGHT draws each sample of one dataset
     WEIGHT times, in the mean.
@@ -33,23 +34,26 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
       vfm pretrain vimpac-tiny data/other --init runs/pretrained --out runs/second
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained --epochs 80 --extend
+      vfm pretrain mine.yaml data/mine --out runs/mine
       vfm pretrain videomae-base data/large data/small=3 --out runs/mixed
       vfm pretrain vimpac-small data/mine --out runs/big --nproc 8
       torchrun --nnodes 4 --nproc-per-node 8 ... -m vfm pretrain vimpac-small data/mine --out runs/big
     """
     from vfm.trainer.recipes.settings import override
-    from vfm.trainer.registry import load_recipe
+    from vfm.trainer.registry import open_recipe, recipe_names
     from vfm.trainer.runs.initial_weights import from_path
     from vfm.trainer.runs.run import pretrain
 
-    chosen = override(load_recipe(recipe), training.settings_of(given))
+    chosen = override(open_recipe(recipe), training.settings_of(given))
     how = training.run_options(given)
     start = None if given["init"] is None else from_path(given["init"], options=how)
     sources = training.sources_of(data)
     outcome = pretrain(chosen, start=start, data=sources, out=out, options=how, open_teacher=_open_teacher)
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
-        say_next("finetune", "classify", sources[0].data, "--init", out, "--out", "CLASSIFIER")
+        # A recipe of another name has no finetuning of its own: one has to be chosen.
+        numbers = () if f"{chosen.name}-classify" in recipe_names() else ("--recipe", "RECIPE")
+        say_next("finetune", "classify", sources[0].data, "--init", out, *numbers, "--out", "CLASSIFIER")
     return status
 
 

@@ -18,8 +18,8 @@ from vfm.trainer.recipes.encoder import EncoderSizes
 from vfm.trainer.recipes.probe import PROBES, ProbeName, probing
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
-from vfm.trainer.recipes.settings import override
-from vfm.trainer.registry import load_recipe, recipe_names
+from vfm.trainer.recipes.settings import differences, override
+from vfm.trainer.registry import load_recipe, open_recipe, recipe_names
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, check_strides
 from vfm.trainer.runs.run import run
@@ -41,8 +41,8 @@ def finetune_recipe(
         task: what to learn.
         start: the encoder's recipe; one of finetuning gives its own numbers.
         settings: changes, as in `override`.
-        numbers: name of the finetuning recipe whose numbers to take; unless given, the one that was made for
-            the encoder's recipe.
+        numbers: name or file of the finetuning recipe whose numbers to take; unless given, the one that was
+            made for the encoder's recipe.
 
     Raises:
         UsageError: there is no such task, or no recipe of it was made for this encoder.
@@ -84,13 +84,18 @@ def _probe_recipe(probe: ProbeName, *, start: Recipe, numbers: str | None) -> Re
 
 def _task_recipe(task: str, *, start: Recipe, numbers: str | None) -> Recipe:
     """Return the recipe whose numbers are taken; see `finetune_recipe`."""
+    wanted = (start.method, task)
+    if numbers is not None:
+        chosen = open_recipe(numbers)
+        if (chosen.method, chosen.task) == wanted:
+            return chosen
     name = numbers or f"{start.name.removesuffix(f'-{task}')}-{task}"
     fitting = {
         recipe.name: recipe
         for recipe in map(load_recipe, recipe_names())
-        if (recipe.method, recipe.task) == (start.method, task)
+        if (recipe.method, recipe.task) == wanted
     }
-    if name not in fitting:
+    if numbers is not None or name not in fitting:
         others = f"choose one with --recipe {' or '.join(fitting)}" if fitting else "`vfm recipes` lists all"
         what = f"Recipe {name} does not exist" if numbers is None else f"Recipe {name} does not fit"
         raise UsageError(
@@ -98,6 +103,24 @@ def _task_recipe(task: str, *, start: Recipe, numbers: str | None) -> Recipe:
             f"used only when named: {others}."
         )
     return fitting[name]
+
+
+def told_of_encoder(recipe: Recipe, *, numbers: str, settings: Sequence[str]) -> str | None:
+    """Return a sentence where a recipe that was given in a file is not followed, as the encoder decides.
+
+    Args:
+        recipe: of `finetune_recipe`.
+        numbers: name or file of the finetuning recipe that was given.
+        settings: changes to it.
+    """
+    given = open_recipe(numbers)
+    followed = with_columns(override(given, settings), recipe.data.columns)
+    if hasattr(recipe.model, "pretrained_grid"):  # told by `told_of_shape`
+        grid = recipe.model.pretrained_grid
+        followed = replace(followed, model=replace(followed.model, pretrained_grid=grid))
+    if not (found := differences(followed, recipe)):
+        return None
+    return f"As the encoder has it, not as {numbers} says: {'; '.join(found)}."
 
 
 def told_of_shape(recipe: Recipe, *, dataset: Dataset, start: InitialWeights) -> str | None:

@@ -73,7 +73,8 @@ def pretrain(
     if recipe.task is not None:
         raise UsageError(
             f"{recipe.name} is a recipe for finetuning: use `vfm finetune {recipe.task} DATA --init RUN` "
-            f"with a pretrained run, or `--recipe {recipe.name}` in place of --init to start from scratch."
+            "with a pretrained run, or give it this recipe by --recipe in place of --init to start from "
+            "scratch."
         )
     start = start or InitialWeights(recipe=recipe)
     check_pretrained(start, recipe=recipe)

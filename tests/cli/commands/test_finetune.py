@@ -7,6 +7,8 @@ from click.testing import CliRunner
 from vfm.cli.commands import finetune, pretrain
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.yaml_writer import to_yaml
+from vfm.trainer.registry import load_recipe
 
 SHRUNK = (
     "model.num_layers=1",
@@ -74,7 +76,7 @@ def test_split_none_takes_every_sample(data, tmp_path):
 
 
 def test_a_start_is_asked_for(data, tmp_path):
-    with pytest.raises(click.UsageError, match="Give --init RUN, .* or --recipe NAME"):
+    with pytest.raises(click.UsageError, match="Give --init RUN, .* or --recipe RECIPE"):
         invoke(finetune.command, "classify", data, "--out", tmp_path / "fine")
 
 
@@ -90,6 +92,59 @@ def test_numbers_of_a_recipe_that_is_named(data, tmp_path):
     )
     with pytest.raises(UsageError, match="videomae-tiny-classify does not fit"):
         invoke(finetune.command, *arguments, "--recipe", "videomae-tiny-classify")
+
+
+def write_recipe(path, name, *changes):
+    text = to_yaml(load_recipe(name))
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    return path
+
+
+def recipe_of(run):
+    return json.loads((run / "run.json").read_text())["recipe"]
+
+
+def test_numbers_of_a_file(data, tmp_path):
+    invoke(pretrain.command, "vimpac-tiny", data, "--out", tmp_path / "pre", *SETTINGS)
+    changes = (("name: vimpac-tiny-classify", "name: mine"), ("  lr: 0.001", "  lr: 3e-4"))
+    path = write_recipe(tmp_path / "mine.yaml", "vimpac-tiny-classify", *changes)
+    arguments = ("classify", data, "--init", tmp_path / "pre", "--recipe", path)
+    done = invoke(finetune.command, *arguments, "--out", tmp_path / "fine")
+    recipe = recipe_of(tmp_path / "fine")
+    assert (recipe["name"], recipe["optim"]["lr"], recipe["model"]["dim"]) == ("mine", 3e-4, 16)
+    told = f"As the encoder has it, not as {path} says: model.num_layers: 2 -> 1; "
+    assert told in done.stderr
+    assert "data.clip_len: 4 -> 3" in done.stderr
+    done = invoke(finetune.command, *arguments, "--out", tmp_path / "fine")
+    assert "Already trained to the end" in done.stderr
+    other = write_recipe(tmp_path / "other.yaml", "vimpac-tiny")
+    with pytest.raises(
+        UsageError, match="other.yaml does not fit; it would finetune vimpac-tiny to classify"
+    ):
+        invoke(finetune.command, *arguments[:-1], other, "--out", tmp_path / "new")
+
+
+@pytest.mark.parametrize("kind", ["pretraining", "finetuning"])
+def test_a_file_from_scratch(kind, data, tmp_path):
+    name = "vimpac-tiny" if kind == "pretraining" else "vimpac-tiny-classify"
+    changes = (("num_layers: 2", "num_layers: 1"), ("  lr: 0.00", "  lr: 0.0000"))
+    path = write_recipe(tmp_path / "mine.yml", name, *changes)
+    done = invoke(finetune.command, "classify", data, "--recipe", path, "--out", tmp_path / "fine")
+    recipe = recipe_of(tmp_path / "fine")
+    # The numbers are those of the file where it is one of finetuning, and of the recipe for it otherwise.
+    lr = 1e-3 if kind == "pretraining" else 1e-5
+    assert (recipe["model"]["num_layers"], recipe["optim"]["lr"]) == (1, lr)
+    assert "As the encoder has it" not in done.stderr
+
+
+def test_a_published_finetuning_from_scratch_has_its_own_numbers(data, tmp_path):
+    arguments = ("classify", data, "--recipe", "vimpac-small-classify-ssv2", *SETTINGS)
+    more = ("--set", "objective.augment.stored_views=first")
+    invoke(finetune.command, *arguments, *more, "--out", tmp_path / "fine", "--accept-data")
+    assert recipe_of(tmp_path / "fine")["name"] == "vimpac-small-classify-ssv2"
 
 
 def test_run_without_checkpoint(data, tmp_path):

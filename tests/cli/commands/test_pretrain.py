@@ -16,6 +16,9 @@ from vfm.cli.commands.pretrain import command
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
 from vfm.trainer.engine.checkpoint import newest
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.recipes.yaml_writer import to_yaml
+from vfm.trainer.registry import load_recipe
 
 SHRUNK = (
     "model.num_layers=1",
@@ -55,6 +58,50 @@ def test_again_is_already_done(args):
     assert done.return_value == 0
     assert done.stdout == ""
     assert "Already trained to the end, step 2" in done.stderr
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Return what writes a recipe, changed by settings, to a file."""
+
+    def write(name, *settings):
+        path = tmp_path / "mine.yaml"
+        path.write_text(to_yaml(override(load_recipe(name), settings)))
+        return path
+
+    return write
+
+
+def test_a_file_trains_as_the_recipe_does_and_resumes(args, own, tmp_path):
+    name, data, *rest = args
+    quick = [*rest[2:], "--steps", 2, "--set", "train.log_every=1", "--json"]
+    of_name = json.loads(invoke(name, data, "--out", tmp_path / "name", *quick).stdout)
+    path = own(name)
+    done = invoke(path, data, "--out", tmp_path / "file", *quick)
+    assert json.loads(done.stdout)["last"]["loss"] == of_name["last"]["loss"]
+    told = [json.loads((tmp_path / run / "run.json").read_text())["recipe"] for run in ("name", "file")]
+    assert told[0] == told[1]
+    assert f"next: vfm finetune classify {data} --init {tmp_path / 'file'} --out CLASSIFIER" in done.stderr
+    again = invoke(path, data, "--out", tmp_path / "file", *quick)
+    assert "Already trained to the end, step 2" in again.stderr
+    path.write_text(path.read_text().replace("lr: 0.002", "lr: 0.003"))
+    with pytest.raises(UsageError, match=r"optim.lr: 0.002 -> 0.003"):
+        invoke(path, data, "--out", tmp_path / "file", *quick)
+
+
+def test_settings_change_what_a_file_says_and_another_name_has_no_finetuning(args, own, tmp_path):
+    _, data, *rest = args
+    path = own("vimpac-tiny", "optim.lr=0.5")
+    path.write_text(path.read_text().replace("name: vimpac-tiny", "name: mine"))
+    done = invoke(path, data, *rest, "--steps", 1, "--set", "optim.lr=1e-3")
+    recipe = json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]
+    assert (recipe["name"], recipe["optim"]["lr"], recipe["model"]["dim"]) == ("mine", 1e-3, 16)
+    assert f"--init {tmp_path / 'run'} --recipe RECIPE --out CLASSIFIER" in done.stderr
+
+
+def test_a_file_of_finetuning_is_not_pretrained(args, own):
+    with pytest.raises(UsageError, match="give it this recipe by --recipe in place of --init"):
+        invoke(own("vimpac-tiny-classify"), *args[1:], "--set", "train.max_steps=1")
 
 
 def test_epochs_replace_steps(args):
