@@ -15,7 +15,7 @@ import yaml
 from vfm.shards.errors import UsageError
 
 SUFFIXES = (".yaml", ".yml")
-_MAX_BYTES, _MAX_DEPTH = 2**20, 8  # a recipe has some 10 KB, and sections in sections in a recipe
+_MAX_BYTES, _MAX_DEPTH = 2**16, 8  # a recipe has some 8 KB, and sections in sections of it
 _NULL = re.compile(r"|~|null|Null|NULL|none|None|NONE")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,300}")

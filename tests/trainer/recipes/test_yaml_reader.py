@@ -83,7 +83,7 @@ def test_sections_lists_and_a_byte_order_mark(read):
         ("a: \x01\n", "line 1, is not YAML: it holds a character that no text has"),
         (b"\x89PNG\r\n\x1a\n\x00\xff", "is not text in UTF-8: name the YAML of a recipe."),
         (b"\x80\x04\x95" + bytes(100), "is not text in UTF-8"),
-        ("x" * (2**20 + 1), "has more than 1048576 bytes"),
+        ("x" * (2**16 + 1), "has more than 65536 bytes, which no recipe has: name another file."),
         (
             "a: 1\nb: !!python/object/apply:os.system ['touch RAN']\n",
             "line 2: the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed: write a plain",
