@@ -115,6 +115,8 @@ def told_of_encoder(recipe: Recipe, *, numbers: str, settings: Sequence[str]) ->
     """
     given = open_recipe(numbers)
     followed = with_columns(override(given, settings), recipe.data.columns)
+    if followed.data.stride is None:  # it was left to the data, which the encoder's run has asked
+        followed = replace(followed, data=replace(followed.data, stride=recipe.data.stride))
     if hasattr(recipe.model, "pretrained_grid"):  # told by `told_of_shape`
         grid = recipe.model.pretrained_grid
         followed = replace(followed, model=replace(followed.model, pretrained_grid=grid))

@@ -7,7 +7,7 @@ from vfm.shards.columns.views import random_views, vimpac_views
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import finetune, finetune_recipe
+from vfm.trainer.runs.finetune import finetune, finetune_recipe, told_of_encoder
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
 from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 from vfm.trainer.runs.run import pretrain
@@ -72,6 +72,21 @@ def test_encoder_without_a_recipe_of_its_own_is_told_which_there_are():
         finetune_recipe("classify", start=encoder, settings=[])
     chosen = finetune_recipe("classify", start=encoder, settings=[], numbers="vimpac-tiny-classify")
     assert (chosen.name, chosen.model) == ("vimpac-tiny-classify", encoder.model)
+
+
+def test_only_what_the_encoder_decides_against_a_recipe_is_told():
+    encoder = override(load_recipe("umt-base"), ["data.stride=1"])  # as a run has it
+    settings = ["data.split=train", "optim.lr=1e-3"]
+    names = ("umt-base-classify-k400", "umt-base-classify-mit-384", "umt-large-classify")
+    told = []
+    for name in names:
+        recipe = finetune_recipe("classify", start=encoder, settings=settings, numbers=name)
+        told.append(told_of_encoder(recipe, numbers=name, settings=settings))
+    assert told[:2] == [None, None]
+    assert told[2] == (
+        "As the encoder has it, not as umt-large-classify says: model.dim: 1024 -> 768; "
+        "model.depth: 24 -> 12; model.num_heads: 16 -> 12."
+    )
 
 
 def test_unknown_task():
