@@ -151,14 +151,10 @@ def counted(passed, device):
 def test_a_forward_pass_is_of_this_network_and_counts_alike_without_memory(method, task):
     method, _, recipe, package = method
     passed = package.forward_pass(replace(recipe, task=task))
-    whole = (
-        method.state_dict()
-        if task is None
-        else package.build_network(
-            replace(recipe, task=task),
-            {**method.state_dict(), **{f"backbone.{k}": v for k, v in method.state_dict().items()}},
-        ).state_dict()
-    )
+    whole = method.state_dict()
+    if task is not None:
+        downstream = {**whole, **{f"backbone.{name}": tensor for name, tensor in whole.items()}}
+        whole = package.build_encoder(recipe, downstream).state_dict()
     assert passed.network.state_dict().keys() == whole.keys()
     passed.network.eval()
     on_a_cpu = counted(passed, "cpu")
