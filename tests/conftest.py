@@ -15,7 +15,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-pytest_plugins = ("support.media", "support.plugins", "support.stills", "support.toy", "support.whole")
+pytest_plugins = (
+    "support.media",
+    "support.plugins",
+    "support.stills",
+    "support.toy",
+    "support.warm",
+    "support.whole",
+)
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 
