@@ -94,26 +94,20 @@ told["threads"] = threads()
 
 
 @pytest.fixture(scope="session")
-def launch(rank_environments):
+def launch(rank_environments, warm_python):
     """Return a function that runs a script in ``size`` processes and returns what each of them told."""
 
     def run(data, out, *arguments, size, script=SCRIPT):
-        return _launch(data, out, arguments, environments=rank_environments(size), script=script)
+        out.mkdir(exist_ok=True)
+        (out / "script.py").write_text(script)
+        line = [*warm_python, *map(str, (out / "script.py", data, out, *arguments))]
+        return _launch(line, out, environments=rank_environments(size))
 
     return run
 
 
-def _launch(data, out, arguments, *, environments, script):
-    out.mkdir(exist_ok=True)
-    (out / "script.py").write_text(script)
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, str(out / "script.py"), str(data), str(out), *map(str, arguments)],
-            env=environment,
-            stderr=subprocess.PIPE,
-        )
-        for environment in environments
-    ]
+def _launch(line, out, *, environments):
+    ranks = [subprocess.Popen(line, env=environment, stderr=subprocess.PIPE) for environment in environments]
     complaints = [_wait(process) for process in ranks]
     assert not any(process.returncode for process in ranks), "\n".join(complaints)
     return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(len(ranks))]

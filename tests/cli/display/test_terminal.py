@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from support.jobs import ENVIRONMENT, VFM
+from support.jobs import ENVIRONMENT
 
 TRAIN = ("--steps", "4", "--batch-size", "4", "--threads", "1", "--set", "train.log_every=2")
 
 
-def in_a_terminal(*arguments: object) -> list[str]:
+def in_a_terminal(line: list[str]) -> list[str]:
     """Run a command with a terminal for its stderr and return what is seen there, one state a line."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*VFM, *map(str, arguments)], stdout=theirs, stderr=theirs, env=ENVIRONMENT)
+    process = subprocess.Popen(line, stdout=theirs, stderr=theirs, env=ENVIRONMENT)
     os.close(theirs)
     seen = b""
     try:
@@ -32,14 +32,22 @@ def in_a_terminal(*arguments: object) -> list[str]:
 
 
 @pytest.fixture
+def vfm(warm_python: list[str]) -> Callable[..., list[str]]:
+    """Return what gives the command line of a command."""
+    return lambda *arguments: [*warm_python, "-m", "vfm.cli", *map(str, arguments)]
+
+
+@pytest.fixture
 def run(toy_dataset: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
     """Return a dataset and where a run can go."""
     return toy_dataset(), tmp_path / "run"
 
 
-def test_a_bar_from_before_the_first_update_to_the_last(run: tuple[Path, Path]) -> None:
+def test_a_bar_from_before_the_first_update_to_the_last(
+    vfm: Callable[..., list[str]], run: tuple[Path, Path]
+) -> None:
     data, out = run
-    seen = in_a_terminal("pretrain", "vimpac-tiny", data, "--out", out, *TRAIN)
+    seen = in_a_terminal(vfm("pretrain", "vimpac-tiny", data, "--out", out, *TRAIN))
     bars = [re.search(r"\d/4", line) for line in seen if line.startswith("updates")]
     counts = [found[0] for found in bars if found]
     assert (counts[0], counts[-1]) == ("0/4", "4/4")
@@ -50,10 +58,10 @@ def test_a_bar_from_before_the_first_update_to_the_last(run: tuple[Path, Path]) 
     assert at == sorted(at)
 
 
-def test_lines_in_a_pipe(run: tuple[Path, Path]) -> None:
+def test_lines_in_a_pipe(vfm: Callable[..., list[str]], run: tuple[Path, Path]) -> None:
     data, out = run
     done = subprocess.run(
-        [*VFM, "pretrain", "vimpac-tiny", str(data), "--out", str(out), *TRAIN],
+        vfm("pretrain", "vimpac-tiny", data, "--out", out, *TRAIN),
         capture_output=True, text=True, check=True, env=ENVIRONMENT,
     )  # fmt: skip
     assert "\x1b" not in done.stderr
@@ -65,11 +73,11 @@ def test_lines_in_a_pipe(run: tuple[Path, Path]) -> None:
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
 
 
-def test_an_evaluation_has_a_bar_too(run: tuple[Path, Path]) -> None:
+def test_an_evaluation_has_a_bar_too(vfm: Callable[..., list[str]], run: tuple[Path, Path]) -> None:
     data, out = run
-    tune = ("finetune", "classify", data, "--recipe", "vimpac-tiny", "--out", out, *TRAIN)
-    subprocess.run([*VFM, *map(str, tune)], check=True, capture_output=True, env=ENVIRONMENT)
-    seen = in_a_terminal("evaluate", out, data, "--threads", "1")
+    tune = vfm("finetune", "classify", data, "--recipe", "vimpac-tiny", "--out", out, *TRAIN)
+    subprocess.run(tune, check=True, capture_output=True, env=ENVIRONMENT)
+    seen = in_a_terminal(vfm("evaluate", out, data, "--threads", "1"))
     assert seen[0].startswith(f"Evaluating {out}, step 4, on a CPU with 1 thread: ")
     assert seen[-1].startswith("next: vfm inspect")
     bars = [found[0] for line in seen if (found := re.search(r"\d+/\d+", line)) and "samples" in line]

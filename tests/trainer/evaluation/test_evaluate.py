@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -173,13 +172,13 @@ def test_refuses_other_data(trained, write_toy_dataset, tmp_path, change, messag
 
 
 @pytest.mark.parametrize("protocol", ["multiview", "knn"])
-def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, protocol):
+def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, warm_python, protocol):
     alone = evaluate(
         trained / "fine", data=trained / "data", how=EvaluateOptions(protocol=protocol), options=OPTIONS
     )
     written = trained / "fine" / f"evaluate-{protocol}-val.parquet"
     written.unlink()
-    command = [sys.executable, "-m", "vfm", "evaluate", trained / "fine", trained / "data", "--json"]
+    command = [*warm_python, "-m", "vfm", "evaluate", trained / "fine", trained / "data", "--json"]
     command += ["--protocol", protocol, "--device", "cpu"]
     ranks = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

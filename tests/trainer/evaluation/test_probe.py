@@ -2,7 +2,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -215,8 +214,8 @@ def test_a_folder_that_holds_something_else(root):
 
 
 @pytest.mark.parametrize("probe", PROBES)
-def test_ranks_train_it_together(root, rank_environments, probe):
-    command = [sys.executable, "-m", "vfm", "evaluate", root / "pre", root / "data", "--json"]
+def test_ranks_train_it_together(root, rank_environments, warm_python, probe):
+    command = [*warm_python, "-m", "vfm", "evaluate", root / "pre", root / "data", "--json"]
     command += ["--protocol", probe, "--device", "cpu"]
     ranks = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

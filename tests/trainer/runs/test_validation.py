@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
@@ -124,13 +123,13 @@ def test_validation_reads_with_as_many_processes_as_training(data, tmp_path, mon
 
 
 @pytest.mark.parametrize("task", ["pretrain", "finetune"])
-def test_ranks_share_the_samples_and_find_the_same(data, tmp_path, rank_environments, task):
+def test_ranks_share_the_samples_and_find_the_same(data, tmp_path, rank_environments, warm_python, task):
     """Of 8 samples ranks take 3, 2 and 3; where samples are contrasted 6, as many on every rank."""
     recipe = ["--recipe", "vimpac-tiny"] if task == "finetune" else []
     words = ["finetune", "classify", data] if task == "finetune" else ["pretrain", "vimpac-tiny", data]
     settings = [*TINY[:4], "train.validate_epochs=1", "train.precision=fp32"]
     settings += ["model.nce_proj_dim=8"] if task == "pretrain" else []
-    command = [sys.executable, "-m", "vfm", *words, *recipe, "--split", "train", "--device", "cpu"]
+    command = [*warm_python, "-m", "vfm", *words, *recipe, "--split", "train", "--device", "cpu"]
     command += ["--batch-size", "12", "--steps", "2", "--out", tmp_path / "run"]
     command += [part for setting in settings for part in ("--set", setting)]
     ranks = [subprocess.Popen(command, env=environment) for environment in rank_environments(3)]
