@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from support.jobs import ENVIRONMENT, VFM
+from support.jobs import ENVIRONMENT
 from vfm.shards.open_files import told_of_limit
 
-LIMIT = 128
-NUM_SHARDS = 300
+SMALL = ("--set", "model.num_layers=1", "--set", "model.dim=16", "--set", "model.num_heads=2")
+Vfm = Callable[..., "subprocess.CompletedProcess[str]"]
+LIMIT = 96
+NUM_SHARDS = 150  # of which two thirds are to train on
 
 
 @pytest.fixture
@@ -24,30 +26,35 @@ def data(toy_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> P
     return toy_dataset(num_samples=NUM_SHARDS)
 
 
-def vfm(
-    *arguments: object, limit: int = LIMIT, hard: int | None = None
-) -> "subprocess.CompletedProcess[str]":
-    """Run a command that may open ``limit`` files, and raise that to ``hard``."""
-    return subprocess.run(
-        [*VFM, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        check=False,
-        timeout=250,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard or limit)),
-    )
+@pytest.fixture
+def vfm(warm_python: list[str]) -> Vfm:
+    """Return what runs a command that may open ``limit`` files, and raise that to ``hard``."""
+
+    def run(
+        *arguments: object, limit: int = LIMIT, hard: int | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*warm_python, "-m", "vfm.cli", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            check=False,
+            timeout=250,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard or limit)),
+        )
+
+    return run
 
 
 def assert_done(done: "subprocess.CompletedProcess[str]") -> None:
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 
-def test_more_shards_than_open_files_are_no_hindrance(data: Path, tmp_path: Path) -> None:
+def test_more_shards_than_open_files_are_no_hindrance(vfm: Vfm, data: Path, tmp_path: Path) -> None:
     assert_done(vfm("tokenize", data, "--target", "hog", "--crop", 32, "--workers", 2))
-    training = ("--steps", 12, "--batch-size", 32, "--workers")
+    training = (*SMALL, "--steps", 5, "--batch-size", 32, "--workers")
     assert_done(vfm("pretrain", "vimpac-tiny", data, "--out", tmp_path / "run", *training, 2))
-    tune = ("--recipe", "vimpac-tiny-classify", "--split", "train", "--steps", 8)
+    tune = ("--recipe", "vimpac-tiny-classify", *SMALL, "--split", "train", "--steps", 4, "--batch-size", 32)
     assert_done(vfm("finetune", "classify", data, "--out", tmp_path / "tuned", *tune))
     assert_done(vfm("evaluate", tmp_path / "tuned", data))
     findings = [
@@ -58,7 +65,7 @@ def test_more_shards_than_open_files_are_no_hindrance(data: Path, tmp_path: Path
 
 
 def test_a_limit_that_is_too_low_for_loader_processes_is_one_sentence(
-    toy_dataset: Callable[..., Path], tmp_path: Path
+    vfm: Vfm, toy_dataset: Callable[..., Path], tmp_path: Path
 ) -> None:
     line = (
         "pretrain",

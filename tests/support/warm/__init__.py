@@ -1,10 +1,10 @@
 """A Python that has imported torch before: fixture ``warm_python``, for tests that start many processes.
 
 A command line that begins with it does what one does that begins with ``sys.executable``: it runs a script, a
-module (``-m``) or code (``-c``) in a process of its own, with the environment, folder and files that it is
-given, and takes signals. That process is forked from one that has the imports behind it, which spares each of
-them three seconds. It is no child of the test's: drills that look for its workers, or that measure a start
-or memory, begin with ``sys.executable``.
+module (``-m``) or code (``-c``) in a process of its own, with the environment, folder, files and limit of
+open files that it is given, and takes signals. That process is forked from one that has the imports behind
+it, which spares each of them three seconds. It is no child of the test's: drills that look for its workers,
+or that measure a start or memory, begin with ``sys.executable``.
 """
 
 import subprocess

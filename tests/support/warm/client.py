@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -11,7 +12,12 @@ def run(path: str, words: list[str]) -> int:
     """Run what ``words`` say, as Python's own command line would, and return how it ended."""
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(path)
-        asked = {"words": words, "folder": os.getcwd(), "environment": dict(os.environ)}  # noqa: PTH109
+        asked = {
+            "words": words,
+            "folder": os.getcwd(),  # noqa: PTH109
+            "environment": dict(os.environ),
+            "open_files": resource.getrlimit(resource.RLIMIT_NOFILE),
+        }
         socket.send_fds(server, [json.dumps(asked).encode() + b"\n"], [0, 1, 2])
         answers = server.makefile()
         pid = int(answers.readline())

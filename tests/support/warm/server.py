@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import runpy
 import select
 import signal
@@ -14,6 +15,8 @@ from typing import Any
 
 MODULES = (
     *("torch._dynamo", "torch.distributed", "torch.nn.parallel", "torch.utils.data"),
+    *("tensorboard.compat.proto.event_pb2", "tensorboard.summary.writer.record_writer"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
     *("vfm.cli.main", "vfm.trainer.runs.run", "vfm.trainer.runs.finetune", "vfm.trainer.evaluation.evaluate"),
 )
 
@@ -66,6 +69,7 @@ def keep(asking: socket.socket) -> dict[str, Any]:
 def become(asked: dict[str, Any]) -> None:
     """Run what is asked in this process."""
     os.chdir(asked["folder"])
+    resource.setrlimit(resource.RLIMIT_NOFILE, asked["open_files"])
     os.environ.clear()
     os.environ.update(asked["environment"])
     for stream in (sys.stdout, sys.stderr):
