@@ -27,14 +27,14 @@ def data(toy_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> P
 
 
 @pytest.fixture
-def vfm(warm_python: list[str]) -> Vfm:
+def vfm(warm_python: str) -> Vfm:
     """Return what runs a command that may open ``limit`` files, and raise that to ``hard``."""
 
     def run(
         *arguments: object, limit: int = LIMIT, hard: int | None = None
     ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*warm_python, "-m", "vfm.cli", *map(str, arguments)],
+            [warm_python, "-m", "vfm.cli", *map(str, arguments)],
             capture_output=True,
             text=True,
             env=ENVIRONMENT,

@@ -100,7 +100,7 @@ def launch(rank_environments, warm_python):
     def run(data, out, *arguments, size, script=SCRIPT):
         out.mkdir(exist_ok=True)
         (out / "script.py").write_text(script)
-        line = [*warm_python, *map(str, (out / "script.py", data, out, *arguments))]
+        line = [warm_python, *map(str, (out / "script.py", data, out, *arguments))]
         return _launch(line, out, environments=rank_environments(size))
 
     return run

@@ -160,13 +160,14 @@ def num_shards(data: Path) -> int:
     return len(list(data.glob("frames/*.json")))
 
 
-def test_killed_at_20_random_moments_and_run_again_gives_the_same_bytes(
-    many: tuple[Path, dict[str, bytes], float], tmp_path: Path
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_and_run_again_gives_the_same_bytes(
+    many: tuple[Path, dict[str, bytes], float], tmp_path: Path, kills: int
 ) -> None:
     root, clean, work_s = many
     rng = np.random.default_rng(20)
     data, num_kills, num_done = tmp_path / "data0", 0, 0
-    while num_kills < 20:
+    while num_kills < kills:
         goal = num_shards(data) + int(rng.integers(2))  # while it starts, or after one more shard
         job = start(root, data, "--workers", "2")
         wait_for(lambda: num_shards(data) >= goal or job.poll() is not None)  # noqa: B023

@@ -148,8 +148,9 @@ def test_starts_from_another_run_and_trains_it_for_longer(args, tmp_path):
     assert f"Trained to the end, step 5: {tmp_path / 'second'}" in done.stderr
 
 
-def test_ranks_train_together(args, tmp_path):
-    line = [sys.executable, "-m", "vfm.cli", "pretrain", *map(str, args), *SETTINGS, "--steps", "2", "--json"]
+def test_ranks_train_together(args, tmp_path, warm_python):
+    code = f"import sys; sys.executable = {warm_python!r}; from vfm.cli.main import main; main()"  # of ranks
+    line = [warm_python, "-c", code, "pretrain", *map(str, args), *SETTINGS, "--steps", "2", "--json"]
     environment = {name: value for name, value in os.environ.items() if name != "RANK"}
     done = subprocess.run(
         [*line, "--nproc", "2"], check=False, env=environment, capture_output=True, text=True, timeout=120
@@ -197,11 +198,13 @@ def test_help_shows_every_option():
 # From here on, whole processes that are signalled and killed.
 
 
-def start(data: Path, out: Path, *more: str, steps: int = 40) -> subprocess.Popen[str]:
+def start(
+    data: Path, out: Path, *more: str, python: str = sys.executable, steps: int = 40
+) -> subprocess.Popen[str]:
     arguments = ["pretrain", "vimpac-tiny", str(data), "--out", str(out), "--steps", str(steps), *SETTINGS]
     every = ["--batch-size", "4", "--set", "train.checkpoint_every=3", "--set", "train.log_every=1"]
     return subprocess.Popen(
-        [sys.executable, "-m", "vfm.cli", *arguments, *every, "--device", "cpu", *more],
+        [python, "-m", "vfm.cli", *arguments, *every, "--device", "cpu", *more],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -244,19 +247,19 @@ def assert_same(one: Path, other: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory, write_toy_dataset):
+def unbroken(tmp_path_factory, write_toy_dataset, warm_python):
     """Return a dataset and a run on it that nothing disturbed."""
     root = tmp_path_factory.mktemp("unbroken")
     data = write_toy_dataset(root / "data")
-    status, said = finish(start(data, root / "run"))
+    status, said = finish(start(data, root / "run", python=warm_python))
     assert status == 0, said
     return data, root / "run"
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signal_saves_and_the_same_command_goes_on(unbroken, tmp_path, number, status):
+def test_signal_saves_and_the_same_command_goes_on(unbroken, tmp_path, warm_python, number, status):
     data, whole = unbroken
-    process = start(data, tmp_path / "run")
+    process = start(data, tmp_path / "run", python=warm_python)
     wait_for(process, "2 of 40 updates, loss ")
     process.send_signal(number)
     found, said = finish(process)
@@ -266,17 +269,17 @@ def test_signal_saves_and_the_same_command_goes_on(unbroken, tmp_path, number, s
     assert "run the same command again to resume" in said
     stopped_at = int(said.split(f"{name} after step ")[1].split()[0])
     assert newest(tmp_path / "run" / "checkpoints", fall_back=False, say=print).step == stopped_at
-    found, said = finish(start(data, tmp_path / "run"))
+    found, said = finish(start(data, tmp_path / "run", python=warm_python))
     assert found == 0, said
     assert f"Going on from step {stopped_at} of 40" in said
     assert_same(whole, tmp_path / "run")
 
 
-def kill_at_random_moments(data: Path, out: Path, *, kills: int, seed: int) -> int:
+def kill_at_random_moments(data: Path, out: Path, *, python: str, kills: int, seed: int) -> int:
     """Kill a run again and again, wherever it is, until it is done; return how often it was hit."""
     rng, hits = random.Random(seed), 0
     while hits < kills:
-        process = start(data, out)
+        process = start(data, out, python=python)
         wait_for(process, " of 40 updates, loss ", "Already trained to the end")
         time.sleep(rng.uniform(0, 0.15))
         process.kill()
@@ -284,14 +287,14 @@ def kill_at_random_moments(data: Path, out: Path, *, kills: int, seed: int) -> i
         if status == 0 or "Already" in said:
             break
         hits += 1
-    status, said = finish(start(data, out))
+    status, said = finish(start(data, out, python=python))
     assert status == 0, said
     return hits
 
 
-def test_killed_and_run_again_equals_unbroken(unbroken, tmp_path):
+def test_killed_and_run_again_equals_unbroken(unbroken, tmp_path, warm_python):
     data, whole = unbroken
-    assert kill_at_random_moments(data, tmp_path / "run", kills=2, seed=0) >= 1
+    assert kill_at_random_moments(data, tmp_path / "run", python=warm_python, kills=2, seed=0) >= 1
     assert_same(whole, tmp_path / "run")
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
 
@@ -300,7 +303,7 @@ def test_killed_and_run_again_equals_unbroken(unbroken, tmp_path):
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_many_times_equals_unbroken(unbroken, tmp_path, seed):
     data, whole = unbroken
-    kill_at_random_moments(data, tmp_path / "run", kills=10, seed=seed)
+    kill_at_random_moments(data, tmp_path / "run", python=sys.executable, kills=10, seed=seed)
     assert_same(whole, tmp_path / "run")
 
 
@@ -316,7 +319,10 @@ def test_a_recipe_for_finetuning_is_one_sentence(toy_dataset, tmp_path, name):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.slow)],
+)
 def test_signal_to_all_processes_saves_and_ends_the_workers(unbroken, tmp_path, number, status):
     """What a scheduler sends, it sends to the workers too."""
     process = start(unbroken[0], tmp_path / "run", "--workers", "2", steps=100_000)

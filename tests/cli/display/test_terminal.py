@@ -32,9 +32,9 @@ def in_a_terminal(line: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def vfm(warm_python: list[str]) -> Callable[..., list[str]]:
+def vfm(warm_python: str) -> Callable[..., list[str]]:
     """Return what gives the command line of a command."""
-    return lambda *arguments: [*warm_python, "-m", "vfm.cli", *map(str, arguments)]
+    return lambda *arguments: [warm_python, "-m", "vfm.cli", *map(str, arguments)]
 
 
 @pytest.fixture

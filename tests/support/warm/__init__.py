@@ -7,6 +7,7 @@ it, which spares each of them three seconds. It is no child of the test's: drill
 or that measure a start or memory, begin with ``sys.executable``.
 """
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -22,8 +23,8 @@ _HERE = Path(__file__).parent
 
 
 @contextmanager
-def warm(environment: Mapping[str, str]) -> Iterator[list[str]]:
-    """Return the begin of a command line, for as long as the process lives from which others are forked.
+def warm(environment: Mapping[str, str]) -> Iterator[str]:
+    """Return the path of a Python, for as long as the process lives from which others are forked.
 
     Args:
         environment: of that process, for what libraries read as they are imported.
@@ -34,11 +35,15 @@ def warm(environment: Mapping[str, str]) -> Iterator[list[str]]:
         with subprocess.Popen(line, env=dict(environment), stdin=subprocess.PIPE) as server:
             wait_for(lambda: socket.exists() or server.poll() is not None, limit_s=60)
             assert server.poll() is None
-            yield [sys.executable, "-I", "-S", str(_HERE / "client.py"), str(socket)]
+            client = [sys.executable, "-I", "-S", str(_HERE / "client.py"), str(socket)]
+            python = Path(folder) / "python"
+            python.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+            python.chmod(0o755)
+            yield str(python)
 
 
 @pytest.fixture(scope="session")
-def warm_python() -> Iterator[list[str]]:
-    """Return what a command line begins with in the place of ``sys.executable``."""
-    with warm({**ENVIRONMENT, "OMP_NUM_THREADS": "1"}) as line:
-        yield line
+def warm_python() -> Iterator[str]:
+    """Return what stands in the place of ``sys.executable``."""
+    with warm({**ENVIRONMENT, "OMP_NUM_THREADS": "1"}) as python:
+        yield python

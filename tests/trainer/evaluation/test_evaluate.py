@@ -178,7 +178,7 @@ def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, warm_
     )
     written = trained / "fine" / f"evaluate-{protocol}-val.parquet"
     written.unlink()
-    command = [*warm_python, "-m", "vfm", "evaluate", trained / "fine", trained / "data", "--json"]
+    command = [warm_python, "-m", "vfm", "evaluate", trained / "fine", trained / "data", "--json"]
     command += ["--protocol", protocol, "--device", "cpu"]
     ranks = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

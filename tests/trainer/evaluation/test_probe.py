@@ -215,7 +215,7 @@ def test_a_folder_that_holds_something_else(root):
 
 @pytest.mark.parametrize("probe", ["linear", pytest.param("attentive", marks=pytest.mark.slow)])
 def test_ranks_train_it_together(root, rank_environments, warm_python, probe):
-    command = [*warm_python, "-m", "vfm", "evaluate", root / "pre", root / "data", "--json"]
+    command = [warm_python, "-m", "vfm", "evaluate", root / "pre", root / "data", "--json"]
     command += ["--protocol", probe, "--device", "cpu"]
     ranks = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

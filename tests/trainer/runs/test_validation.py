@@ -129,7 +129,7 @@ def test_ranks_share_the_samples_and_find_the_same(data, tmp_path, rank_environm
     words = ["finetune", "classify", data] if task == "finetune" else ["pretrain", "vimpac-tiny", data]
     settings = [*TINY[:4], "train.validate_epochs=1", "train.precision=fp32"]
     settings += ["model.nce_proj_dim=8"] if task == "pretrain" else []
-    command = [*warm_python, "-m", "vfm", *words, *recipe, "--split", "train", "--device", "cpu"]
+    command = [warm_python, "-m", "vfm", *words, *recipe, "--split", "train", "--device", "cpu"]
     command += ["--batch-size", "12", "--steps", "2", "--out", tmp_path / "run"]
     command += [part for setting in settings for part in ("--set", setting)]
     ranks = [subprocess.Popen(command, env=environment) for environment in rank_environments(3)]

@@ -32,7 +32,7 @@ def pretrain(data, tmp_path, warm_python, rank_environments):
         arguments = [recipe, data, "--out", tmp_path / name, "--steps", steps, "--batch-size", 8]
         arguments += [part for setting in (*COMMON, *settings) for part in ("--set", setting)]
         arguments += ["--device", "cpu", "--accept-data", "--split", "train", "--threads", 1]
-        line = [*warm_python, "-m", "vfm.cli", "pretrain", *map(str, arguments)]
+        line = [warm_python, "-m", "vfm.cli", "pretrain", *map(str, arguments)]
         ranks = [subprocess.Popen(line, env=environment) for environment in rank_environments(nproc)]
         assert [rank.wait(timeout=300) for rank in ranks] == [0] * nproc
         lines = (tmp_path / name / "log.jsonl").read_text().splitlines()

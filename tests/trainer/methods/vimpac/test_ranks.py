@@ -81,7 +81,7 @@ def ranks(tmp_path_factory, rank_environments, warm_python):
     """Return what each of two ranks computed."""
     folder = tmp_path_factory.mktemp("ranks")
     temperature = json.loads(NCE.with_suffix(".json").read_text())["config"]["temperature"]
-    arguments = [*warm_python, "-c", RANK, __file__, NCE, str(temperature), folder]
+    arguments = [warm_python, "-c", RANK, __file__, NCE, str(temperature), folder]
     running = [subprocess.Popen(arguments, env=environment) for environment in rank_environments(2)]
     assert [process.wait(timeout=120) for process in running] == [0, 0]
     return [load_file(folder / f"rank{rank}.safetensors") for rank in range(2)]
