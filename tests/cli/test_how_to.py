@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from vfm.cli.main import group
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "umt-on-your-videos.md"
+SMALLER = ["--set", "model.image_px=64"]
 # What is shorter here than in the text; every command is given what it takes of these.
 SHORTER = {
-    "pretrain": ["--epochs", "2", "--set", "optim.warmup_epochs=none"],
+    "pretrain": ["--epochs", "2", "--set", "optim.warmup_epochs=none", *SMALLER],
     "finetune": ["--epochs", "1"],
 }
 
@@ -48,15 +49,18 @@ def test_every_command_of_umt_on_your_videos_runs(
     text = HOW_TO.read_text()
     laptop = {name: value for name, (_, value) in variables(text).items()}
     assert laptop["RECIPE"] == "umt-tiny"
-    chosen = laptop | {"TEACHER": f"clip:test_vit --weights {tiny_vit}", "BATCH": "3"}
+    chosen = laptop | {"TEACHER": f"clip:test_vit --weights {tiny_vit}", "SIDE": "64", "BATCH": "3"}
     monkeypatch.chdir(videos)
     told = []
     for line in commands(text):
         words = shlex.split(Template(line).substitute(chosen))[1:]
         if "--extend" in words:
             words[words.index("--epochs") + 1] = "3"
+            words += SMALLER
         else:
             words += SHORTER.get(words[0], [])
+        if "--recipe" in words:
+            words += SMALLER
         done = CliRunner().invoke(group, words, standalone_mode=False)
         assert done.exception is None, f"{line}\n{done.output}\n{done.exception}"
         assert not done.return_value, f"{line}\n{done.output}"
