@@ -2,8 +2,8 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +16,12 @@ SETTINGS = [part for setting in TINY for part in ("--set", setting)]
 TRAIN = [*("--batch-size", "4", "--steps", "1", "--device", "cpu", "--threads", "1"), *SETTINGS]
 
 
-# Forks a process for every run of the command, so that torch is imported once. Tells for every kill what was
-# left behind, the status of the same command run again, and the temporary names that are there in the end.
+# Forks a process for every run of the command, so that nothing is imported twice. Tells for every kill what
+# was left behind, the status of the same command run again, and the temporary names there in the end.
 SCRIPT = """
 import json, os, shutil, signal, sys
 from pathlib import Path
-import vfm.trainer.runs.finetune, vfm.video2token.jobs.fit_codebook.fit_codebook
+import vfm.video2token.jobs.fit_codebook.fit_codebook
 vfm.video2token.jobs.fit_codebook.fit_codebook.KEEP_EVERY = 1
 from vfm.cli.main import main
 
@@ -89,17 +89,25 @@ class Kill(NamedTuple):
     said: str
 
 
+Drill = Callable[..., list[Kill]]
+
+
 @pytest.fixture(params=["short", pytest.param("long", marks=pytest.mark.slow)])
 def length(request: pytest.FixtureRequest) -> str:
     """Return how much is drilled: every rename just before it, or just after it too."""
     return str(request.param)
 
 
-def drill(tmp_path: Path, length: str, *arguments: object) -> list[Kill]:
-    """Kill the command, which writes to ``tmp_path / "out"``, at every rename in turn."""
+@pytest.fixture
+def drill(tmp_path: Path, length: str, warm_python: str) -> Drill:
+    """Return what kills a command, which writes to ``tmp_path / "out"``, at every rename in turn."""
+    return partial(kill_at_every_rename, tmp_path, length, warm_python)
+
+
+def kill_at_every_rename(tmp_path: Path, length: str, python: str, *arguments: object) -> list[Kill]:
     line = [json.dumps(list(map(str, arguments))), str(tmp_path / "out"), str(tmp_path / "said"), length]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *line],
+        [python, "-c", SCRIPT, *line],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -118,21 +126,21 @@ def assert_all_end_well(kills: list[Kill], *, first: str, at_least: int) -> None
         assert (kill.status, kill.temporary) == (0, []), kill
 
 
-def test_pretrain(toy_dataset: Callable[..., Path], tmp_path: Path, length: str) -> None:
+def test_pretrain(toy_dataset: Callable[..., Path], tmp_path: Path, drill: Drill) -> None:
     out = ["--out", tmp_path / "out"]
-    kills = drill(tmp_path, length, "pretrain", "vimpac-tiny", toy_dataset(), *out, *TRAIN)
+    kills = drill("pretrain", "vimpac-tiny", toy_dataset(), *out, *TRAIN)
     assert_all_end_well(kills, first=".run.json.tmp-", at_least=3)  # run.json, and two for the checkpoint
 
 
-def test_finetune(toy_dataset: Callable[..., Path], tmp_path: Path, length: str) -> None:
+def test_finetune(toy_dataset: Callable[..., Path], tmp_path: Path, drill: Drill) -> None:
     how = ["--recipe", "vimpac-tiny", "--out", tmp_path / "out"]
-    kills = drill(tmp_path, length, "finetune", "classify", toy_dataset(), *how, *TRAIN)
+    kills = drill("finetune", "classify", toy_dataset(), *how, *TRAIN)
     assert_all_end_well(kills, first=".run.json.tmp-", at_least=3)
 
 
-def test_fit_codebook(stills: Callable[..., Path], tmp_path: Path, length: str) -> None:
+def test_fit_codebook(stills: Callable[..., Path], tmp_path: Path, drill: Drill) -> None:
     how = ["--crop", "32", "--vocab-size", "16", "--steps", "2"]
-    kills = drill(tmp_path, length, "fit-codebook", stills(), tmp_path / "out", *how)
+    kills = drill("fit-codebook", stills(), tmp_path / "out", *how)
     assert_all_end_well(kills, first=".step-000001.safetensors.tmp-", at_least=5)
 
 
