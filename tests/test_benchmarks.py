@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,8 @@ def gflop_by_hand(*, num_tokens: int, dim: int, depth: int, patch_values: int, t
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="benchmarks lie beside the tests in a checkout alone")
-def test_the_gpu_benchmark_runs_on_a_cpu():
-    command = [sys.executable, str(SCRIPT), "--quick", "--no-compile", "--workers", "0", "--updates", "4"]
+def test_the_gpu_benchmark_runs_on_a_cpu(warm_python):
+    command = [warm_python, str(SCRIPT), "--quick", "--no-compile", "--workers", "0", "--updates", "4"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -76,13 +76,13 @@ def become(asked: dict[str, Any]) -> None:
         stream.reconfigure(line_buffering=stream is sys.stderr or stream.isatty())  # type: ignore[union-attr]
     match asked["words"]:
         case ["-m", name, *arguments]:
-            sys.argv = [name, *arguments]
+            sys.argv, sys.path[0] = [name, *arguments], asked["folder"]
             runpy.run_module(name, run_name="__main__", alter_sys=True)
         case ["-c", code, *arguments]:
-            sys.argv = ["-c", *arguments]
+            sys.argv, sys.path[0] = ["-c", *arguments], ""
             exec(code, {"__name__": "__main__"})
         case [script, *arguments]:
-            sys.argv = [script, *arguments]
+            sys.argv, sys.path[0] = [script, *arguments], os.path.dirname(script)  # noqa: PTH120
             runpy.run_path(script, run_name="__main__")
 
 
