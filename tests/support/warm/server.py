@@ -72,6 +72,8 @@ def become(asked: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, asked["open_files"])
     os.environ.clear()
     os.environ.update(asked["environment"])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[1:1] = [path for path in paths if path and path not in sys.path]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=stream is sys.stderr or stream.isatty())  # type: ignore[union-attr]
     match asked["words"]:

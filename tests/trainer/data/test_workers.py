@@ -29,11 +29,11 @@ class Items:
         return number
 
 
-def loader(*numbers: int) -> DataLoader:
+def loader(*numbers: int, num_workers: int = 2) -> DataLoader:
     return DataLoader(
         Items(),
         batch_sampler=[[number] for number in numbers],
-        num_workers=2,
+        num_workers=num_workers,
         collate_fn=list,
         worker_init_fn=leave_signals_to_the_parent,
         multiprocessing_context="spawn",
@@ -95,19 +95,19 @@ def test_an_error_of_ours_is_no_lost_process(text):
 def test_no_handler_of_signals_stays(monkeypatch):
     before = signal.getsignal(signal.SIGCHLD)
     monkeypatch.setattr("torch.utils.data._utils.signal_handling._SIGCHLD_handler_set", False)
-    with reading(loader(0)) as loaded:
+    with reading(loader(0, num_workers=1)) as loaded:
         assert signal.getsignal(signal.SIGCHLD) is before
         assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGTERM, signal.SIGCHLD}
         assert next_batch(loaded) == [0]
 
 
-@pytest.mark.parametrize("number", ["TERM", "INT", "USR1"])
-def test_signals_of_others_are_left_to_the_parent_from_the_first_moment(number):
+def test_signals_of_others_are_left_to_the_parent_from_the_first_moment():
     with reading(loader(0, 0, 0)) as loaded:
-        pids = [str(worker.pid) for worker in loaded._workers]
-        subprocess.run(["sh", "-c", f"kill -{number} {' '.join(pids)}"], check=True)
+        pids = " ".join(str(worker.pid) for worker in loaded._workers)
+        signals = [f"kill -{name} {pids}" for name in ("TERM", "INT", "USR1")]
+        subprocess.run(["sh", "-c", " && ".join(signals)], check=True)
         assert next_batch(loaded) == [0]
-        subprocess.run(["sh", "-c", f"kill -{number} {' '.join(pids)}"], check=True)
+        subprocess.run(["sh", "-c", " && ".join(signals)], check=True)
         time.sleep(0.2)
         assert [next_batch(loaded) for _ in range(2)] == [[0], [0]]
         left = processes(loaded)
@@ -115,7 +115,7 @@ def test_signals_of_others_are_left_to_the_parent_from_the_first_moment(number):
 
 
 def test_a_process_that_hangs_hears_its_parent():
-    with reading(loader(0, HANG)) as loaded:
+    with reading(loader(0, HANG, num_workers=1)) as loaded:
         assert next_batch(loaded) == [0]
         left = processes(loaded)
         for worker in loaded._workers:
@@ -124,7 +124,7 @@ def test_a_process_that_hangs_hears_its_parent():
 
 
 @pytest.mark.parametrize("how", ["killed", "exits"])
-def test_processes_end_with_their_parent(tmp_path: Path, how: str):
+def test_processes_end_with_their_parent(tmp_path: Path, warm_python: str, how: str):
     """Also where the parent ends without ending them, and they hang."""
     script = (
         "import sys, time\n"
@@ -140,7 +140,7 @@ def test_processes_end_with_their_parent(tmp_path: Path, how: str):
     (tmp_path / "script.py").write_text(script)
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     parent = subprocess.Popen(
-        [sys.executable, str(tmp_path / "script.py")],
+        [warm_python, str(tmp_path / "script.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths},
@@ -157,9 +157,9 @@ def test_processes_end_with_their_parent(tmp_path: Path, how: str):
 
 
 def test_a_killed_process_is_noticed_within_a_poll():
-    with reading(loader(0, HANG, HANG)) as loaded:
+    with reading(loader(0, HANG, num_workers=1)) as loaded:
         assert next_batch(loaded) == [0]
-        os.kill(loaded._workers[1].pid, signal.SIGKILL)
+        os.kill(loaded._workers[0].pid, signal.SIGKILL)
         begun_s = time.monotonic()
         with pytest.raises(
             MachineError, match=r"A loader process failed \(DataLoader worker \(pid\(s\) \d+\) exited"
