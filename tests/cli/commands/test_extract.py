@@ -16,6 +16,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from support.media import write_film
 from vfm.cli.commands.extract import command
 from vfm.shards.io.lock import hold
 
@@ -141,15 +142,19 @@ def test_control_characters_in_names_do_not_reach_the_terminal(film: Film, tmp_p
     assert r"\x1b]0;title" in done.stderr
 
 
-@pytest.fixture
-def many(films: Film, tmp_path: Path) -> tuple[Path, dict[str, bytes], float]:
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes], float]:
     """Twelve videos in four shards, what a clean run makes of them, and how long it works on the shards."""
-    root = films(12, num_frames=60, size=(320, 240), options={"preset": "ultrafast"})
-    job = start(root, tmp_path / "clean", "--workers", "2")
-    wait_for(lambda: is_writing(tmp_path / "clean"))
+    folder = tmp_path_factory.mktemp("many")
+    root, clean = folder / "films", folder / "clean"
+    for index in range(12):
+        how = {"num_frames": 60, "size": (320, 240), "options": {"preset": "ultrafast"}}
+        write_film(root / "ab"[index % 2] / f"{index:03d}.mp4", first=5 * index, **how)
+    job = start(root, clean, "--workers", "2")
+    wait_for(lambda: is_writing(clean))
     begun_s = time.monotonic()
     job.communicate(timeout=60)
-    return root, digest(tmp_path / "clean"), time.monotonic() - begun_s
+    return root, digest(clean), time.monotonic() - begun_s
 
 
 def is_writing(data: Path) -> bool:
