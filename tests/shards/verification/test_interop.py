@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from vfm.cli.commands.inspect import command
 from vfm.shards.verification.verify import verify
 
-FLIPS_PER_KIND = 4
 # Nothing is read from it but whether a job holds it; it is empty when none does.
 NOT_TRUSTED = {".lock"}
 
@@ -47,12 +46,13 @@ def test_the_whole_dataset_is_sound_and_has_every_kind(data: Path) -> None:
     assert len(kinds) == 4 + 4 * 8 + 2
 
 
-def test_a_flipped_bit_in_every_kind_of_file_is_found(data: Path) -> None:
+@pytest.mark.parametrize("flips_per_kind", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_flipped_bit_in_every_kind_of_file_is_found(data: Path, flips_per_kind: int) -> None:
     moments = random.Random(10)
     for kind, place in kinds_in(data).items():
         path = data / place
         sound = path.read_bytes()
-        for bit in (moments.randrange(8 * len(sound)) for _ in range(FLIPS_PER_KIND)):
+        for bit in (moments.randrange(8 * len(sound)) for _ in range(flips_per_kind)):
             damaged = bytearray(sound)
             damaged[bit // 8] ^= 1 << bit % 8
             path.write_bytes(damaged)

@@ -17,7 +17,6 @@ from vfm.shards.verification.finding import Finding
 from vfm.shards.verification.verify import verify
 
 MakeDataset = Callable[..., Path]
-FLIPS_PER_FILE = 5
 
 
 @pytest.fixture
@@ -60,13 +59,14 @@ def test_shards_without_samples_have_no_findings(make_dataset: MakeDataset) -> N
     assert list(verify(make_dataset(rejected=("v0", "v7", "v1", "v6")))) == []
 
 
-def test_every_flipped_bit_is_found_and_located(data: Path) -> None:
+@pytest.mark.parametrize("flips_per_file", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_every_flipped_bit_is_found_and_located(data: Path, flips_per_file: int) -> None:
     moments = random.Random(20)
     stored = sorted(path for path in data.rglob("*") if path.is_file())
     assert len(stored) == 39
     for path in stored:
         file = path.relative_to(data).as_posix()
-        for _ in range(FLIPS_PER_FILE):
+        for _ in range(flips_per_file):
             bit = moments.randrange(8 * path.stat().st_size)
             place = ""
             if path.suffix == ".tar":
