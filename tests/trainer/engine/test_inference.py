@@ -78,7 +78,7 @@ def test_for_few_batches_none_is_started(toy_dataset):
     assert compute.num_processes == [0] * (WORTH_IT - 1)
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, 1])
 def test_damage_is_told_as_it_is(folder, num_workers):
     damage(folder)
     compute = Compute()
@@ -91,9 +91,9 @@ def test_damage_is_told_as_it_is(folder, num_workers):
 
 def test_who_is_asked_to_stop_leaves_no_process_behind(folder):
     compute = Compute()
-    stopped = rows(folder, compute, num_workers=2, should_stop=lambda: len(compute.num_processes) == 3)
+    stopped = rows(folder, compute, num_workers=1, should_stop=lambda: len(compute.num_processes) == 3)
     assert stopped is None
-    assert compute.num_processes == [2, 2, 2]
+    assert compute.num_processes == [1, 1, 1]
     assert not compute.started()
 
 
@@ -105,6 +105,6 @@ def test_an_interrupt_leaves_no_process_behind(folder):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rows(folder, interrupted, num_workers=2)
-    assert compute.num_processes == [2]
+        rows(folder, interrupted, num_workers=1)
+    assert compute.num_processes == [1]
     assert not compute.started()
