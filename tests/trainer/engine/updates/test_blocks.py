@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch._inductor.config
 from torch import nn
 
 from vfm.shards.errors import MachineError
@@ -61,7 +62,10 @@ def test_compiled_blocks_compute_the_same_up_to_rounding():
     compile_blocks(network)
     recompute(network)
     assert list(network.state_dict()) == [f"blocks.0.{name}" for name in plain.state_dict()]
-    torch.testing.assert_close(plain(x).detach(), wanted, rtol=1e-5, atol=1e-6)
+    # How torch uses vectors is its own affair, and to compile their headers takes longest.
+    with torch._inductor.config.patch({"cpp.vec_isa_ok": False}):
+        found = plain(x).detach()
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
     assert torch._dynamo.utils.counters["frames"]["ok"] >= 1  # it was compiled, not passed over
 
 
