@@ -1,5 +1,6 @@
 """What a long job tells while it runs; the command line draws it, a library user may ignore it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -31,6 +32,37 @@ class NoProgress:
         self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
     ) -> None:
         """Do nothing."""
+
+    def report(self, figures: str) -> None:
+        """Do nothing."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+
+class CallbackProgress:
+    """Calls a function with how many pieces of work are done, how many there are, and what they are.
+
+    Args:
+        callback: such as ``lambda done, total, what: print(f"{done} of {total} {what}")``.
+    """
+
+    def __init__(self, callback: Callable[[int, int, str], None]) -> None:
+        self._callback = callback
+        self._done, self._total, self._what = 0, 0, ""
+
+    def start(self, total: int, what: str, *, done: int = 0) -> None:
+        """Begin; see `Progress`."""
+        self._done, self._total, self._what = done, total, what
+        self._callback(done, total, what)
+
+    def advance(
+        self, *, ok: int = 0, partial: int = 0, rejected: int = 0, num_frames: int = 0, note: str = ""
+    ) -> None:
+        """Count finished pieces, whatever came of them."""
+        del num_frames, note
+        self._done += ok + partial + rejected
+        self._callback(self._done, self._total, self._what)
 
     def report(self, figures: str) -> None:
         """Do nothing."""

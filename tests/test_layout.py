@@ -99,7 +99,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "tasks": {"data", "method", "methods", "models", "recipes"},
         "runs": _READ | {"methods", "online_teacher", "registry", "tasks", "weights"},
         "evaluation": _READ | {"methods", "registry", "runs", "tasks"},
-        "export": {"data", "method", "methods", "recipes", "registry", "runs", "weights"},
+        "export": _READ | {"methods", "registry", "runs", "tasks", "weights"},
     },
     "cli": {
         "display": set(),

@@ -235,6 +235,17 @@ class Dataset:
         chosen = {"all": self.fingerprint, "rows": sha256(np.asarray(indices, dtype="<i8").tobytes())}
         return self._with_rows(rows, chosen=chosen)
 
+    def with_columns(self, columns: Sequence[str]) -> "Dataset":
+        """Return the same samples in the same order, opened with other columns; see `open_dataset`.
+
+        Raises:
+            UsageError: a column is missing, not finished, or was made from other frames.
+            DamageError: a report or an index is not as it was written.
+        """
+        whole = open_dataset(self.data, columns=columns)
+        chosen = {"all": whole.fingerprint, "rows": sha256(np.asarray(self._rows, dtype="<i8").tobytes())}
+        return whole._with_rows(self._rows, chosen=chosen)
+
     def _with_rows(self, rows: Int64, *, chosen: dict[str, str]) -> "Dataset":
         return Dataset(
             self.data,

@@ -7,11 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfm.api import Dataset, VfmError, VideoModel, from_pretrained
+    from vfm.api import Dataset, VfmError, VideoModel, embed, from_pretrained
 
 __version__ = "0.1.0"
 
-__all__ = ["Dataset", "VfmError", "VideoModel", "__version__", "from_pretrained"]
+__all__ = ["Dataset", "VfmError", "VideoModel", "__version__", "embed", "from_pretrained"]
 
 
 def __getattr__(name: str) -> Any:

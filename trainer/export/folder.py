@@ -9,7 +9,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.faults import disk_faults
 from vfm.trainer.export.card import card, results_of
-from vfm.trainer.export.model import VideoModel, model_of
+from vfm.trainer.export.model import VideoModel, model_from
 from vfm.trainer.export.program import check_onnx, write_onnx, write_program
 from vfm.trainer.recipes.requirements import requirements_of
 from vfm.trainer.runs.folder import RunOptions
@@ -82,7 +82,7 @@ def export(path: Path, out: Path, *, how: Export, options: RunOptions) -> Export
     if how.onnx:
         check_onnx()
     start = from_path(path, options=options, averaged=how.averaged)
-    model = model_of(start.recipe, start.weights(), classes=start.classes)
+    model = model_from(start)
     said = about_model(model, start=start)
     text = card(model, start, folder=out, results=results_of(start, run=path))
     differences = []

@@ -1,6 +1,9 @@
 """An encoder of clips as a module of its own, used as models of timm are."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +16,21 @@ from vfm.trainer.data.clips import PixelReader
 from vfm.trainer.export.transform import FrameTransform
 from vfm.trainer.method import Backbone, load_exactly
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.weights.fit import HEAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where weights come from.
+
+    Attributes:
+        path: of the checkpoint or the file; None for weights that no file has.
+        columns: what a run of ours was trained on, with the options of each column; empty where unknown.
+    """
+
+    path: Path | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 class VideoModel(nn.Module):
@@ -24,16 +41,24 @@ class VideoModel(nn.Module):
         recipe: that it was trained by, which tells the clips that it knows.
         num_classes: rows of its linear layer; 0 is none.
         classes: their names where they are known.
+        origin: where the weights come from.
 
     Attributes:
         num_features: length of a clip's vector.
         num_classes: see above.
         classes: see above.
         recipe: see above.
+        origin: see above.
     """
 
     def __init__(
-        self, backbone: Backbone, *, recipe: Recipe, num_classes: int = 0, classes: Sequence[str] = ()
+        self,
+        backbone: Backbone,
+        *,
+        recipe: Recipe,
+        num_classes: int = 0,
+        classes: Sequence[str] = (),
+        origin: Origin | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -42,6 +67,7 @@ class VideoModel(nn.Module):
         self.cls_fc: nn.Module = nn.Identity()
         self.reset_classifier(num_classes)
         self.classes = tuple(classes)
+        self.origin = origin or Origin()
 
     @property
     def transform(self) -> FrameTransform:
@@ -137,13 +163,20 @@ class VideoModel(nn.Module):
         return number
 
 
-def model_of(recipe: Recipe, state: Mapping[str, Tensor], *, classes: Sequence[str] = ()) -> VideoModel:
+def model_of(
+    recipe: Recipe,
+    state: Mapping[str, Tensor],
+    *,
+    classes: Sequence[str] = (),
+    origin: Origin | None = None,
+) -> VideoModel:
     """Return the model of a state, ready to look at clips: in evaluation mode, on the CPU.
 
     Args:
         recipe: of pretraining, whose encoder is taken alone, or of classification.
         state: of a run or a file, under our names.
         classes: names of a classifier's classes.
+        origin: where the state comes from.
 
     Raises:
         UsageError: the state is of another network, or of a probe.
@@ -155,9 +188,15 @@ def model_of(recipe: Recipe, state: Mapping[str, Tensor], *, classes: Sequence[s
     package = methods.load(recipe.method)
     backbone = package.build_encoder(recipe, state)
     num_classes = len(state.get(f"{HEAD}weight", ()))
-    model = VideoModel(backbone, recipe=recipe, num_classes=num_classes, classes=classes)
+    model = VideoModel(backbone, recipe=recipe, num_classes=num_classes, classes=classes, origin=origin)
     if num_classes:
         load_exactly(model, state)
     else:
         backbone.load_pretrained(state, start=recipe)
     return model.eval()
+
+
+def model_from(start: InitialWeights) -> VideoModel:
+    """Return the model of a run or a file, see `model_of`."""
+    origin = Origin(path=start.path, columns=start.columns)
+    return model_of(start.recipe, start.weights(), classes=start.classes, origin=origin)

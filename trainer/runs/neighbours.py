@@ -44,7 +44,7 @@ def neighbour_scores(  # noqa: PLR0913 (keyword-only)
     clips = SpreadClips(random_clip=clip, num_clips=views[0], num_crops=views[1])
 
     def compute(batch: dict[str, Tensor]) -> Tensor:
-        return _features(backbone, batch)
+        return mean_features(backbone, batch)
 
     query = how.rows(dataset, clips, compute=compute)
     known = None if query is None else how.rows(bank, clips, compute=compute)
@@ -54,8 +54,13 @@ def neighbour_scores(  # noqa: PLR0913 (keyword-only)
     return knn_scores(query, bank_ND=known, labels_N=labels, num_classes=num_classes)
 
 
-def _features(backbone: Backbone, batch: dict[str, Tensor]) -> Tensor:
-    """Return the mean over views of each sample's vectors, float32 [B, D]."""
+def mean_features(backbone: Backbone, batch: dict[str, Tensor]) -> Tensor:
+    """Return the mean over views of each sample's vectors, float32 [B, D].
+
+    Args:
+        backbone: the encoder.
+        batch: arrays of `SpreadClips`, stacked.
+    """
     views = {name: array for name, array in batch.items() if name != LABEL}
     num_samples, num_views = next(iter(views.values())).shape[:2]
     flat = backbone.features({name: array.flatten(0, 1) for name, array in views.items()})
