@@ -17,7 +17,7 @@ from vfm.trainer.export.transform import FrameTransform
 from vfm.trainer.method import Backbone, load_exactly
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.initial_weights import InitialWeights
-from vfm.trainer.weights.fit import HEAD
+from vfm.trainer.weights.fit import HEAD, Undrawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +185,11 @@ def model_of(
         raise UsageError(
             f"{recipe.name} is a probe, many heads on the encoder of a run: take that run in its place."
         )
-    package = methods.load(recipe.method)
-    backbone = package.build_encoder(recipe, state)
+    with Undrawn():
+        backbone = methods.load(recipe.method).build_encoder(recipe, state)
+    for module in backbone.modules():
+        if isinstance(module, nn.LayerNorm):  # a state of pretraining has none behind the pooling
+            module.reset_parameters()
     num_classes = len(state.get(f"{HEAD}weight", ()))
     model = VideoModel(backbone, recipe=recipe, num_classes=num_classes, classes=classes, origin=origin)
     if num_classes:

@@ -1,7 +1,7 @@
 """Weights of a file under our names, and the recipe whose network they are of."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +192,14 @@ def _readings(file: WeightsFile, ways: Sequence[tuple[Layout, Recipe]]) -> list[
     outlined = {name: torch.empty_like(tensor, device="meta") for name, tensor in file.tensors.items()}
     readings: list[_Reading] = []
     errors: list[UsageError] = []
+    # Many recipes have one network, and building it takes most of the time.
+    known: dict[Any, _Reading] = {}
     for layout, recipe in ways:
+        network = (layout.name, layout.marks, recipe.method, recipe.task, recipe.model, recipe.data)
         try:
-            readings.append(_read(outlined, layout, recipe))
+            if network not in known:
+                known[network] = _read(outlined, layout, recipe)
+            readings.append(replace(known[network], recipe=recipe))
         except UsageError as error:
             errors.append(error)
     if errors and not readings:
