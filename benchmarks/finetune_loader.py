@@ -36,10 +36,11 @@ from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.plan import read_plan
 from vfm.shards.pixels.views import centre
 from vfm.shards.reading import dataset as reading
+from vfm.shards.reading.clip_frames import read_frames, shown_times
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.trainer.data.augment import draw_clip
 from vfm.trainer.data.clip_sampling import ClipSampling
-from vfm.trainer.data.clips import PixelReader, read_frames, shown_times
+from vfm.trainer.data.clips import PixelReader
 from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.tasks.classify.clips import RandomClip, SpreadClips
 from vfm.video2token.jobs.extract.extract import extract

@@ -11,11 +11,27 @@ from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
 
 PAD = -1
+TIME_TOLERANCE = 0.2  # share by which the time between frames may differ from the one that is wanted
+
+
+def nearest_stride(seconds_apart: float, *, fps: float) -> int:
+    """Return how many stored frames apart those of a clip come nearest to a time between them, at least 1."""
+    return max(round(seconds_apart * fps), 1)
+
+
+def is_near(seconds_apart: float, *, wanted_s: float) -> bool:
+    """Return whether the time between the frames of a clip is within the tolerance of the wanted one."""
+    return abs(seconds_apart / wanted_s - 1) <= TIME_TOLERANCE + 1e-9
 
 
 def random_start(num_frames: int, *, clip_len: int, stride: int, rng: np.random.Generator) -> int:
     """Return the first frame of a training clip: uniform over all that keep the clip inside, or 0."""
     return int(rng.integers(0, _latest_start(num_frames, clip_len=clip_len, stride=stride), endpoint=True))
+
+
+def middle_start(num_frames: int, *, clip_len: int, stride: int) -> int:
+    """Return the first frame of the clip in the middle of a sample, or 0."""
+    return _latest_start(num_frames, clip_len=clip_len, stride=stride) // 2
 
 
 def spread_starts(num_frames: int, *, clip_len: int, stride: int, num_clips: int) -> list[int]:

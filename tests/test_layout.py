@@ -38,7 +38,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "columns": {"codecs", "errors", "io", "pixels"},
         "format": {"array_types", "errors", "io", "pixels", "columns"},
         "writing": {"errors", "io", "format"},
-        "reading": {"array_types", "errors", "order", "open_files", "io", "pixels", "columns", "format"},
+        "reading": {
+            *("array_types", "errors", "order", "open_files", "io", "pixels", "clips", "columns", "format"),
+        },
         "verification": {"codecs", "errors", "io", "pixels", "columns", "format", "reading"},
         "hdf5": {"errors", "progress", "io", "columns", "format", "reading"},
     },

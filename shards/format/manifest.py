@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,12 @@ class Manifest:
     classes: tuple[str, ...]
     columns: dict[str, Column]
     made_with: dict[str, str] = field(default_factory=dict)
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return the column of that very name or, where there is none, those whose names match a pattern."""
+        if pattern in self.columns:
+            return [pattern]
+        return sorted(name for name in self.columns if fnmatchcase(name, pattern))
 
     def with_column(self, column: Column) -> "Manifest":
         """Return the manifest with ``column`` added or replaced."""

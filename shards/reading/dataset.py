@@ -1,8 +1,7 @@
 """Random access to the samples of a dataset: any member, frame or array of any column, checked when read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from vfm.shards.order import Share
 from vfm.shards.pixels.jpeg import decode
 from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.join import open_columns
+from vfm.shards.reading.keys import Keys
 from vfm.shards.reading.lookup import find_row
 
 
@@ -51,34 +51,6 @@ def open_dataset(
         fingerprint=sha256(canonical_json(hashes)),
     )
     return dataset if select_split is None else _select_split(dataset, select_split)
-
-
-class Keys(Sequence[str]):
-    """The keys of a dataset; held as ASCII bytes, a quarter of what an array of text takes."""
-
-    def __init__(self, values: npt.NDArray[np.bytes_], *, rows: Int64) -> None:
-        self._values = values
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Keys": ...
-    def __getitem__(self, index: int | slice) -> "str | Keys":
-        """Return one key, or the keys of a slice."""
-        if isinstance(index, slice):
-            return Keys(self._values, rows=self._rows[index])
-        return str(self._values[self._rows[index]], "ascii")
-
-    def __iter__(self) -> Iterator[str]:
-        return (str(value, "ascii") for value in self.to_bytes())
-
-    def to_bytes(self) -> npt.NDArray[np.bytes_]:
-        """Return the keys as one array, bytes [N]."""
-        return self._values[self._rows]
 
 
 class Dataset:

@@ -15,7 +15,8 @@ from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.hashing import sha256
 from vfm.shards.io.json import canonical_json
 from vfm.shards.order import Share
-from vfm.shards.reading.dataset import Dataset, Keys, open_dataset
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.reading.keys import Keys
 
 # What may differ between the columns of a mixture: batches change the last bits at most.
 _HARMLESS = {ENLARGEMENT, "batch_size"}

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 
 from vfm.shards.array_types import UInt8
-from vfm.shards.clips import PAD
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
 from vfm.shards.pixels.spread_crops import spread_crops
 from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.reading.clip_frames import read_frames, shown_times
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.augment import draw_clip, draw_erased
 from vfm.trainer.recipes.classify import Augmentation
@@ -69,19 +69,6 @@ class PixelReader:
         crops = self.cut(frames, crop_px=self.view.crop_px, num_crops=num_crops)
         views = crops[:, places.reshape(len(clips), -1)].swapaxes(0, 1)
         return {"clip": views.reshape(-1, *views.shape[2:])}
-
-
-def shown_times(dataset: Dataset, index: int, times: np.ndarray) -> list[int]:
-    """Return the stored frames of a clip of pixels: past the end the last frame is shown again."""
-    shown: list[int] = np.where(times == PAD, int(dataset.num_frames[index]) - 1, times).tolist()
-    return shown
-
-
-def read_frames(dataset: Dataset, index: int, times: Sequence[int]) -> UInt8:
-    """Return stored frames, uint8 [T, H, W, 3]; one that is wanted again is decoded once."""
-    unique, places = np.unique(np.asarray(times), return_inverse=True)
-    frames = dataset.frames(index, unique.tolist())
-    return np.stack([frames[place] for place in places])  # copied once
 
 
 def multi_scale_crop(frames: UInt8, *, target_px: int, rng: np.random.Generator, snap_px: int = 2) -> UInt8:

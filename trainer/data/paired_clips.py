@@ -11,8 +11,8 @@ from vfm.shards.array_types import Int64, UInt8
 from vfm.shards.columns.options import views_in
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.reading.clip_frames import read_frames, shown_times
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.data.clips import read_frames, shown_times
 
 
 class StoredTarget(NamedTuple):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 from vfm.shards.columns.commands import kind_of, tokenize_command
@@ -19,7 +18,7 @@ def resolve_columns(recipe: Recipe, manifest: "Manifest") -> Recipe:
     Raises:
         UsageError: several columns match a pattern, or none does; names all that have to be made.
     """
-    matches = {pattern: _matches(pattern, manifest) for pattern in recipe.data.columns}
+    matches = {pattern: manifest.matching(pattern) for pattern in recipe.data.columns}
     for pattern, found in matches.items():
         if len(found) > 1:
             raise UsageError(
@@ -63,9 +62,3 @@ def column_of_kind(recipe: Recipe, kind: str) -> str:
 def _commands(missing: Sequence[str], *, frame_px: int | Literal["any"]) -> str:
     crop_px = None if frame_px == "any" else frame_px
     return " and ".join(f"`{tokenize_command(pattern, crop_px=crop_px)}`" for pattern in missing)
-
-
-def _matches(pattern: str, manifest: "Manifest") -> list[str]:
-    if pattern in manifest.columns:
-        return [pattern]
-    return sorted(name for name in manifest.columns if fnmatchcase(name, pattern))

@@ -12,16 +12,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.clips import is_near, nearest_stride
 from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
-from vfm.shards.reading.short_side import look_at, short_side
+from vfm.shards.reading.stored_frames import enlargement, look_at, short_side, stored_fps
 from vfm.trainer.recipes.recipe import Recipe
 
-TIME_TOLERANCE = 0.2  # share by which the time between frames may differ from the recipe's
 MAX_REPEATED = 0.1  # mean share of a clip's frames that may lie past the end of its video
-_GRIDS = ("grid", "ffmpeg-fps-filter")  # ways of sampling whose frames are 1 / fps apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,17 +156,12 @@ def _apart(fit: Fit) -> str:
 
 def offer_of(dataset: Dataset, *, columns: Sequence[str]) -> Offer:
     """Return what a dataset has; sizes and rates that only samples tell are those of a few, evenly spread."""
-    options = dataset.manifest.columns[FRAMES].options
     metas = look_at(dataset)
     side = short_side(metas)
-    fps = options.get("fps") if options.get("sampling", "grid") in _GRIDS else None
-    if options.get("sampling") == "native":
-        rates = [meta.source_fps for meta in metas if meta.source_fps]
-        fps = float(np.median(rates)) if rates else None
     targets = [dataset.manifest.columns[name].options for name in columns if name != FRAMES]
     squares = [view["crop_px"] for target in targets for view in target.get("views", [])]
     return Offer(
-        fps=fps,
+        fps=stored_fps(dataset, metas),
         num_frames=dataset.num_frames,
         short_px=None if side is None else side.short_px,
         source_px=None if side is None else side.source_px,
@@ -185,17 +179,17 @@ def compare(needed: Requirements, offer: Offer, *, stride: int | None) -> Fit:
         stride: stored frames between those of a clip; None follows from the time between them.
     """
     if stride is None and needed.seconds_apart != "any" and offer.fps is not None:
-        stride = round(needed.seconds_apart * offer.fps)
+        stride = nearest_stride(needed.seconds_apart, fps=offer.fps)
     stride = max(stride or 1, 1)
-    enlargement = offer.enlargement
+    enlarged = offer.enlargement
     if needed.frame_px != "any" and offer.square_px is None and offer.short_px:
-        enlargement = max(needed.frame_px / offer.short_px, 1.0)
+        enlarged = enlargement(needed.frame_px, short_px=offer.short_px)
     inside = np.minimum(-(-offer.num_frames // stride), needed.clip_len)
     return Fit(
         stride=stride,
         seconds_apart=None if offer.fps is None or needed.spans_video else stride / offer.fps,
         repeated_frames=float(1 - inside.mean() / needed.clip_len) if len(inside) else 0.0,
-        enlargement=enlargement,
+        enlargement=enlarged,
     )
 
 
@@ -205,7 +199,7 @@ def misfits(needed: Requirements, offer: Offer, fit: Fit) -> list[str]:
     if needed.seconds_apart != "any":
         if fit.seconds_apart is None:
             wrong.append("frames at no fixed rate")
-        elif abs(fit.seconds_apart / needed.seconds_apart - 1) > TIME_TOLERANCE + 1e-9:
+        elif not is_near(fit.seconds_apart, wanted_s=needed.seconds_apart):
             span_s = (needed.clip_len - 1) * fit.seconds_apart
             wrong.append(f"frames {fit.seconds_apart:.3g} s apart, so that a clip spans {span_s:.3g} s")
     if fit.repeated_frames > MAX_REPEATED:

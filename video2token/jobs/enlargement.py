@@ -9,7 +9,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.pixels.views import View
 from vfm.shards.reading.dataset import Dataset
-from vfm.shards.reading.short_side import look_at, short_side
+from vfm.shards.reading.stored_frames import look_at, short_side
 from vfm.video2token.target import Target
 
 

@@ -12,7 +12,7 @@ from vfm.shards.columns.options import check_options
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import make_column, read_manifest
 from vfm.shards.reading.dataset import open_dataset
-from vfm.shards.reading.short_side import ShortSide, look_at, short_side
+from vfm.shards.reading.stored_frames import ShortSide, look_at, short_side
 from vfm.video2token.jobs.enlargement import find_enlargement
 from vfm.video2token.jobs.fit_codebook.fit_codebook import fit_codebook
 from vfm.video2token.jobs.fit_codebook.options import FitOptions

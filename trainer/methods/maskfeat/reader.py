@@ -7,10 +7,10 @@ import numpy as np
 from vfm.shards.pixels.hog.compute import hog
 from vfm.shards.pixels.hog.definition import HogDefinition
 from vfm.shards.pixels.views import apply_view, centre
+from vfm.shards.reading.clip_frames import read_frames, shown_times
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.augment import draw_clip
 from vfm.trainer.data.clip_sampling import ClipSampling
-from vfm.trainer.data.clips import read_frames, shown_times
 from vfm.trainer.data.paired_clips import PairedReader
 from vfm.trainer.methods.maskfeat.mask import Window, draw_mask
 from vfm.trainer.methods.maskfeat.recipe import CELL_PX, Objective

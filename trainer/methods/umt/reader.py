@@ -12,9 +12,10 @@ from vfm.shards.clips import segment_times
 from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.errors import DamageError
 from vfm.shards.pixels.views import View, apply_view
+from vfm.shards.reading.clip_frames import read_frames, shown_times
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import ClipSampling
-from vfm.trainer.data.clips import multi_scale_crop, read_frames, shown_times
+from vfm.trainer.data.clips import multi_scale_crop
 from vfm.trainer.data.masks import Mask, arrival_times, attention_mask, random_mask, tube_mask
 from vfm.trainer.data.paired_clips import PairedReader
 from vfm.trainer.methods.umt.recipe import Objective

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vfm.shards.reading.clip_frames import read_frames
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.data.clips import multi_scale_crop, read_frames
+from vfm.trainer.data.clips import multi_scale_crop
 from vfm.trainer.data.masks import tube_mask
 from vfm.trainer.methods.videomae.recipe import ModelConfig, Objective
 

@@ -8,8 +8,9 @@ import torch
 from support.learning import learn_by_heart
 from vfm.shards.errors import UsageError
 from vfm.shards.pixels.views import centre
+from vfm.shards.reading.clip_frames import read_frames
 from vfm.shards.reading.dataset import open_dataset
-from vfm.trainer.data.clips import PixelReader, multi_scale_crop, read_frames
+from vfm.trainer.data.clips import PixelReader, multi_scale_crop
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.data.stream import stack
 from vfm.trainer.methods.videomae import build, build_backbone, build_clip_reader
