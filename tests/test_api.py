@@ -94,7 +94,7 @@ def test_features_of_videos_are_those_of_their_dataset(videos, tmp_path):
     assert (3, 3, "videos") in calls
     assert calls[-1] == (3, 3, "samples")
     extract(videos, tmp_path / "data", ExtractOptions(fps=2, size_px=64))
-    dataset = vfm.api.open_columns(tmp_path / "data")
+    dataset = vfm.open_dataset(tmp_path / "data")
     how = EmbedOptions(say=print, accept_data=True, num_clips=5)
     order = [next(i for i in range(3) if dataset.meta(i).source == path.name) for path in backwards]
     np.testing.assert_array_equal(found, features_of(model, dataset.select(order), how=how))
@@ -131,7 +131,7 @@ def test_videos_that_cannot_be_decoded_are_named(videos, shared, tmp_path):
 
 def test_a_classifier_gives_what_lies_before_its_layer(toy_dataset):
     model = drawn("videomae-tiny-classify", "data.stride=1")
-    dataset = vfm.api.open_columns(toy_dataset())
+    dataset = vfm.open_dataset(toy_dataset())
     how = EmbedOptions(say=print, accept_data=True)
     before = features_of(model, dataset, how=how)
     assert before.shape == (len(dataset), model.num_features)
@@ -142,3 +142,34 @@ def test_a_classifier_gives_what_lies_before_its_layer(toy_dataset):
 def test_paths_may_be_text(tmp_path):
     with pytest.raises(vfm.VfmError, match=str(Path("absent"))):
         vfm.from_pretrained("absent")
+
+
+@pytest.fixture
+def data(toy_dataset):
+    return toy_dataset(num_samples=7, splits=("train", "val", ""))
+
+
+def test_a_dataset_opens_by_patterns_of_columns(data):
+    dataset = vfm.open_dataset(str(data), columns=["frames", "vq.*", "vq.toy"], split="train")
+    assert isinstance(dataset, vfm.Dataset)
+    assert dataset.columns == ("frames", "vq.toy")
+    assert list(dataset.keys) == ["clip-000", "clip-003", "clip-006"]
+    assert vfm.open_dataset(data).columns == ("frames",)
+
+
+def test_what_cannot_be_opened_is_told(data, toy_dataset, tmp_path):
+    several = toy_dataset("several", columns=("vq.a", "vq.b"))
+    attempts = {
+        (several, ("vq.*",)): f"Columns vq.a, vq.b of {several} all match 'vq.*': name one of them.",
+        (data, "hog"): "columns is the text 'hog': write a list, columns=['hog'].",
+        (data, ("hog*",)): f"{data} has no column hog* (columns: frames, vq.toy): make it with "
+        f"`vfm tokenize {data} --target hog`.",
+        (tmp_path / "nowhere", ("frames",)): f"{tmp_path}/nowhere is not a vfm dataset: make one with "
+        f"`vfm extract VIDEOS {tmp_path}/nowhere`.",
+    }
+    for (path, columns), told in attempts.items():
+        with pytest.raises(vfm.VfmError) as caught:
+            vfm.open_dataset(path, columns=columns)
+        assert str(caught.value) == told
+    with pytest.raises(vfm.VfmError, match="has no sample of split 'test': choose one of these: train, val"):
+        vfm.open_dataset(data, split="test")

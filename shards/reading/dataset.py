@@ -1,7 +1,8 @@
 """Random access to the samples of a dataset: any member, frame or array of any column, checked when read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,9 @@ from vfm.shards.io.json import canonical_json
 from vfm.shards.io.npy import from_npy
 from vfm.shards.order import Share
 from vfm.shards.pixels.jpeg import decode
+from vfm.shards.reading.clip_dataset import ClipDataset, ClipWindow, Where, stride_of
 from vfm.shards.reading.column import ColumnReader
+from vfm.shards.reading.item import describe, place_of, read_item
 from vfm.shards.reading.join import open_columns
 from vfm.shards.reading.keys import Keys
 from vfm.shards.reading.lookup import find_row
@@ -48,6 +51,7 @@ def open_dataset(
         manifest=manifest,
         readers=readers,
         rows=np.arange(num_samples, dtype=np.int64),
+        columns=tuple(columns),
         fingerprint=sha256(canonical_json(hashes)),
     )
     return dataset if select_split is None else _select_split(dataset, select_split)
@@ -56,9 +60,12 @@ def open_dataset(
 class Dataset:
     """Samples by number, with the columns it was opened with; picklable, cheap to send to a worker.
 
+    ``dataset[i]`` is all of a sample; the methods read parts of it, without a copy where that can be.
+
     Attributes:
         data: the dataset's folder.
         manifest: its manifest.
+        columns: those that it was opened with.
         classes: labels, sorted; a class index is a position in here.
         keys: names of the samples.
         class_indices: int64 [N], -1 unknown.
@@ -75,10 +82,12 @@ class Dataset:
         manifest: Manifest,
         readers: dict[str, ColumnReader],
         rows: Int64,
+        columns: tuple[str, ...],
         fingerprint: str,
     ) -> None:
         self.data = data
         self.manifest = manifest
+        self.columns = columns
         self.classes = manifest.classes
         self.fingerprint = fingerprint
         self._readers = readers
@@ -95,6 +104,61 @@ class Dataset:
     def __str__(self) -> str:
         """Return its folder, for sentences."""
         return str(self.data)
+
+    def __repr__(self) -> str:
+        """Return what it is in a line, for a prompt."""
+        return describe(self)
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+        """Return a sample, in arrays that are the caller's own.
+
+        Args:
+            index: which sample; negative numbers count from the end.
+
+        Returns:
+            ``key``, ``source``, ``label``, ``split``, ``fps`` and ``pts_s``; if the column was opened
+            ``frames``, uint8 [T, H, W, 3]; and for each target column under its name a dict of its arrays,
+            such as ``codes``. ``label``, ``split`` and ``fps`` are None where they are unknown.
+
+        Raises:
+            DamageError: stored bytes are not what was written.
+            IndexError: there is no such sample.
+            TypeError: ``index`` is no whole number.
+        """
+        return read_item(self, place_of(index, count=len(self), of=self))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield every sample; see `__getitem__`."""
+        return (self[index] for index in range(len(self)))
+
+    def clips(
+        self,
+        *,
+        num_frames: int,
+        size_px: int,
+        seconds_apart: float | None = None,
+        where: Where = "middle",
+        seed: int = 0,
+        allow_enlarging: bool = False,
+    ) -> ClipDataset:
+        """Return one clip of each sample, for `torch.utils.data.DataLoader`.
+
+        Args:
+            num_frames: of a clip; past the end of a video its last frame is shown again.
+            size_px: side of the middle square of each frame, cut and resized as for training.
+            seconds_apart: time between two frames of a clip, to the nearest stored frame; None takes one
+                stored frame after the other.
+            where: ``start`` or ``middle`` of the video, or ``random``: see `ClipDataset.set_epoch`.
+            seed: of random clips.
+            allow_enlarging: take a size that is larger than half of the videos have.
+
+        Raises:
+            UsageError: there are no such clips: a number is out of range, frames would be enlarged or lie too
+                far from ``seconds_apart``, or the dataset was opened without ``frames``.
+        """
+        stride = stride_of(self, seconds_apart=seconds_apart)
+        window = ClipWindow(num_frames=num_frames, stride=stride, where=where, seed=seed)
+        return ClipDataset(self, window=window, size_px=size_px, allow_enlarging=allow_enlarging)
 
     @property
     def parts(self) -> "tuple[Dataset, ...]":
@@ -224,6 +288,7 @@ class Dataset:
             manifest=self.manifest,
             readers=self._readers,
             rows=rows,
+            columns=self.columns,
             fingerprint=sha256(canonical_json(chosen)),
         )
 

@@ -1,5 +1,6 @@
 """Opens columns and proves that they belong together before a single sample is read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,23 @@ def find_column(data: Path, *, manifest: Manifest, name: str) -> Column:
             f"{data} has no column {name} (columns: {there}): make it with `{_command(name, data=data)}`."
         )
     return column
+
+
+def resolve_names(data: Path, *, manifest: Manifest, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that a user names, each pattern such as ``vq.*`` replaced by the one it matches.
+
+    Raises:
+        UsageError: several match, or none; or a text is given in place of a list.
+    """
+    if isinstance(patterns, str):
+        raise UsageError(f"columns is the text {patterns!r}: write a list, columns=[{patterns!r}].")
+    names: dict[str, None] = {}
+    for pattern in patterns:
+        found = manifest.matching(pattern)
+        if len(found) > 1:
+            raise UsageError(f"Columns {', '.join(found)} of {data} all match {pattern!r}: name one of them.")
+        names[found[0] if found else find_column(data, manifest=manifest, name=pattern).name] = None
+    return tuple(names)
 
 
 def open_columns(data: Path, *, manifest: Manifest, names: tuple[str, ...]) -> dict[str, ColumnReader]:

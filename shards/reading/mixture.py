@@ -103,6 +103,7 @@ class Mixture(Dataset):
         self.weights = tuple(weights)
         self.data = parts[0].data
         self.manifest = parts[0].manifest
+        self.columns = parts[0].columns
         self.classes = tuple(sorted({label for part in parts for label in part.classes}))
         keys = np.concatenate([part.keys.to_bytes() for part in parts])
         self.keys = Keys(keys, rows=np.arange(len(keys), dtype=np.int64))

@@ -7,11 +7,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfm.api import Dataset, VfmError, VideoModel, embed, from_pretrained
+    from vfm.api import ClipDataset, Dataset, VfmError, VideoModel, embed, from_pretrained, open_dataset
 
 __version__ = "0.1.0"
 
-__all__ = ["Dataset", "VfmError", "VideoModel", "__version__", "embed", "from_pretrained"]
+__all__ = [
+    "ClipDataset",
+    "Dataset",
+    "VfmError",
+    "VideoModel",
+    "__version__",
+    "embed",
+    "from_pretrained",
+    "open_dataset",
+]
 
 
 def __getattr__(name: str) -> Any:

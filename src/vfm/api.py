@@ -17,11 +17,14 @@ import numpy.typing as npt
 
 from vfm.shards.errors import UsageError, VfmError
 from vfm.shards.format.layout import FRAMES
+from vfm.shards.format.manifest import read_manifest
 from vfm.shards.format.plan import Source
 from vfm.shards.format.quarantine import quarantine_lines
 from vfm.shards.progress import CallbackProgress, NoProgress
+from vfm.shards.reading import dataset as datasets
+from vfm.shards.reading.clip_dataset import ClipDataset
 from vfm.shards.reading.dataset import Dataset
-from vfm.shards.reading.dataset import open_dataset as open_columns
+from vfm.shards.reading.join import resolve_names
 from vfm.shards.wording import counted, listed
 from vfm.trainer.export.features import EmbedOptions, features_of
 from vfm.trainer.export.model import VideoModel, model_from
@@ -32,7 +35,15 @@ from vfm.video2token.jobs.extract.extract import extract_sources
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.sources.listing import list_sources
 
-__all__ = ["Dataset", "VfmError", "VideoModel", "embed", "from_pretrained"]
+__all__ = [
+    "ClipDataset",
+    "Dataset",
+    "VfmError",
+    "VideoModel",
+    "embed",
+    "from_pretrained",
+    "open_dataset",
+]
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -42,6 +53,25 @@ _log = logging.getLogger("vfm")
 _PER_FRAME = 4
 _OF_FRAMES = ("fps", "sampling", "num_frames", "size_px", "quality")
 _NUM_TOLD = 3
+
+
+def open_dataset(
+    path: str | PathLike[str], *, columns: Sequence[str] = (FRAMES,), split: str | None = None
+) -> Dataset:
+    """Return a dataset that `vfm extract` made; its files are opened when samples are read.
+
+    Args:
+        path: of the dataset's folder.
+        columns: which columns are read, such as ``["frames", "hog"]``; a pattern such as ``vq.*`` stands for
+            the one column that matches.
+        split: keep only the samples of this split.
+
+    Raises:
+        VfmError: there is no such dataset, column or split, or it is not as it was written.
+    """
+    data = Path(path)
+    names = resolve_names(data, manifest=read_manifest(data), patterns=columns)
+    return datasets.open_dataset(data, columns=names, select_split=split)
 
 
 def from_pretrained(path: str | PathLike[str], *, average: bool = False) -> VideoModel:
@@ -126,7 +156,7 @@ def embed_videos(
         workers = min(num_workers or os.cpu_count() or 1, len(sources))
         extract_sources(sources, data, extraction, num_workers=workers, progress=how.progress)
         _refuse_rejected(data, num_sources=len(sources))
-        dataset = open_columns(data)
+        dataset = open_dataset(data)
         row_of = {key: row for row, key in enumerate(dataset.keys)}
         ordered = dataset.select([row_of[source.key] for source in sources])
         return features_of(model, ordered, how=how)
