@@ -12,8 +12,11 @@ from vfm.shards.clips import (
     PAD,
     clip_times,
     dense_times,
+    is_near,
     linspace_times,
     looped_times,
+    middle_start,
+    nearest_stride,
     random_start,
     segment_times,
     sparse_times,
@@ -189,3 +192,11 @@ def test_more_than_two_clips_of_ssv2_are_refused() -> None:
             spread(30, clip_len=8, num_clips=0)
         with pytest.raises(UsageError, match="No clip of 8 frames comes from 0 frames"):
             spread(0, clip_len=8, num_clips=1)
+
+
+def test_the_middle_clip_and_the_stride_that_comes_nearest() -> None:
+    middles = [middle_start(num_frames, clip_len=3, stride=2) for num_frames in (1, 5, 6, 7, 10)]
+    assert middles == [0, 0, 0, 1, 2]
+    assert [nearest_stride(apart_s, fps=10) for apart_s in (0.01, 0.1, 0.26, 1)] == [1, 1, 3, 10]
+    near = [is_near(actual_s, wanted_s=0.1) for actual_s in (0.079, 0.08, 0.1, 0.12, 0.121)]
+    assert near == [False, True, True, True, False]

@@ -1,5 +1,6 @@
 """What a prompt shows of a dataset: its line, and samples whose arrays are the caller's own."""
 
+import gc
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.reading.mixture import Source, open_mixture
 
 WriteDataset = Callable[..., Path]
+FILES = Path("/proc/self/fd")
 
 
 @pytest.fixture
@@ -70,6 +72,18 @@ def test_what_is_no_sample_is_told(dataset: Dataset) -> None:
     for key in ("clip-001", slice(2), 1.0):
         with pytest.raises(TypeError, match=told):
             dataset[key]  # type: ignore[index]
+
+
+@pytest.mark.skipif(not FILES.is_dir(), reason="open files are counted in /proc")
+def test_files_are_closed_with_the_dataset(data: Path) -> None:
+    before = len(list(FILES.iterdir()))
+    dataset = open_dataset(data, columns=("frames", "vq.toy"))
+    kept = [*dataset, dataset.clips(num_frames=2, size_px=16)[0]]
+    assert len(list(FILES.iterdir())) > before
+    del dataset
+    gc.collect()
+    assert len(list(FILES.iterdir())) == before
+    assert kept[0]["frames"].any()
 
 
 def test_iterating_ends(dataset: Dataset) -> None:
