@@ -121,7 +121,7 @@ def test_videos_that_cannot_be_decoded_are_named(videos, shared, tmp_path):
         vfm.embed(model, [tmp_path / "good.mp4", tmp_path / "text.mp4"])
     (tmp_path / "list.csv").write_text(f"path\n{videos[0]}\n{videos[1]}\n")
     for given, told in [
-        (tmp_path, "is a folder: open a data set with vfm.open_dataset"),
+        (tmp_path, "is a folder: open a dataset with vfm.open_dataset"),
         (tmp_path / "absent.mp4", "does not exist"),
         (tmp_path / "list.csv", "1 file make 2 videos"),
     ]:

@@ -18,7 +18,7 @@ from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.run import pretrain
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "reference" / "python.md").read_text()
-STEPS = ("train.batch_size=2", "train.max_steps=1", "data.stride=1")
+STEPS = ("train.batch_size=2", "train.max_steps=1", "data.stride=1", "data.seconds_apart=0.25")
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_commands_and_code_do_what_the_page_says(folder: Path, capsys: pytest.Ca
     code = "\n".join(line for line in lines if not line.startswith("vfm "))
     names: dict[str, Any] = {"__name__": "page"}
     exec(compile(code, "docs/reference/python.md", "exec"), names)
-    shown = re.findall(r"^(?:print\(.*\)|extract\(.*\)|\s+)  # (.*)$", code, flags=re.MULTILINE)
+    shown = re.findall(r"^(?:print\(.*\)|\s+)  # (.*)$", code, flags=re.MULTILINE)
     assert capsys.readouterr().out.splitlines() == shown
     assert names["loss"].isfinite()
     assert {group["lr_scale"] for group in names["groups"]} > {1.0}

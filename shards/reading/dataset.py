@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfm.shards.array_types import Int64, UInt8
-from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.errors import DamageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.manifest import Manifest, read_manifest
 from vfm.shards.format.sample import SampleMeta
@@ -22,7 +22,7 @@ from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.item import describe, place_of, read_item
 from vfm.shards.reading.join import open_columns
 from vfm.shards.reading.keys import Keys
-from vfm.shards.reading.lookup import find_row
+from vfm.shards.reading.lookup import find_row, rows_of_split
 
 
 def open_dataset(
@@ -54,7 +54,9 @@ def open_dataset(
         columns=tuple(columns),
         fingerprint=sha256(canonical_json(hashes)),
     )
-    return dataset if select_split is None else _select_split(dataset, select_split)
+    if select_split is None:
+        return dataset
+    return dataset.select(rows_of_split(data, splits=dataset.splits, wanted=select_split))
 
 
 class Dataset:
@@ -272,15 +274,8 @@ class Dataset:
         return self._with_rows(rows, chosen=chosen)
 
     def with_columns(self, columns: Sequence[str]) -> "Dataset":
-        """Return the same samples in the same order, opened with other columns; see `open_dataset`.
-
-        Raises:
-            UsageError: a column is missing, not finished, or was made from other frames.
-            DamageError: a report or an index is not as it was written.
-        """
-        whole = open_dataset(self.data, columns=columns)
-        chosen = {"all": whole.fingerprint, "rows": sha256(np.asarray(self._rows, dtype="<i8").tobytes())}
-        return whole._with_rows(self._rows, chosen=chosen)
+        """Return the same samples in the same order, opened with other columns; raises what that raises."""
+        return open_dataset(self.data, columns=columns).select(self._rows)
 
     def _with_rows(self, rows: Int64, *, chosen: dict[str, str]) -> "Dataset":
         return Dataset(
@@ -299,11 +294,3 @@ class Dataset:
             UsageError: it means no sample, several, or one that was rejected.
         """
         return find_row(self.data, keys=self.keys.to_bytes(), text=text)
-
-
-def _select_split(dataset: Dataset, split: str) -> Dataset:
-    indices = np.flatnonzero(dataset.splits == split)
-    if not len(indices):
-        there = ", ".join(sorted({str(name) for name in dataset.splits} - {""})) or "none"
-        raise UsageError(f"{dataset.data} has no sample of split {split!r}: choose one of these: {there}.")
-    return dataset.select(indices)

@@ -1,10 +1,11 @@
-"""Finds a sample by what a person types: its key, the start of it, or the path of its source."""
+"""Finds samples by what a person types: a key, the start of one, the path of a source, or a split."""
 
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES, PLAN_NAME, shard_name
 from vfm.shards.format.plan import Plan, PlanMissingError, Source, read_plan
@@ -60,3 +61,21 @@ def _row_of(source: Source, *, data: Path, plan: Plan, keys: npt.NDArray[np.byte
 def _several(data: Path, *, text: str, names: list[str]) -> UsageError:
     listed = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
     return UsageError(f"{text!r} means {len(names)} samples of {data} ({listed}): write more of it.")
+
+
+def rows_of_split(data: Path, *, splits: npt.NDArray[np.str_], wanted: str) -> Int64:
+    """Return which samples are of a split, int64 [N], ascending.
+
+    Args:
+        data: the dataset's folder, for messages.
+        splits: of each sample, str; empty unknown.
+        wanted: the split.
+
+    Raises:
+        UsageError: no sample is.
+    """
+    rows = np.flatnonzero(splits == wanted)
+    if not len(rows):
+        there = ", ".join(sorted({str(name) for name in splits} - {""})) or "none"
+        raise UsageError(f"{data} has no sample of split {wanted!r}: choose one of these: {there}.")
+    return rows

@@ -1,4 +1,4 @@
-"""vfm in Python: data sets, models and features in a line each, see ``docs/reference/python.md``.
+"""vfm in Python: datasets, models and features in a line each, see ``docs/reference/python.md``.
 
 The one module that knows both how videos are decoded and how models see them. Messages go to the logger
 ``vfm``; what a user can cause or fix is a `VfmError`, with the sentence that the command line tells.
@@ -107,21 +107,21 @@ def embed(  # noqa: PLR0913 (what is looked at, and the choices of the user, eac
 
     Args:
         model: of `from_pretrained`.
-        source: a video, several, or a data set of `open_dataset`.
+        source: a video, several, or a dataset of `open_dataset`.
         num_clips: of each video, from its first frame to its last, whose vectors are averaged, as
             `vfm evaluate` does; where clips are windows, a single one is the beginning of the video.
         num_crops: squares of each clip, averaged too.
         num_workers: processes that decode, or read; None takes as many as there are processors for videos,
-            and none for a data set.
-        accept_data: whether to go on with a data set whose frames are not as the model needs them, as is done
+            and none for a dataset.
+        accept_data: whether to go on with a dataset whose frames are not as the model needs them, as is done
             with videos.
         progress: called with the number of videos done, their number, and what is done of them.
 
     Returns:
-        float32 [D] of one video, [N, D] of several and of a data set, in their order.
+        float32 [D] of one video, [N, D] of several and of a dataset, in their order.
 
     Raises:
-        VfmError: a video cannot be decoded (which, and why); a data set has frames that are not as the model
+        VfmError: a video cannot be decoded (which, and why); a dataset has frames that are not as the model
             needs them, or lacks the column that it reads.
     """
     told = NoProgress() if progress is None else CallbackProgress(progress)
@@ -181,7 +181,7 @@ def extraction_for(model: VideoModel) -> ExtractOptions:
     if needed.seconds_apart == "any":
         raise UsageError(
             f"Nothing says how far the frames were apart that {model.recipe.name} learned from: extract the "
-            "videos with `vfm extract --fps`, and give the data set."
+            "videos with `vfm extract --fps`, and give the dataset."
         )
     return ExtractOptions(fps=round(1 / needed.seconds_apart, 3), size_px=max(size_px, 16))
 
@@ -190,7 +190,7 @@ def _sources(paths: Sequence[Path]) -> list[Source]:
     """Return the source of each file."""
     if folders := [path for path in paths if path.is_dir()]:
         raise UsageError(
-            f"{folders[0]} is a folder: open a data set with vfm.open_dataset, or name videos one by one."
+            f"{folders[0]} is a folder: open a dataset with vfm.open_dataset, or name videos one by one."
         )
     if not paths:
         return []
