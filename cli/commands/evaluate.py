@@ -1,4 +1,4 @@
-"""``vfm evaluate``: how many samples of a held-out split a run gets right."""
+"""``vfm evaluate``: how many samples of a held-out split a run or a file of weights gets right."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=shared.PATH)
+@click.argument("paths", nargs=-1, required=True, type=shared.PATH, metavar="RUN|FILE|FOLDER...")
 @click.argument("data", type=shared.PATH)
 @click.option(
     "--protocol",
     type=click.Choice(["multiview", "knn", "linear", "attentive"]),
     default="multiview",
     show_default=True,
-    help="multiview: a finetuned run's own head. knn: nearest neighbours in split train; any run. linear, "
-    "attentive: a probe that learns from split train, on the frozen encoder of any run.",
+    help="multiview: a classifier's own head. knn: nearest neighbours in split train; any encoder. linear, "
+    "attentive: a probe that learns from split train, on any encoder, frozen.",
 )
 @click.option(
     "--clips",
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     "--views",
     type=click.Choice(["umt", "slowfast", "mmaction2"]),
     help="How encoders of UMT (umt) and MaskFeat (slowfast) see a video: as published, or both as MMAction2 "
-    "does (--crops 1 or 3). Unless given, as in the run's recipe.",
+    "does (--crops 1 or 3). Unless given, as in the recipe.",
 )
 @click.option("--split", default="val", show_default=True, help="Which samples to count.")
 @click.option(
@@ -65,13 +65,17 @@ if TYPE_CHECKING:
 @shared.accept_data()
 @shared.threads()
 @shared.as_json()
-def command(runs: tuple[Path, ...], data: Path, **given: Any) -> int:
-    """Evaluate RUNS on labelled samples of the dataset DATA.
+def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
+    """Evaluate runs, and files or folders of weights, on labelled samples of the dataset DATA.
 
-    Accuracies stand beside what naming the most frequent class and what guessing would reach. Each run's
-    folder gets evaluate-PROTOCOL-SPLIT.json with all numbers, .parquet with the scores of every sample, and
-    .png with who was taken for whom. A probe is trained in the folder RUN/linear or RUN/attentive first, and
-    used again where nothing has changed; the same command goes on with one that was stopped.
+    Of a RUN the newest checkpoint counts. A FILE is one that `vfm convert` wrote or takes, a FOLDER one of
+    `vfm export` or of Hugging Face.
+
+    Accuracies stand beside what naming the most frequent class and what guessing would reach. Each folder
+    gets evaluate-PROTOCOL-SPLIT.json with all numbers, .parquet with the scores of every sample, and .png
+    with who was taken for whom; NAME.pth gets them beside it, as NAME.evaluate-PROTOCOL-SPLIT.json. A probe
+    is trained first, in RUN/linear or RUN/attentive, or in NAME.linear beside a file, and used again where
+    nothing has changed; the same command goes on with one that was stopped.
 
     \b
     Examples:
@@ -79,6 +83,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> int:
       vfm evaluate runs/classifier runs/scratch data/mine --clips 4 --crops 3
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
       vfm evaluate runs/pretrained data/mine --protocol attentive
+      vfm evaluate k400.safetensors data/k400 --clips 4 --crops 3
       vfm evaluate runs/big data/mine --nproc 8
     """
     from vfm.trainer.evaluation.evaluate import evaluate_all
@@ -89,7 +94,7 @@ def command(runs: tuple[Path, ...], data: Path, **given: Any) -> int:
     how = {name: given[name] for name in names}
     options = training.run_options(given)
     try:
-        results = evaluate_all(runs, data=data, how=EvaluateOptions(**how), options=options)
+        results = evaluate_all(paths, data=data, how=EvaluateOptions(**how), options=options)
     except ProbeStoppedError as stopped:
         return finish(stopped.outcome, out=stopped.folder, as_json=False)
     if not is_chief():

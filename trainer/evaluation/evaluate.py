@@ -1,7 +1,7 @@
-"""How good a run is on labelled samples it did not learn from, beside what guessing would reach."""
+"""How good weights are on labelled samples they did not learn from, beside what guessing would reach."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -16,93 +16,87 @@ from vfm.trainer import methods
 from vfm.trainer.data.labels import with_labels
 from vfm.trainer.data.stream import num_workers
 from vfm.trainer.distributed import World, join
-from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.probe import (
     TRAIN_SPLIT,
     learned_samples,
+    probe_folder,
     score_probe,
     told_of_choice,
     train_probe,
 )
-from vfm.trainer.evaluation.report import write_report
+from vfm.trainer.evaluation.report import check_place, write_report
 from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, ProbeResult, scored
-from vfm.trainer.evaluation.score import EvaluatedRun, score_neighbours, score_views
+from vfm.trainer.evaluation.score import Evaluated, score_neighbours, score_views
 from vfm.trainer.evaluation.views import seen_as
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.probe import PROBES
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
-from vfm.trainer.runs.folder import (
-    RunOptions,
-    check_average,
-    check_columns,
-    newest_checkpoint,
-    recipe_of,
-    timed,
-)
+from vfm.trainer.runs.class_names import check_same_classes
+from vfm.trainer.runs.folder import RunOptions, recipe_of
+from vfm.trainer.runs.initial_weights import InitialWeights, from_path
 from vfm.trainer.threads import cpu_threads
 
 
 def evaluate_all(
-    runs: Sequence[Path], *, data: Path, how: EvaluateOptions, options: RunOptions
+    paths: Sequence[Path], *, data: Path, how: EvaluateOptions, options: RunOptions
 ) -> list[Evaluation]:
-    """Evaluate the newest checkpoint of each run, on the same samples.
+    """Evaluate the newest checkpoint of each run, and each file or folder of weights, on the same samples.
 
-    A protocol that is a probe trains it first, in a folder of its name in the run's; see `train_probe`.
-    Under torchrun the ranks share the samples and rank 0 writes each run's report into its folder, see
-    `write_report`; every rank returns all results.
+    A protocol that is a probe trains it first, see `train_probe`. Under torchrun the ranks share the samples
+    and rank 0 writes the reports, see `write_report`; every rank returns all results.
 
     Raises:
-        UsageError: no checkpoint, no such split, no labels, other classes or codes than the run's.
+        UsageError: no weights, no such split, no labels, other classes or codes than the weights are of.
+        MachineError: a report cannot be written.
         DamageError: stored bytes are not what was written.
         ProbeStoppedError: a signal stopped the training of a probe.
     """
     if how.protocol in PROBES and how.split == TRAIN_SPLIT:
         raise UsageError(f"The probe learns from split {TRAIN_SPLIT} itself: choose another --split.")
     with cpu_threads(options.num_threads), join(options.device) as world:
-        return [_evaluate(run, data=data, how=how, options=options, world=world) for run in runs]
+        return [_evaluate(path, data=data, how=how, options=options, world=world) for path in paths]
 
 
-def evaluate(run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions) -> Evaluation:
-    """Evaluate one run, see `evaluate_all`."""
-    return evaluate_all([run], data=data, how=how, options=options)[0]
+def evaluate(path: Path, *, data: Path, how: EvaluateOptions, options: RunOptions) -> Evaluation:
+    """Evaluate one run, file or folder, see `evaluate_all`."""
+    return evaluate_all([path], data=data, how=how, options=options)[0]
 
 
 def _evaluate(
-    run: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
+    path: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
 ) -> Evaluation:
-    checkpoint = newest_checkpoint(run, options=options)
-    if how.ema:
-        check_average(checkpoint, run_folder=run)
-    recipe = seen_as(resolve_columns(_for_clips(checkpoint), read_manifest(data)), how.views)
+    start = from_path(path, options=options, averaged=how.ema)
+    check_place(path, how)
+    recipe = seen_as(resolve_columns(_for_clips(start.recipe), read_manifest(data)), how.views)
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     dataset = with_labels(every, say=options.say)
-    check_columns(checkpoint.state["columns"], path=checkpoint.path, recipe=recipe, dataset=dataset)
-    step, state = checkpoint.step, checkpoint.average() if how.ema else checkpoint.model()
+    start.check_columns(recipe, dataset, say=options.say)
+    counted = replace(start, recipe=recipe)
     if how.protocol in PROBES:
-        checkpoint = train_probe(run, how=how, data=data, options=options, world=world)
-        recipe, state = recipe_of(checkpoint), checkpoint.model()
-        step = checkpoint.state["origin"]["step"]
-    recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
-    evaluated = EvaluatedRun(
+        folder = probe_folder(path, how=how)
+        trained = train_probe(start, folder=folder, how=how, data=data, options=options, world=world)
+        counted = InitialWeights(recipe=recipe_of(trained), checkpoint=trained)
+    recipe, fit = fit_to_data(counted.recipe, dataset, accept=options.accept_data, say=options.say)
+    if how.protocol != "knn":
+        _check_head(counted, dataset=dataset, path=path)
+    evaluated = Evaluated(
         recipe=recipe,
-        state=state,
-        step=checkpoint.step,
+        state=counted.weights(),
         num_clips=how.num_clips,
         num_crops=how.num_crops,
         inference=_inference(world, options=options),
     )
-    if how.protocol != "knn":
-        _check_head(checkpoint, dataset=dataset, run=run)
-    options.say(f"Evaluating {run}, step {step}, on {where(world)}: {_told_of(dataset, how=how)}")
-    scores, probed = _scores(evaluated, dataset, checkpoint=checkpoint, how=how, options=options)
+    step = "" if start.step is None else f", step {start.step},"
+    options.say(f"Evaluating {path}{step} on {where(world)}: {_told_of(dataset, how=how)}")
+    scores, probed = _scores(evaluated, dataset, start=counted, how=how, options=options)
     if probed is not None:
         options.say(told_of_choice(probed, split=how.split))
     result = Evaluation(
-        run=str(run),
-        step=step,
+        run=str(path),
+        step=start.step,
         **asdict(how),
         data=str(data),
         num_unlabelled=len(every) - len(dataset),
@@ -112,7 +106,7 @@ def _evaluate(
         **scored(scores, dataset),
     )
     if world.is_chief:
-        write_report(run, result)
+        write_report(path, result)
     return result
 
 
@@ -146,24 +140,25 @@ def _num_missing(every: Dataset, *, split: str, say: Callable[[str], None]) -> i
 
 
 def _scores(
-    evaluated: EvaluatedRun,
+    evaluated: Evaluated,
     dataset: Dataset,
     *,
-    checkpoint: Checkpoint,
+    start: InitialWeights,
     how: EvaluateOptions,
     options: RunOptions,
 ) -> tuple[Tensor, ProbeResult | None]:
     if how.protocol == "knn":
         bank = _bank(dataset, columns=evaluated.recipe.data.columns, how=how, options=options)
         return score_neighbours(evaluated, dataset, bank=bank), None
-    if checkpoint.state["recipe"]["task"] not in PROBES:
+    if evaluated.recipe.task not in PROBES:
         return score_views(evaluated, dataset), None
-    return score_probe(evaluated, dataset, taught=learned_samples(checkpoint, data=dataset.data))
+    assert start.checkpoint is not None, "no file holds a probe"
+    taught = learned_samples(start.checkpoint, data=dataset.data)
+    return score_probe(evaluated, dataset, taught=taught, step=start.checkpoint.step)
 
 
-def _for_clips(checkpoint: Checkpoint) -> Recipe:
-    """Return a checkpoint's recipe for another dataset, of which only the encoder's clips are read."""
-    recipe = timed(recipe_of(checkpoint), checkpoint=checkpoint)
+def _for_clips(recipe: Recipe) -> Recipe:
+    """Return a recipe for another dataset, of which only the encoder's clips are read."""
     return with_columns(recipe, methods.load(recipe.method).clip_columns(recipe.data.columns))
 
 
@@ -176,21 +171,10 @@ def _bank(
     return with_labels(bank, say=options.say)
 
 
-def _check_head(checkpoint: Checkpoint, *, dataset: Dataset, run: Path) -> None:
-    if checkpoint.state["recipe"]["task"] is None:
+def _check_head(start: InitialWeights, *, dataset: Dataset, path: Path) -> None:
+    if not start.has_head:
         raise UsageError(
-            f"{run} has learned no classes: finetune it with `vfm finetune classify DATA --init {run}`, "
+            f"{path} has learned no classes: finetune it with `vfm finetune classify DATA --init {path}`, "
             "or evaluate it with --protocol knn, linear or attentive."
         )
-    taught = tuple(checkpoint.state["classes"])
-    if sorted(taught) == sorted(dataset.classes) and taught != dataset.classes:
-        place = next(i for i, label in enumerate(taught) if label != dataset.classes[i])
-        raise UsageError(
-            f"{run} has the classes of {dataset.data} in another order, class {place} is {taught[place]} "
-            f"there and {dataset.classes[place]} here: evaluate it on a dataset with its order."
-        )
-    if taught != dataset.classes:
-        raise UsageError(
-            f"{run} tells {', '.join(taught)} apart and {dataset.data} has the classes "
-            f"{', '.join(dataset.classes)}: evaluate it on a dataset with its classes."
-        )
+    check_same_classes(start, dataset, named=path, use="evaluate it")

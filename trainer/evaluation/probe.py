@@ -1,4 +1,4 @@
-"""A probe of a run: trained in a folder inside the run's, counted with the learning rate it chose itself."""
+"""A probe of an encoder: trained in a folder of its own, counted with the learning rate it chose itself."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,14 +17,14 @@ from vfm.trainer.distributed import World, gather
 from vfm.trainer.engine.checkpoint import Checkpoint, fill, newest
 from vfm.trainer.engine.loop import CHECKPOINTS_FOLDER, Outcome
 from vfm.trainer.evaluation.result import EvaluateOptions, ProbeResult, RateResult
-from vfm.trainer.evaluation.score import EvaluatedRun, all_rows
+from vfm.trainer.evaluation.score import Evaluated, all_rows
 from vfm.trainer.evaluation.views import seen_as
 from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.probe import probe_batch_size
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.finetune import build_task, finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint, recipe_of, silent
-from vfm.trainer.runs.initial_weights import from_run
+from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.tasks.linear.probe import Probe
 
 TRAIN_SPLIT = "train"
@@ -43,16 +43,29 @@ class ProbeStoppedError(Exception):
         self.outcome, self.folder = outcome, folder
 
 
-def train_probe(
-    run: Path, *, how: EvaluateOptions, data: Path, options: RunOptions, world: World
+def probe_folder(path: Path, *, how: EvaluateOptions) -> Path:
+    """Return the folder in which a probe is trained: inside a run's or a folder of weights, beside a file."""
+    name = f"{how.protocol}-ema" if how.ema else how.protocol
+    return path.with_name(f"{path.stem}.{name}") if path.is_file() else path / name
+
+
+def train_probe(  # noqa: PLR0913 (keyword-only)
+    start: InitialWeights,
+    *,
+    folder: Path,
+    how: EvaluateOptions,
+    data: Path,
+    options: RunOptions,
+    world: World,
 ) -> Checkpoint:
-    """Train a probe on the newest checkpoint of a run, in a run's folder inside of its own, to the end.
+    """Train a probe in a run's folder of its own, to the end.
 
     One that was stopped goes on; one that is finished is used again, aloud.
 
     Args:
-        run: whose encoder is frozen.
-        how: the protocol, which is the probe's name, and whether the encoder is the average of the run's.
+        start: whose encoder is frozen.
+        folder: see `probe_folder`.
+        how: the protocol, which is the probe's name.
         data: the dataset's folder, from whose split ``train`` the probe learns.
         options: device, fallback, and who listens.
         world: the ranks that train it.
@@ -64,8 +77,6 @@ def train_probe(
         UsageError: see `finetune`; or the folder holds a probe of other weights or other samples.
         ProbeStoppedError: a signal stopped it.
     """
-    start = from_run(run, options=options, averaged=how.ema)
-    folder = run / (f"{how.protocol}-ema" if how.ema else how.protocol)
     encoder = seen_as(start.recipe, how.views)
     settings = [f"data.split={TRAIN_SPLIT}"]
     if options.num_workers is not None:
@@ -116,7 +127,9 @@ def learned_samples(checkpoint: Checkpoint, *, data: Path) -> Dataset:
     return dataset
 
 
-def score_probe(evaluated: EvaluatedRun, dataset: Dataset, *, taught: Dataset) -> tuple[Tensor, ProbeResult]:
+def score_probe(
+    evaluated: Evaluated, dataset: Dataset, *, taught: Dataset, step: int
+) -> tuple[Tensor, ProbeResult]:
     """Return the chosen head's mean softmax over views, float32 [N, classes], and how it was chosen.
 
     The choice is made by the fifth of what was learned from that half of the heads have not seen, one clip of
@@ -124,9 +137,10 @@ def score_probe(evaluated: EvaluatedRun, dataset: Dataset, *, taught: Dataset) -
     Nothing of ``dataset`` takes part. Every rank must call this.
 
     Args:
-        evaluated: the probe's run.
+        evaluated: the probe.
         dataset: samples to classify.
         taught: the samples it has learned from.
+        step: updates it has seen.
     """
     task = build_task(evaluated.recipe, taught)
     assert isinstance(task, Probe), "another task has one head, see score_views"
@@ -142,7 +156,7 @@ def score_probe(evaluated: EvaluatedRun, dataset: Dataset, *, taught: Dataset) -
     rates = zip(task.rates, left_out_accuracies, accuracies, strict=True)
     result = ProbeResult(
         rate=task.rates[chosen],
-        step=evaluated.step,
+        step=step,
         num_left_out=len(left_out),
         rates=tuple(
             RateResult(rate=r, left_out_accuracy=before, accuracy=after) for r, before, after in rates

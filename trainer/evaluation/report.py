@@ -7,36 +7,73 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 
-from vfm.shards.io.atomic import write_bytes
+from vfm.shards.io.atomic import temp_path, write_bytes
+from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.json import write_json
 from vfm.shards.io.parquet import table_bytes
-from vfm.trainer.evaluation.result import Evaluation, Predictions
+from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, Predictions
 
 _NAMED = 60  # classes whose names a picture has room for
 _COUNTED = 20  # classes whose counts it has room for
 
 
-def report_path(run: Path, *, protocol: str, split: str, suffix: str) -> Path:
-    """Return where an evaluation's ``.json``, ``.parquet`` or ``.png`` lies."""
-    return run / f"evaluate-{protocol}-{split}{suffix}"
+def report_path(path: Path, *, protocol: str, split: str, suffix: str) -> Path:
+    """Return where the ``.json``, ``.parquet`` or ``.png`` of an evaluation lies.
+
+    Args:
+        path: of a run or a folder of weights, which it is inside of, or of a file, which it is beside.
+        protocol: with ``-ema`` where an average was evaluated.
+        split: that was.
+        suffix: of the three.
+    """
+    name = f"evaluate-{protocol}-{split}{suffix}"
+    return path.with_name(f"{path.stem}.{name}") if path.is_file() else path / name
 
 
-def write_report(run: Path, result: Evaluation) -> None:
-    """Write an evaluation into a run's folder.
+def check_place(path: Path, how: EvaluateOptions) -> None:
+    """Refuse, before anything is computed, a folder into which no report can be written.
+
+    Raises:
+        MachineError: the disk does not allow it.
+    """
+    report = report_path(path, protocol=_named(how), split=how.split, suffix=".parquet")
+    temp = temp_path(report)
+    with disk_faults(report):
+        try:
+            temp.touch()
+        except OSError as error:
+            error.filename = str(report)
+            raise
+        temp.unlink(missing_ok=True)
+
+
+def write_report(path: Path, result: Evaluation) -> None:
+    """Write an evaluation where `report_path` says.
 
     ``.json`` holds the numbers and the confusion matrix, rows true classes; ``.parquet`` a row for each
     sample, as `predictions_table` makes it; ``.png`` the confusion matrix as a picture. Those of an average
     of the weights do not replace those of the weights.
+
+    Args:
+        path: of what was evaluated.
+        result: what was found.
+
+    Raises:
+        MachineError: the disk is full or does not allow it.
     """
-    protocol = f"{result.protocol}-ema" if result.ema else result.protocol
     json, parquet, png = (
-        report_path(run, protocol=protocol, split=result.split, suffix=suffix)
+        report_path(path, protocol=_named(result), split=result.split, suffix=suffix)
         for suffix in (".json", ".parquet", ".png")
     )
     found = result.predictions
-    write_json(json, {**result.to_dict(), "confusion": found.confusion.tolist()})
-    write_bytes(parquet, table_bytes(predictions_table(found)))
-    write_bytes(png, confusion_picture(found.confusion, found.classes))
+    with disk_faults(json):
+        write_json(json, {**result.to_dict(), "confusion": found.confusion.tolist()})
+        write_bytes(parquet, table_bytes(predictions_table(found)))
+        write_bytes(png, confusion_picture(found.confusion, found.classes))
+
+
+def _named(what: EvaluateOptions | Evaluation) -> str:
+    return f"{what.protocol}-ema" if what.ema else what.protocol
 
 
 def predictions_table(found: Predictions) -> pa.Table:

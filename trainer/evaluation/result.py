@@ -22,13 +22,13 @@ class EvaluateOptions:
     """What to evaluate by.
 
     Attributes:
-        protocol: ``multiview`` (a finetuned run's own head), ``knn`` (neighbours in the train split),
+        protocol: ``multiview`` (a classifier's own head), ``knn`` (neighbours in the train split),
             ``linear`` or ``attentive`` (a probe that learns from the train split).
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip, from one end of the long side to the other.
         split: which samples to count.
         ema: whether the average of the weights is counted, in place of the weights.
-        views: how UMT's encoders see frames; None as the run's recipe has it.
+        views: how UMT's encoders see frames; None as the recipe has it.
     """
 
     protocol: Protocol = "multiview"
@@ -122,11 +122,11 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """The result of one run under one protocol.
+    """The result of one run, or file of weights, under one protocol.
 
     Attributes:
-        run: the run's folder.
-        step: updates its checkpoint had seen.
+        run: the run's folder, or the file or folder of weights.
+        step: updates its checkpoint had seen; None where a file does not say.
         protocol: see `EvaluateOptions`.
         num_clips: clips of each sample.
         num_crops: squares of each clip.
@@ -151,7 +151,7 @@ class Evaluation:
     """
 
     run: str
-    step: int
+    step: int | None
     protocol: Protocol
     num_clips: int
     num_crops: int

@@ -1,4 +1,4 @@
-"""Class scores of samples, by a finetuned run's own head or by neighbours in feature space."""
+"""Class scores of samples, by a classifier's own head or by neighbours in feature space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.engine.checkpoint import fill
 from vfm.trainer.engine.inference import Inference
+from vfm.trainer.method import load_exactly
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.finetune import build_task
 from vfm.trainer.runs.neighbours import neighbour_scores
@@ -15,13 +15,12 @@ from vfm.trainer.tasks.classify.classifier import Classify, merge_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluatedRun:
+class Evaluated:
     """What is evaluated: weights, and how many clips of each sample they get to see.
 
     Attributes:
-        recipe: what the run was trained by, its columns resolved for the dataset at hand.
-        state: the run's weights.
-        step: updates they have seen.
+        recipe: what they were trained by, its columns resolved for the dataset at hand.
+        state: the weights.
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip.
         inference: goes through samples.
@@ -29,20 +28,19 @@ class EvaluatedRun:
 
     recipe: Recipe
     state: Mapping[str, Tensor]
-    step: int
     num_clips: int
     num_crops: int
     inference: Inference
 
 
-def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
-    """Return the mean over views of the softmax of a finetuned run's head: float32 [N, classes].
+def score_views(evaluated: Evaluated, dataset: Dataset) -> Tensor:
+    """Return the mean over views of the softmax of a classifier's head: float32 [N, classes].
 
     Every rank must call this, and gets the scores of all samples.
     """
     task = build_task(evaluated.recipe, dataset)
     assert isinstance(task, Classify), "a probe has several heads, see score_probe"
-    fill(task, evaluated.state)
+    load_exactly(task, evaluated.state)
     task.to(evaluated.inference.world.device).eval()
 
     def score(batch: dict[str, Tensor]) -> Tensor:
@@ -52,7 +50,7 @@ def score_views(evaluated: EvaluatedRun, dataset: Dataset) -> Tensor:
     return all_rows(evaluated.inference.rows(dataset, reader, compute=score))
 
 
-def score_neighbours(evaluated: EvaluatedRun, dataset: Dataset, *, bank: Dataset) -> Tensor:
+def score_neighbours(evaluated: Evaluated, dataset: Dataset, *, bank: Dataset) -> Tensor:
     """Return the votes of the nearest samples of a labelled bank: float32 [N, classes].
 
     Every rank must call this, and gets the votes of all samples.

@@ -53,6 +53,11 @@ class InitialWeights:
         return None if found is None else found.path
 
     @property
+    def step(self) -> int | None:
+        """Updates that a run has seen; None where a file has the weights, or new ones are drawn."""
+        return None if self.checkpoint is None else self.checkpoint.step
+
+    @property
     def origin(self) -> dict[str, Any]:
         """What tells these weights from others."""
         if self.file is not None:
@@ -79,8 +84,20 @@ class InitialWeights:
         """The names of the classes, in the order of the head; empty where none are known."""
         if self.file is not None:
             return self.file.classes
-        has_head = self.checkpoint is not None and self.recipe.task is not None
-        return tuple(self.checkpoint.state["classes"]) if self.checkpoint and has_head else ()
+        has_names = self.checkpoint is not None and self.has_head
+        return tuple(self.checkpoint.state["classes"]) if self.checkpoint and has_names else ()
+
+    @property
+    def has_head(self) -> bool:
+        """Whether classes have been learned."""
+        return self.recipe.task is not None and not self.is_encoder
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the head has, where there is one."""
+        if self.checkpoint is not None:
+            return len(self.checkpoint.state["classes"])
+        return len(self.weights()[f"{HEAD}weight"])
 
     def check_columns(self, recipe: Recipe, dataset: Dataset, *, say: Callable[[str], None]) -> None:
         """Refuse a dataset with other columns than they were trained on; say where this is not known."""
@@ -125,14 +142,8 @@ class InitialWeights:
         changed = [text for text in differences(self.recipe, recipe) if text.startswith("model.")]
         others = f", with {listed(changed, limit=4, separator='; ')}" if changed else ""
         what = "the average of the weights" if self.is_average else "the weights"
-        head = f", but for its head of {self._num_classes} classes" if self.recipe.task is not None else ""
+        head = f", but for its head of {self.num_classes} classes" if self.has_head else ""
         return f"Starting from {what} of {self.path}{head}{others}."
-
-    @property
-    def _num_classes(self) -> int:
-        if self.checkpoint is not None:
-            return len(self.checkpoint.state["classes"])
-        return len(self.weights()[f"{HEAD}weight"])
 
 
 def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:

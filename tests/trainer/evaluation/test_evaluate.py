@@ -1,24 +1,31 @@
 import json
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from support.weights import random_state
 from vfm.shards.columns.views import vimpac_views
-from vfm.shards.errors import UsageError
+from vfm.shards.errors import MachineError, UsageError
 from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.plan import Source, build_plan, write_plan
 from vfm.shards.io.parquet import read_table
 from vfm.trainer.evaluation.evaluate import evaluate
 from vfm.trainer.evaluation.report import predictions_table
 from vfm.trainer.evaluation.result import EvaluateOptions
+from vfm.trainer.export.folder import Export, export
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
+from vfm.trainer.runs.convert import Conversion, convert
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import from_run
 from vfm.trainer.runs.run import pretrain
+from vfm.trainer.weights.about import about
+from vfm.trainer.weights.exported import layout_for
+from vfm.trainer.weights.files import read_weights, write_weights
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
 OPTIONS = RunOptions(device="cpu", say=lambda _: None)
@@ -195,3 +202,103 @@ def test_ranks_share_the_samples_and_one_tells(trained, rank_environments, warm_
     }
     for row in told_alone:
         assert together[row["key"]]["scores"] == pytest.approx(row["scores"], abs=1e-4)
+
+
+def left(trained, path, *, run="fine", folder=False):
+    """Write the weights of a run as a file, or a folder."""
+    if folder:
+        export(trained / run, path, how=Export(), options=OPTIONS)
+    else:
+        convert(trained / run, path, how=Conversion(), options=OPTIONS)
+    return path
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize(
+    ("run", "how"),
+    [
+        ("fine", {"num_clips": 2}),
+        ("fine", {"protocol": "knn"}),
+        ("pre", {"protocol": "knn", "num_clips": 2}),
+        ("fine", {"protocol": "linear"}),
+    ],
+)
+def test_weights_that_left_a_run_say_what_it_says(trained, tmp_path, run, how, folder):
+    path = left(trained, tmp_path / ("left" if folder else "left.v1.safetensors"), run=run, folder=folder)
+    how = EvaluateOptions(**how)
+    one, other = (evaluate(p, data=trained / "data", how=how, options=OPTIONS) for p in (trained / run, path))
+    assert np.array_equal(one.predictions.scores, other.predictions.scores)
+    assert other.to_dict() == {**one.to_dict(), "run": str(path), "step": None}
+    name = f"evaluate-{how.protocol}-val"
+    stem = path / name if folder else tmp_path / f"left.v1.{name}"
+    written = json.loads(stem.with_name(f"{stem.name}.json").read_text())
+    assert (written["run"], written["step"], written["accuracy"]) == (str(path), None, one.accuracy)
+    assert read_table(stem.with_name(f"{stem.name}.parquet")).num_rows == 8
+    assert stem.with_name(f"{stem.name}.png").exists()
+    if how.protocol == "linear":
+        probe = path / "linear" if folder else tmp_path / "left.v1.linear"
+        assert json.loads((probe / "run.json").read_text())["origin"].keys() == {"sha256"}
+
+
+def test_an_original_file_is_seen_as_its_recipe_or_the_user_says(write_toy_dataset, tmp_path):
+    data = write_toy_dataset(tmp_path / "data", num_samples=24)
+    recipe = load_recipe("umt-tiny-classify")
+    layout, state = layout_for("umt", recipe), random_state(recipe, num_classes=2)
+    write_weights(tmp_path / "b16.pth", layout.to_theirs(state, recipe), container="model", metadata={})
+    options = RunOptions(device="cpu", accept_data=True, say=(said := []).append)
+    how = EvaluateOptions(protocol="knn", num_clips=1, num_crops=3)
+    with pytest.raises(UsageError, match="has a head of 2 classes and does not say which they are: `vfm"):
+        evaluate(tmp_path / "b16.pth", data=data, how=EvaluateOptions(), options=options)
+    assert not list(tmp_path.glob("*evaluate*"))
+    scores = [
+        evaluate(tmp_path / "b16.pth", data=data, how=replace(how, views=views), options=options)
+        for views in (None, "umt", "mmaction2")
+    ]
+    assert scores[0].predictions.scores.tolist() == scores[1].predictions.scores.tolist()
+    assert scores[0].predictions.scores.tolist() != scores[2].predictions.scores.tolist()
+    assert any("b16.pth is a classifier of method umt as umt saves it" in sentence for sentence in said)
+    assert any(f"Evaluating {tmp_path / 'b16.pth'} on a CPU" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("change", "how", "message"),
+    [
+        ({"classes": ("left", "up")}, {}, "left.safetensors tells left, right apart and .* left, up: evalu"),
+        ({"classes": ("right", "left")}, {}, "in another order, class 0 is left there and right here: eval"),
+        ({"codebook": "another"}, {}, r"from the one that .*left.safetensors was trained on in codebook"),
+        ({}, {"ema": True}, "left.safetensors is a file with one set of weights: leave out --ema"),
+        ({}, {"views": "mmaction2"}, "do not see frames as --views mmaction2 says: leave it out"),
+    ],
+)
+def test_refuses_files(trained, write_toy_dataset, tmp_path, change, how, message):
+    path = left(trained, tmp_path / "left.safetensors")
+    data = write_toy_dataset(tmp_path / "data", **change)
+    with pytest.raises(UsageError, match=message):
+        evaluate(path, data=data, how=EvaluateOptions(**how), options=OPTIONS)
+
+
+def test_refuses_what_cannot_be_evaluated(trained, tmp_path):
+    def refused(path, how, message, error=UsageError):
+        with pytest.raises(error, match=message):
+            evaluate(path, data=trained / "data", how=how, options=OPTIONS)
+
+    encoder = left(trained, tmp_path / "pre.safetensors", run="pre")
+    refused(encoder, EvaluateOptions(), r"pre.safetensors has learned no classes: finetune it with")
+    (tmp_path / "notes.pth").write_text("none")
+    refused(tmp_path / "notes.pth", EvaluateOptions(), "notes.pth cannot be read as weights")
+    named = tmp_path / ("x" * 240 + ".safetensors")  # as long as a name may be, and the report's is longer
+    left(trained, tmp_path / "left.safetensors").rename(named)
+    told = r"x.evaluate-multiview-val.parquet cannot be written \(File name too long\)"
+    refused(named, EvaluateOptions(), told, MachineError)
+
+
+def test_columns_that_a_file_does_not_tell_are_taken_for_granted_aloud(trained, tmp_path):
+    told = read_weights(left(trained, tmp_path / "left.safetensors"))
+    said = replace(about(told), columns={})
+    write_weights(tmp_path / "bare.safetensors", told.tensors, container="", metadata=said.to_metadata())
+    options = RunOptions(device="cpu", say=(heard := []).append)
+    found = evaluate(
+        tmp_path / "bare.safetensors", data=trained / "data", how=EvaluateOptions(), options=options
+    )
+    assert found.accuracy == 1.0
+    assert any(sentence.endswith("taken for granted that vq.toy is the same.") for sentence in heard)

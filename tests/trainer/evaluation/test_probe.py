@@ -16,7 +16,7 @@ from vfm.trainer.engine.inference import Inference
 from vfm.trainer.evaluation.evaluate import evaluate
 from vfm.trainer.evaluation.probe import ProbeStoppedError, learned_samples, score_probe
 from vfm.trainer.evaluation.result import EvaluateOptions
-from vfm.trainer.evaluation.score import EvaluatedRun
+from vfm.trainer.evaluation.score import Evaluated
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
@@ -125,16 +125,16 @@ def test_the_rate_is_chosen_by_what_was_left_out_alone(root):
         for k in range(5):
             sign = 1 if k == right else -1
             state[f"{room}.{k}.weight"], state[f"{room}.{k}.bias"] = sign * weight, sign * bias
-    evaluated = EvaluatedRun(
+    evaluated = Evaluated(
         recipe=recipe_of(checkpoint),
         state=state,
-        step=80,
         num_clips=1,
         num_crops=1,
         inference=Inference(world=World(device=torch.device("cpu"))),
     )
     counted = open_dataset(root / "data", columns=("vq.toy",), select_split="val")
-    scores, found = score_probe(evaluated, counted, taught=learned_samples(checkpoint, data=root / "data"))
+    taught = learned_samples(checkpoint, data=root / "data")
+    scores, found = score_probe(evaluated, counted, taught=taught, step=80)
     assert found.rate == found.rates[2].rate == 1e-3
     assert [each.left_out_accuracy for each in found.rates] == [0, 0, 1, 0, 0]
     assert [each.accuracy for each in found.rates] == [0, 0, 0, 1, 0]
