@@ -27,9 +27,16 @@ from vfm.cli.options import shared
     metavar="N",
     help="Keep the first N classes of a classifier: 400 of UMT's 710 are those of Kinetics-400.",
 )
+@click.option(
+    "--classes",
+    "names",
+    type=shared.PATH,
+    metavar="NAMES",
+    help="Keep names of a classifier's classes in OUT: of a text file, one a line in the order of the head.",
+)
 @click.option("--ema", is_flag=True, help="Of a RUN: take the average of its weights.")
 @shared.as_json()
-def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
+def command(path: Path, out: Path, names: Path | None, as_json: bool, **given: Any) -> None:
     """Write the weights of FILE, or of the newest checkpoint of RUN, into the new file OUT.
 
     A PROJECT is slowfast (PySlowFast), mmselfsup (MMSelfSup, MMPretrain), mmaction2 (MMAction2), umt
@@ -42,7 +49,9 @@ def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
     own checkpoints have. Of huggingface and vimpac, FILE may be and OUT is a folder, with config.json or
     args.pickle beside the weights; of these only plain values are read.
 
-    `vfm pretrain --init` and `vfm finetune --init` take OUT, and FILE itself.
+    `vfm pretrain --init`, `vfm finetune --init` and `vfm evaluate` take OUT, and FILE itself. A classifier is
+    evaluated by its own head where the names of its classes are known, as they are in runs and from
+    config.json, or by --classes.
 
     \b
     Examples:
@@ -50,13 +59,16 @@ def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
       vfm convert runs/pretrained for-slowfast.pyth --to slowfast
       vfm convert MCG-NJU/videomae-base videomae-base.safetensors
       vfm convert b16_ptk710_ftk710_f8_res224.pth k400.safetensors --first-classes 400
+      vfm convert k400.safetensors named.safetensors --classes k400-names.txt
       vfm convert odd.pth mine.safetensors --recipe maskfeat-mvit-s --set data.clip_len=8
     """
     from vfm.shards.wording import counted
     from vfm.trainer.runs.convert import Conversion, convert
     from vfm.trainer.runs.folder import RunOptions
+    from vfm.video2token.sources.classes import read_classes
 
     given["averaged"] = given.pop("ema")
+    given["classes"] = () if names is None else read_classes(names)
     done = convert(path, out, how=Conversion(**given), options=RunOptions(say=output.say))
     if as_json:
         output.show_json(asdict(done))

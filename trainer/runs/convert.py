@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
+from vfm.shards.wording import counted
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 from vfm.trainer.weights import layouts
@@ -36,6 +37,7 @@ class Conversion:
         settings: changes to that recipe.
         averaged: whether a run's average is meant.
         num_classes: how many of a classifier's classes are kept, its first; None keeps all.
+        classes: names of those that are kept, in the order of the head; empty keeps the names that are known.
     """
 
     source: str | None = None
@@ -44,6 +46,7 @@ class Conversion:
     settings: Sequence[str] = ()
     averaged: bool = False
     num_classes: int | None = None
+    classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,7 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
     source = VFM if found.file is None else found.file.project
     recipe = found.recipe
     state, classes = _first(how.num_classes, found)
+    classes = _named(how, state, classes, path=found.path)
     if how.target == VFM:
         said = AboutWeights(
             recipe=recipe,
@@ -106,6 +110,8 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
                 "that it was exported from."
             )
         layout = layout_for(how.target, recipe)
+        if how.classes and not layout.keeps_classes:
+            raise UsageError(f"{how.target} keeps no names of classes: leave out --classes.")
         theirs = export_weights(state, recipe, layout=layout)
         if layout.folder is not None:
             beside = weights_path.with_name(FOLDERS[layout.folder])
@@ -157,6 +163,29 @@ def _first(num_classes: int | None, found: InitialWeights) -> tuple[State, tuple
         )
     head = {f"{HEAD}{name}": state[f"{HEAD}{name}"][:num_classes] for name in ("weight", "bias")}
     return state | head, classes[:num_classes]
+
+
+def _named(how: Conversion, state: State, known: tuple[str, ...], *, path: Path | None) -> tuple[str, ...]:
+    """Return the names of the classes: those that are given, where nothing contradicts them."""
+    given = tuple(how.classes)
+    if not given:
+        return known
+    rows = len(state.get(f"{HEAD}weight", ()))
+    if rows == 0:
+        raise UsageError(f"{path} has no head whose classes could be named: leave out --classes.")
+    if len(given) != rows:
+        fewer = f", or keep that many with --first-classes {len(given)}" if len(given) < rows else ""
+        raise UsageError(
+            f"--classes has {counted(len(given), 'name')} for a head of {rows} classes in {path}: give one "
+            f"for each{fewer}."
+        )
+    if known and given != known:
+        place = next(i for i, name in enumerate(given) if name != known[i])
+        raise UsageError(
+            f"{path} says itself what its classes are, class {place} is {known[place]} there and "
+            f"{given[place]} in --classes: leave out --classes."
+        )
+    return given
 
 
 def _read(path: Path, how: Conversion, options: RunOptions) -> InitialWeights:

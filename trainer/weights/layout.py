@@ -120,6 +120,11 @@ class Layout:
     folder: str | None = None
     options: Callable[[Recipe, State, Sequence[str]], Options] = no_options
 
+    @property
+    def keeps_classes(self) -> bool:
+        """Whether the project says what its classes are called."""
+        return self.classes is not no_classes
+
     def marks_in(self, names: Container[str]) -> int:
         """Return how many of the marks there are among the names of a file."""
         return sum(mark in names for mark in self.marks)

@@ -9,7 +9,7 @@ from vfm.video2token.sources.entry import Entry, refuse_unreadable
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
-    """Return the names that a file has, one on each line; the first is the class 0.
+    """Return the names that a file has, one on each line; the first is the class 0, the last may be blank.
 
     Raises:
         UsageError: there is no such file, it has a blank line, or one name twice.
@@ -24,6 +24,8 @@ def read_classes(path: Path) -> tuple[str, ...]:
     except OSError as error:
         refuse_unreadable(error)
     names = [line.strip() for line in lines]
+    if names and not names[-1]:
+        names.pop()
     for number, name in enumerate(names, 1):
         if not name:
             raise UsageError(f"{path} line {number} is blank: write one class on each line.")

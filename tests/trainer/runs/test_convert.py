@@ -175,6 +175,43 @@ def test_names_of_classes_that_are_not_as_many_as_the_head_are_refused(bench):
         from_path(bench.root / "ours.safetensors", options=bench.options)
 
 
+def test_names_of_classes_are_given_once(bench):
+    recipe = load_recipe("videomae-tiny-classify")
+    written_as(bench.root / "bare.safetensors", recipe, project="vfm")
+    names = ("run", "walk", "jump")
+    bench.convert("bare.safetensors", "named.safetensors", classes=names)
+    named = from_path(bench.root / "named.safetensors", options=bench.options)
+    assert (named.classes, named.num_classes) == (names, 3)
+    bare = from_path(bench.root / "bare.safetensors", options=bench.options)
+    assert bare.classes == ()
+    assert all(torch.equal(named.weights()[name], tensor) for name, tensor in bare.weights().items())
+    bench.convert("named.safetensors", "again.safetensors", classes=names)
+    bench.convert("named.safetensors", "two.safetensors", classes=names[:2], num_classes=2)
+    assert from_path(bench.root / "two.safetensors", options=bench.options).classes == names[:2]
+    bench.convert("bare.safetensors", "folder", classes=names, target="huggingface")
+    assert from_path(bench.root / "folder", options=bench.options).classes == names
+    for path, how, told in [
+        (
+            "bare",
+            {"classes": names[:2]},
+            "--classes has 2 names for a head of 3 classes in .*: give one.*-classes 2",
+        ),
+        (
+            "bare",
+            {"classes": (*names, "sit")},
+            r"4 names for a head of 3 classes in .*: give one for each\.$",
+        ),
+        ("named", {"classes": ("run", "jump", "walk")}, "class 1 is walk there and jump in --classes: leave"),
+        ("bare", {"classes": names, "target": "videomae"}, "videomae keeps no names of classes: leave out"),
+    ]:
+        out = "x.pth" if "target" in how else "x.safetensors"
+        with pytest.raises(UsageError, match=told):
+            bench.convert(f"{path}.safetensors", out, **how)
+        assert not (bench.root / out).exists()
+    with pytest.raises(UsageError, match="step-000001 has no head whose classes could be named: leave out"):
+        bench.convert("run", "x.safetensors", classes=names)
+
+
 def test_what_contradicts_itself_is_one_sentence(bench):
     bench.convert("run", "run.safetensors")
     for arguments, how, told in [

@@ -248,6 +248,7 @@ def test_text_list_of_another_style_is_refused(tmp_path: Path, line: str, told: 
 def test_classes_name_integers_of_every_list(tmp_path: Path) -> None:
     classes = read_classes(write(tmp_path / "names", "\ufeffarm wrestling\nrun\nü\n"))
     assert classes == ("arm wrestling", "run", "ü")
+    assert read_classes(write(tmp_path / "names", "arm wrestling\r\nrun\nü\n\n")) == classes
     options = ListOptions(classes=classes)
     (source,) = read(write(tmp_path / "l.txt", "a.mp4 2 0\n"), options)
     assert source.labels == ("ü", "arm wrestling")
@@ -263,6 +264,8 @@ def test_classes_name_integers_of_every_list(tmp_path: Path) -> None:
     [
         ("a\n\nb\n", "line 2 is blank"),
         ("a\nb\na\n", "line 3 has the class 'a' of line 1 again"),
+        ("a\nb\n\n\n", "line 3 is blank"),
+        ("\n", "names is empty"),
         ("", "names is empty"),
     ],
 )
