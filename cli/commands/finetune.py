@@ -1,5 +1,6 @@
 """``vfm finetune``: teach a pretrained encoder a task, or the same encoder from scratch."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("task")
 @training.data_argument
-@click.option("--init", type=shared.PATH, metavar="RUN", help="Start from the encoder of this run.")
+@click.option("--init", type=shared.PATH, metavar="RUN", help="Start from the encoder of this run or file.")
 @click.option("--ema", is_flag=True, help="With --init: take the average of its weights.")
+@click.option(
+    "--keep-head",
+    is_flag=True,
+    help="With --init of a classifier: start from its linear layer too. Its classes must be those of DATA.",
+)
 @click.option(
     "--recipe",
     metavar="RECIPE",
@@ -42,6 +48,7 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
       vfm finetune classify data/mine --init runs/pretrained --out runs/c --set optim.lr=5e-5
       vfm finetune classify data/mine --init runs/umt --recipe mine.yaml --out runs/d
       vfm finetune classify data/mine --init runs/umt --out runs/long --set data.clip_len=16
+      vfm finetune classify data/k400 --init k400-of-k710.safetensors --keep-head --out runs/k400
     """
     from vfm.trainer.runs.finetune import finetune, finetune_recipe, told_of_encoder
 
@@ -68,7 +75,10 @@ def _start(given: dict[str, Any], how: "RunOptions") -> "InitialWeights":
     if given["init"] is None and given["recipe"] is None:
         raise click.UsageError("Give --init RUN, to start from its weights, or --recipe RECIPE.")
     if given["init"] is not None:
-        return from_path(given["init"], options=how, averaged=given["ema"])
+        start = from_path(given["init"], options=how, averaged=given["ema"])
+        return replace(start, keeps_head=given["keep_head"])
     if given["ema"]:
         raise click.UsageError("--ema takes the average of a run's weights: give --init RUN.")
+    if given["keep_head"]:
+        raise click.UsageError("--keep-head takes the linear layer of a classifier: give --init.")
     return InitialWeights(recipe=open_recipe(given["recipe"]))

@@ -20,6 +20,7 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.settings import differences, override
 from vfm.trainer.registry import load_recipe, open_recipe, recipe_names
+from vfm.trainer.runs.class_names import check_same_classes
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, check_strides
 from vfm.trainer.runs.run import run
@@ -187,12 +188,15 @@ def finetune(
         options: device, fallback, and who listens.
 
     Raises:
-        UsageError: no labels, no such split, or codes of another codebook than the encoder's.
+        UsageError: no labels, no such split, codes of another codebook than the encoder's, or a head that
+            cannot be kept.
         VfmError: see `vfm.trainer.runs.run.pretrain`.
     """
     check_strides(start, recipe=recipe)
     recipe, dataset = open_training_data(recipe, data, say=options.say)
     start.check_columns(recipe, dataset, say=options.say)
+    if start.keeps_head:
+        _check_kept(start, recipe=recipe, dataset=dataset)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     if told := told_of_shape(recipe, dataset=dataset, start=start):
         options.say(told)
@@ -202,10 +206,23 @@ def finetune(
     def build() -> Method:
         task = build_task(recipe, dataset)
         if start.path is not None:
-            task.backbone.load_pretrained(start.weights(), start=start.recipe)
+            state = start.weights()
+            task.backbone.load_pretrained(state, start=start.recipe)
+            if start.keeps_head:
+                assert isinstance(task, Classify), "a probe keeps no head"
+                task.load_head(state)
         return task
 
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, start=start, options=options)
+
+
+def _check_kept(start: InitialWeights, *, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse a head that is none, or is of other classes, see `check_same_classes`."""
+    if recipe.task in PROBES:
+        raise UsageError(f"A {recipe.task} probe begins with heads of its own: leave out --keep-head.")
+    if start.path is None or not start.has_head or start.recipe.task in PROBES:
+        raise UsageError(f"{start.path} is no classifier whose head could be kept: leave out --keep-head.")
+    check_same_classes(start, dataset, named=start.path, use="leave out --keep-head, or finetune it")
 
 
 def build_task(recipe: Recipe, dataset: Dataset) -> Classify | Probe:

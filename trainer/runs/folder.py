@@ -253,7 +253,8 @@ class RunFolder:
         if found.state["dataset"] != self.identity["dataset"] and not remade:
             changed.append("the samples of the dataset, or their order")
         if found.state["origin"] != self.identity["origin"]:
-            changed.append("the weights it starts from")
+            in_head = _differing(found.state["origin"], self.identity["origin"]) == {"keeps_head"}
+            changed.append("--keep-head" if in_head else "the weights it starts from")
         method = self.identity["method"]
         return changed + sorted(_differing(found.state.get("method", method), method))
 

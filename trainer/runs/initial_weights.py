@@ -39,12 +39,14 @@ class InitialWeights:
         checkpoint: that has them.
         is_average: whether it is the average of its weights that is meant.
         file: that has them; where neither has, new ones are drawn.
+        keeps_head: whether finetuning begins with the head of a classifier too.
     """
 
     recipe: Recipe
     checkpoint: Checkpoint | None = None
     is_average: bool = False
     file: ImportedWeights | None = None
+    keeps_head: bool = False
 
     @property
     def path(self) -> Path | None:
@@ -60,12 +62,13 @@ class InitialWeights:
     @property
     def origin(self) -> dict[str, Any]:
         """What tells these weights from others."""
+        head = {"keeps_head": True} if self.keeps_head else {}
         if self.file is not None:
-            return {"sha256": sha256_file(self.file.path)}
+            return {"sha256": sha256_file(self.file.path), **head}
         if self.checkpoint is None:
             return {}
         file = self.checkpoint.state["files"][EMA if self.is_average else MODEL]
-        return {"sha256": file["sha256"], "step": self.checkpoint.step}
+        return {"sha256": file["sha256"], "step": self.checkpoint.step, **head}
 
     @property
     def columns(self) -> Mapping[str, Any]:
@@ -135,14 +138,15 @@ class InitialWeights:
 
         Settings of the network that leave every shape as it is, such as heads or the size of a frame, may
         differ; what the weights meant to the one is then not all that they mean to the other. The head of a
-        finetuned run is never among them: its classes may be others.
+        classifier is among them only where it is kept: its classes may be others.
         """
         if self.path is None:
             return ""
         changed = [text for text in differences(self.recipe, recipe) if text.startswith("model.")]
         others = f", with {listed(changed, limit=4, separator='; ')}" if changed else ""
         what = "the average of the weights" if self.is_average else "the weights"
-        head = f", but for its head of {self.num_classes} classes" if self.has_head else ""
+        kept = "and keeping its" if self.keeps_head else "but for its"
+        head = f", {kept} head of {self.num_classes} classes" if self.has_head else ""
         return f"Starting from {what} of {self.path}{head}{others}."
 
 

@@ -197,3 +197,18 @@ def test_a_run_of_videos_is_trained_for_more_epochs(films, tmp_path):
     assert done.exit_code == 0
     assert f"Extending {tmp_path / 'run'} from step 1 of 1 to 2: the learning rate, last " in done.stderr
     assert f"Trained to the end, step 2: {tmp_path / 'run'}" in done.stderr
+
+
+def test_the_head_of_a_classifier_is_kept_on_request(data, tmp_path):
+    first = ("classify", data, "--recipe", "vimpac-tiny", "--out", tmp_path / "first", *SETTINGS)
+    invoke(finetune.command, *first)
+    again = ("classify", data, "--init", tmp_path / "first", "--out", tmp_path / "again")
+    assert ", and keeping its head of 2 classes." in invoke(finetune.command, *again, "--keep-head").stderr
+    assert json.loads((tmp_path / "again" / "run.json").read_text())["origin"]["keeps_head"]
+    assert "Already trained to the end" in invoke(finetune.command, *again, "--keep-head").stderr
+    with pytest.raises(UsageError, match=r"other settings \(--keep-head\): repeat its settings to go on"):
+        invoke(finetune.command, *again)
+    with pytest.raises(
+        click.UsageError, match="--keep-head takes the linear layer of a classifier: give --i"
+    ):
+        invoke(finetune.command, *first, "--keep-head")

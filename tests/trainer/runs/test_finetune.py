@@ -1,3 +1,4 @@
+import signal
 from dataclasses import replace
 
 import pytest
@@ -5,16 +6,30 @@ import torch
 
 from vfm.shards.columns.views import random_views, vimpac_views
 from vfm.shards.errors import UsageError
+from vfm.shards.progress import NoProgress
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
+from vfm.trainer.runs.convert import Conversion, convert
 from vfm.trainer.runs.finetune import finetune, finetune_recipe, told_of_encoder
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
-from vfm.trainer.runs.initial_weights import InitialWeights, from_run
+from vfm.trainer.runs.initial_weights import InitialWeights, from_path, from_run
 from vfm.trainer.runs.run import pretrain
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
 PRETRAIN = (*TINY, "train.batch_size=4", "train.max_steps=2")
 FINETUNE = ("train.batch_size=4", "train.max_steps=3", "data.split=train", "optim.lr=0.01")
+STILL = ("train.max_steps=1", "optim.warmup=1")  # one update whose rate is 0: the weights stay as they begin
+
+
+class Stopping(NoProgress):
+    """Asks to stop as soon as one update is done."""
+
+    is_asked = False
+
+    def advance(self, **_done):
+        if not self.is_asked:  # a second signal would end the process
+            self.is_asked = True
+            signal.raise_signal(signal.SIGINT)
 
 
 class Bench:
@@ -253,3 +268,75 @@ def test_another_crop_of_the_same_codebook_is_taken(bench, toy_dataset, other):
 def test_split_that_is_not_there(bench):
     with pytest.raises(UsageError, match="no sample of split 'test': choose one of these: train, val"):
         bench.finetune(bench.pretrain(), "data.split=test")
+
+
+@pytest.fixture
+def classifier(bench):
+    bench.finetune(bench.pretrain(), "optim.lr=0.01", out="first")
+    return replace(from_run(bench.root / "first", options=bench.options), keeps_head=True)
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_with_its_head_every_weight_is_that_of_the_classifier(bench, classifier, is_file):
+    start = classifier
+    if is_file:
+        file = bench.root / "first.safetensors"
+        convert(bench.root / "first", file, how=Conversion(), options=bench.options)
+        start = replace(from_path(file, options=bench.options), keeps_head=True)
+    bench.finetune(start, *STILL)
+    before, after = classifier.weights(), bench.newest("fine").model()
+    assert before["cls_fc.weight"].abs().sum() > 0
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    told = f"Starting from the weights of {start.path}, and keeping its head of 2 classes."
+    assert told in bench.said
+
+
+def test_a_stopped_run_with_a_kept_head_goes_on_to_the_same_weights(bench, classifier, monkeypatch):
+    bench.finetune(classifier, "optim.lr=0.01", out="whole")
+    stopped = replace(bench.options, progress=Stopping())
+    monkeypatch.setattr(bench, "options", stopped)
+    assert bench.finetune(classifier, "optim.lr=0.01").signal == signal.SIGINT
+    monkeypatch.undo()
+    assert bench.newest("fine").step < 3
+    assert bench.finetune(classifier, "optim.lr=0.01").step == 3
+    one, other = (bench.newest(out).model() for out in ("whole", "fine"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    bench.finetune(replace(classifier, keeps_head=False), "optim.lr=0.01", out="new")
+    assert not torch.equal(bench.newest("new").model()["cls_fc.weight"], one["cls_fc.weight"])
+
+
+def test_a_kept_head_tells_a_run_from_another(bench, classifier):
+    bench.finetune(classifier, out="kept")
+    assert bench.newest("kept").state["origin"]["keeps_head"]
+    assert "keeps_head" not in bench.newest("first").state["origin"]
+    assert bench.finetune(classifier, out="kept").record == {}
+    other = replace(classifier, keeps_head=False)
+    bench.finetune(other, out="new")
+    for start, out in ((other, "kept"), (classifier, "new")):
+        with pytest.raises(UsageError, match=r"holds a run with other settings \(--keep-head\): repeat"):
+            bench.finetune(start, out=out)
+
+
+def test_heads_that_cannot_be_kept(bench, classifier, toy_dataset):
+    def refused(start, message, *, task="classify", **change):
+        data = toy_dataset(f"data-{len(list(bench.root.iterdir()))}", **change)
+        recipe = finetune_recipe(task, start=start.recipe, settings=["data.split=train"])
+        with pytest.raises(UsageError, match=message):
+            finetune(recipe, start=start, data=data, out=bench.root / "none", options=bench.options)
+        assert not (bench.root / "none").exists()
+
+    refused(classifier, "in another order, class 0 is left .*: leave out", classes=("right", "left"))
+    refused(
+        classifier,
+        r"tells left, right apart and .* has the classes left, right, up: leave out --keep-head, or",
+        classes=("left", "right", "up"),
+    )
+    refused(classifier, "A linear probe begins with heads of its own: leave out", task="linear")
+    pretrained = replace(from_run(bench.root / "pre", options=bench.options), keeps_head=True)
+    refused(pretrained, "step-000002 is no classifier whose head could be kept: leave out --keep-head")
+    file = bench.root / "first.safetensors"
+    convert(bench.root / "first", file, how=Conversion(), options=bench.options)
+    found = from_path(file, options=bench.options)
+    nameless = replace(found, file=replace(found.file, classes=()), keeps_head=True)
+    refused(nameless, "first.safetensors has a head of 2 classes and does not say which they are: `vfm c")

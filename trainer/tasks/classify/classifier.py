@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.trainer.data.normalize import to_unit_range
-from vfm.trainer.method import Backbone, Method
+from vfm.trainer.method import Backbone, Method, load_exactly
 from vfm.trainer.recipes.classify import ClassifyConfig
 from vfm.trainer.tasks.classify.clips import CLIP, ERASED, LABEL, RandomClip, SpreadClips
 from vfm.trainer.tasks.classify.mixing import draw_mix, erased_clips, mixed_clips, mixed_labels
@@ -36,6 +36,19 @@ class Classify(Method):
         self.cls_fc = nn.Linear(backbone.dim, num_classes)
         # The encoder is drawn from the seed itself; the head shall not begin with the same numbers.
         backbone.draw_head(self.cls_fc, generator=torch.Generator().manual_seed(seed + 1))
+
+    def load_head(self, state: Mapping[str, Tensor]) -> None:
+        """Take the linear layer of a classifier of the same classes.
+
+        Args:
+            state: of a run or a file of this task.
+
+        Raises:
+            UsageError: it is of another shape.
+        """
+        prefix = "cls_fc."
+        found = {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
+        load_exactly(self.cls_fc, found, prefix=prefix)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return `loss`, the mean cross entropy over clips, and `accuracy` in 0..1, unless clips are mixed.
