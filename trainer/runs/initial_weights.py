@@ -25,7 +25,7 @@ from vfm.trainer.runs.folder import (
     recipe_of,
     timed,
 )
-from vfm.trainer.weights.files import read_weights, weights_in
+from vfm.trainer.weights.files import PICKLES, SAFETENSORS, read_weights, weights_in
 from vfm.trainer.weights.fit import HEAD
 from vfm.trainer.weights.imported import ImportedWeights, import_weights
 
@@ -169,10 +169,12 @@ def from_path(path: Path, *, options: RunOptions, averaged: bool = False) -> Ini
     Raises:
         UsageError: see `from_run` and `vfm.trainer.weights.imported.import_weights`.
     """
+    if not path.exists() and path.suffix in (SAFETENSORS, *PICKLES):
+        raise UsageError(f"{path} does not exist: name a run, or a file or folder of weights.")
     if not path.is_file() and weights_in(path) is None:
         return from_run(path, options=options, averaged=averaged)
     if averaged:
-        raise UsageError(f"{path} is a file with one set of weights: leave out --ema.")
+        raise UsageError(f"{path} has one set of weights: leave out --ema.")
     found = import_weights(read_weights(path))
     options.say(found.told)
     return InitialWeights(recipe=found.recipe, file=found)

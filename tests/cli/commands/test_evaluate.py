@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from vfm.cli.commands import evaluate, finetune
+from vfm.cli.commands import convert, evaluate, finetune
 from vfm.cli.options import training
 from vfm.shards.errors import UsageError
 from vfm.shards.io.parquet import read_table
@@ -65,6 +65,20 @@ def test_json_has_all_but_what_lies_in_files_of_its_own(root):
     assert [(entry["accuracy"], entry["protocol"], entry["num_clips"]) for entry in told] == [(1.0, "knn", 2)]
     assert told[0].keys().isdisjoint({"predictions", "confusion"})
     assert read_table(root / "good" / "evaluate-knn-val.parquet").num_rows == 8
+
+
+def test_a_file_stands_beside_its_run(root):
+    file = root / "good.safetensors"
+    invoke(convert.command, root / "good", file)
+    done = invoke(evaluate.command, root / "good", file, root / "data", "--json")
+    run, weights = json.loads(done.stdout)
+    assert (run["step"], weights["step"]) == (60, None)
+    assert weights == {**run, "run": str(file), "step": None}
+    assert f"Evaluating {file} on a CPU" in done.stderr
+    table = [root / f"good{between}evaluate-multiview-val.parquet" for between in ("/", ".")]
+    one, other = (read_table(path).to_pylist() for path in table)
+    assert one == other
+    assert len(one) == 8
 
 
 def test_missing_split_names_those_there_are(root):

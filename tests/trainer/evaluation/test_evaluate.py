@@ -266,7 +266,7 @@ def test_an_original_file_is_seen_as_its_recipe_or_the_user_says(write_toy_datas
         ({"classes": ("left", "up")}, {}, "left.safetensors tells left, right apart and .* left, up: evalu"),
         ({"classes": ("right", "left")}, {}, "in another order, class 0 is left there and right here: eval"),
         ({"codebook": "another"}, {}, r"from the one that .*left.safetensors was trained on in codebook"),
-        ({}, {"ema": True}, "left.safetensors is a file with one set of weights: leave out --ema"),
+        ({}, {"ema": True}, "left.safetensors has one set of weights: leave out --ema"),
         ({}, {"views": "mmaction2"}, "do not see frames as --views mmaction2 says: leave it out"),
     ],
 )
@@ -284,6 +284,7 @@ def test_refuses_what_cannot_be_evaluated(trained, tmp_path):
 
     encoder = left(trained, tmp_path / "pre.safetensors", run="pre")
     refused(encoder, EvaluateOptions(), r"pre.safetensors has learned no classes: finetune it with")
+    refused(tmp_path / "none.pth", EvaluateOptions(), "none.pth does not exist: name a run, or a file or f")
     (tmp_path / "notes.pth").write_text("none")
     refused(tmp_path / "notes.pth", EvaluateOptions(), "notes.pth cannot be read as weights")
     named = tmp_path / ("x" * 240 + ".safetensors")  # as long as a name may be, and the report's is longer
