@@ -98,6 +98,10 @@ def command(model: Path, sources: tuple[Path, ...], out: Path, **given: Any) -> 
     output.say(f"{out}: {counted(num_videos, 'vector')} of {num_features} numbers")
     if column is not None:
         say_next("inspect", sources[0], "--verify")
+    elif is_dataset:
+        say_next("evaluate", model, sources[0], "--protocol", "knn")
+    else:
+        say_next("extract", *sources, "DATA", "--fps", "2")
 
 
 def _model(path: Path, given: dict[str, Any]) -> "VideoModel":

@@ -88,6 +88,12 @@ def test_from_a_dataset_to_a_result(toy_dataset: Callable[..., Path], tmp_path: 
         assert told == f"next: vfm finetune classify {data} --init {run} --out CLASSIFIER"
     file = tmp_path / "run.safetensors"
     assert last_line("convert", run, file) == f"next: vfm finetune classify DATA --init {file} --out RUN"
+    assert last_line("export", run, tmp_path / "out") == (
+        f"next: vfm finetune classify DATA --init {tmp_path / 'out'} --out RUN"
+    )
+    embed = ("embed", run, data, "--clips", 1, "--workers", 1)
+    assert last_line(*embed, tmp_path / "x.npy") == f"next: vfm evaluate {run} {data} --protocol knn"
+    assert last_line(*embed, "vectors.x") == f"next: vfm inspect {data} --verify"
     told = last_line("finetune", "classify", data, "--init", run, "--out", tuned, *STEPS)
     assert told == f"next: vfm evaluate {tuned} {data}"
     assert last_line("evaluate", tuned, data, "--threads", 1).startswith(f"next: vfm inspect {data}")
@@ -110,4 +116,5 @@ def test_no_command_is_left_out() -> None:
     names = set(group.list_commands(click.Context(group)))
     tested = {"plan", "extract", "inspect", "fit-codebook", "tokenize", "drop", "pretrain", "finetune"}
     tested |= {"convert", "evaluate", "recipes", "doctor", "export-hdf5", "import-hdf5", "demo"}
+    tested |= {"export", "embed"}
     assert names == tested
