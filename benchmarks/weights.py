@@ -36,8 +36,9 @@ from vfm.video2token.jobs.extract.extract import extract
 
 _NUM_CLASSES = 400
 _COMMAND = """
-import resource, sys, time
-import torch, vfm.trainer.runs.convert, vfm.trainer.export.folder
+import importlib, sys, time
+modules = {"convert": "vfm.trainer.runs.convert", "export": "vfm.trainer.export.folder"}
+importlib.import_module(modules[sys.argv[1]])
 from vfm.cli.main import main
 
 def peak():

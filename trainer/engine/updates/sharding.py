@@ -1,12 +1,19 @@
-"""Weights, gradients and moments that are divided among the ranks, and how they become whole again."""
+"""Weights, gradients and moments that are divided among the ranks, and how they become whole again.
 
+What torch divides by takes almost a second to load, and is loaded where something is divided.
+"""
+
+# ruff: noqa: PLC0415
+
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeGuard
 
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.updates.blocks import blocks_of
@@ -21,6 +28,9 @@ def shard(method: nn.Module, *, world: World) -> None:
     Each rank holds its part of every tensor; a block is whole while it computes. Gradients are averaged over
     the ranks as `DistributedDataParallel` does.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+
     mesh = init_device_mesh(world.device.type, (world.size,))
     for block in blocks_of(method):
         fully_shard(block, mesh=mesh)
@@ -31,6 +41,8 @@ def shard(method: nn.Module, *, world: World) -> None:
 @contextmanager
 def unreduced(network: nn.Module) -> Iterator[None]:
     """Let gradients of a divided method add up on each rank: for all micro-batches but an update's last."""
+    from torch.distributed.fsdp import FSDPModule
+
     assert isinstance(network, FSDPModule), "nobody else asks"
     network.set_requires_gradient_sync(False)
     try:
@@ -41,15 +53,22 @@ def unreduced(network: nn.Module) -> Iterator[None]:
 
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor with the parts of all ranks; every rank must call this, in the same order."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if _is_divided(tensor) else tensor
 
 
 def part_of(tensor: Tensor, *, like: Tensor) -> Tensor:
     """Return a whole tensor, which every rank has, divided as another one is, on its device."""
     tensor = tensor.to(like.device)
-    if not isinstance(like, DTensor):
+    if not _is_divided(like):
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def _is_divided(tensor: Tensor) -> "TypeGuard[DTensor]":
+    loaded = sys.modules.get("torch.distributed.tensor")
+    return loaded is not None and isinstance(tensor, loaded.DTensor)
 
 
 def kept_by(world: World) -> Keep:
