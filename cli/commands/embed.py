@@ -101,7 +101,7 @@ def command(model: Path, sources: tuple[Path, ...], out: Path, **given: Any) -> 
     elif is_dataset:
         say_next("evaluate", model, sources[0], "--protocol", "knn")
     else:
-        say_next("extract", *sources, "DATA", "--fps", "2")
+        say_next("extract", "VIDEOS", "DATA", "--fps", "2")
 
 
 def _model(path: Path, given: dict[str, Any]) -> "VideoModel":

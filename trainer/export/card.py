@@ -74,7 +74,7 @@ Written by vfm {vfm.__version__}.
 
 def _told_of_head(model: VideoModel) -> str:
     if model.num_classes:
-        return f", and of these come scores of {counted(model.num_classes, 'class')}"
+        return f", and of these come scores of {model.num_classes} classes"
     return ""
 
 
@@ -89,7 +89,7 @@ def _origin(start: InitialWeights) -> str:
     columns = listed(sorted(state["columns"]), limit=_NUM_TOLD)
     return (
         f"{average[0].upper()}{average[1:]} after update {start.checkpoint.step} of {state['num_steps']}, "
-        f"trained on the columns {columns} of the dataset with the fingerprint `{state['dataset']}`."
+        f"trained on {columns} of the dataset with the fingerprint `{state['dataset']}`."
     )
 
 

@@ -26,6 +26,7 @@ SAFETENSORS = ".safetensors"
 PICKLES = (".pth", ".pyth", ".pt", ".bin")
 # What training scripts put around the tensors; the first that is there counts.
 _CONTAINERS = ("model_state", "state_dict", "model", "module")
+_DAMAGES = (SafetensorError, BadZipFile, RuntimeError, ValueError, EOFError, LookupError, TypeError, OSError)
 _PARALLEL = "module."  # what DistributedDataParallel puts before every name
 
 
@@ -70,7 +71,10 @@ def _read_file(path: Path) -> WeightsFile:
     try:
         with path.open("rb") as file:
             begin = file.read(9)
-        is_zip = begin.startswith(b"PK")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name a file of weights.") from None
+    is_zip = begin.startswith(b"PK")
+    try:
         # Of safetensors the length of a JSON object comes first, which may begin as pickles do.
         if begin[8:] == b"{" or not (is_zip or begin.startswith(b"\x80")):
             return _read_safetensors(path)
@@ -83,12 +87,10 @@ def _read_file(path: Path) -> WeightsFile:
             f"{path} is a pickle that asks for more than tensors, which could run code, and is not opened: "
             "save its tensors as safetensors where it comes from."
         ) from None
-    # torch tells of damaged files by many kinds of error.
-    except (SafetensorError, BadZipFile, RuntimeError, ValueError, EOFError, LookupError, TypeError) as error:
+    # torch tells of damaged files by many kinds of error, of a zip without its end as what cannot be mapped.
+    except _DAMAGES as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise UsageError(f"{path} cannot be read as weights ({reason}): fetch it again.") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}): name a file of weights.") from None
     tensors = _unwrapped(value)
     if not tensors:
         raise UsageError(f"{path} holds no tensors by name: give a file with the weights of a network.")

@@ -139,5 +139,6 @@ def test_files_of_others_leave_too(tmp_path):
     export(tmp_path / "x.safetensors", tmp_path / "out", how=Export(), options=SILENT)
     card = (tmp_path / "out/README.md").read_text()
     assert "Classes: a, b, c." in card
+    assert "scores of 3 classes" in card
     assert "Recipe `mine` is not one of vfm's" in card
     assert "Not evaluated before it was exported." in card

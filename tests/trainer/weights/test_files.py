@@ -61,13 +61,17 @@ def test_a_pickle_that_runs_code_is_refused_and_nothing_is_run(tmp_path):
 
 
 def test_what_is_damaged_or_holds_no_weights_is_one_sentence(tmp_path):
-    torch.save({"a": torch.ones(1000)}, tmp_path / "whole.pth")
+    torch.save({"a": torch.ones(2000)}, tmp_path / "whole.pth")
     (tmp_path / "half.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:2000])
     save_file({"a": torch.ones(1000)}, tmp_path / "whole.safetensors")
     (tmp_path / "half.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:2000])
+    (tmp_path / "third.pth").write_bytes((tmp_path / "whole.pth").read_bytes()[:5000])
+    torch.save({"a": torch.ones(1000)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "older.pth").write_bytes((tmp_path / "old.pth").read_bytes()[:1000])
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "empty.pth").write_bytes(b"")
-    for name in ("half.pth", "half.safetensors", "text.pth", "empty.pth"):
+    damaged = ("half.pth", "third.pth", "older.pth", "half.safetensors", "text.pth", "empty.pth")
+    for name in damaged:
         with pytest.raises(UsageError, match=f"{name} cannot be read as weights .*: fetch it again") as told:
             read_weights(tmp_path / name)
         assert "\n" not in str(told.value)
