@@ -113,6 +113,14 @@ def test_what_is_enlarged_is_told_by_the_logger(videos, caplog):
 
 
 @pytest.mark.needs("shared")
+def test_a_video_of_which_a_part_can_be_decoded_is_told(shared, caplog):
+    model = drawn("videomae-tiny", columns=frames_of(fps=2, size_px=64))
+    with caplog.at_level(logging.WARNING, logger="vfm"):
+        vfm.embed(model, shared / "badvideos/files/b10_zeroed_page.mp4")
+    assert any("1 of 1 video could be decoded in part alone" in message for message in caplog.messages)
+
+
+@pytest.mark.needs("shared")
 def test_videos_that_cannot_be_decoded_are_named(videos, shared, tmp_path):
     model = drawn("videomae-tiny", columns=frames_of(fps=2, size_px=64))
     (tmp_path / "text.mp4").write_text("no video")

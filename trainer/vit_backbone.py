@@ -60,9 +60,7 @@ class VitBackbone(PooledVit, Backbone):
 
     def example_inputs(self, num_clips: int) -> Tensor:
         """Return clips of noise, normalized."""
-        config = self.config
-        shape = (num_clips, 3, config.num_frames, config.image_px, config.image_px)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(num_clips))
+        return noise(num_clips, num_frames=self.config.num_frames, size_px=self.config.image_px)
 
     def encoded(self, inputs: Tensor) -> Tensor:
         """Return float [B, N, D], not normalized, as there is no norm between the blocks and the mean."""
@@ -105,6 +103,12 @@ class VitBackbone(PooledVit, Backbone):
     def layers_above(self, name: str) -> int:
         """Return which layer a parameter is in, counted from the output."""
         return layers_above(name, num_blocks=len(self.blocks))
+
+
+def noise(num_clips: int, *, num_frames: int, size_px: int) -> Tensor:
+    """Return clips as an encoder takes them, float [B, 3, T, S, S], always the same for so many."""
+    shape = (num_clips, 3, num_frames, size_px, size_px)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(num_clips))
 
 
 def layers_above(name: str, *, num_blocks: int) -> int:

@@ -22,31 +22,13 @@ if TYPE_CHECKING:
 @click.argument("model", type=shared.PATH)
 @click.argument("sources", nargs=-1, required=True, type=shared.PATH, metavar="DATA|VIDEO...")
 @click.argument("out", type=shared.PATH)
-@click.option(
-    "--clips",
-    "num_clips",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Clips of each video, from its first frame to its last; their vectors are averaged.",
-)
-@click.option(
-    "--crops",
-    "num_crops",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Squares of each clip, from one end of the long side to the other; averaged too.",
+@shared.views(
+    clips="their vectors are averaged.",
+    crops="averaged too.",
 )
 @click.option("--split", help="Of a dataset, only this split.")
 @click.option("--ema", is_flag=True, help="Of a run: take the average of its weights.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@shared.device()
 @shared.accept_data()
 @shared.workers("decode videos, or read a dataset")
 @shared.as_json()

@@ -25,22 +25,9 @@ if TYPE_CHECKING:
     help="multiview: a classifier's own head. knn: nearest neighbours in split train; any encoder. linear, "
     "attentive: a probe that learns from split train, on any encoder, frozen.",
 )
-@click.option(
-    "--clips",
-    "num_clips",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="Clips of each sample, from its first frame to its last; the scores of all views are averaged.",
-)
-@click.option(
-    "--crops",
-    "num_crops",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Squares of each clip, from one end of the frames' long side to the other; of codes 1, or 3 where "
-    "they were made with --views vimpac12.",
+@shared.views(
+    clips="the scores of all views are averaged.",
+    crops="of codes 1, or 3 where they were made with --views vimpac12.",
 )
 @click.option("--ema", is_flag=True, help="Count the average of the weights, of runs with optim.ema_decay.")
 @click.option(
@@ -50,13 +37,7 @@ if TYPE_CHECKING:
     "does (--crops 1 or 3). Unless given, as in the recipe.",
 )
 @click.option("--split", default="val", show_default=True, help="Which samples to count.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to compute.",
-)
+@shared.device()
 @shared.loader_workers()
 @shared.nproc()
 @click.option(

@@ -95,6 +95,39 @@ def nproc() -> Decorator:
     return decorate
 
 
+def device() -> Decorator:
+    """Return ``--device`` of what trains, evaluates and embeds."""
+    return click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute.",
+    )
+
+
+def views(*, clips: str, crops: str) -> Decorator:
+    """Return ``--clips`` and ``--crops``, what is seen of a video; the words say what becomes of each."""
+    return together(
+        click.option(
+            "--clips",
+            "num_clips",
+            type=click.IntRange(min=1),
+            default=5,
+            show_default=True,
+            help=f"Clips of each sample, from its first frame to its last; {clips}",
+        ),
+        click.option(
+            "--crops",
+            "num_crops",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help=f"Squares of each clip, from one end of the frames' long side to the other; {crops}",
+        ),
+    )
+
+
 def accept_data() -> Decorator:
     """Return ``--accept-data``."""
     return click.option(

@@ -36,13 +36,7 @@ _OPTIONS = (
     click.option("--batch-size", type=click.IntRange(min=1), help="Samples per update, all ranks together."),
     shared.loader_workers(),
     click.option("--split", help="Train on this split only."),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="Where to compute.",
-    ),
+    shared.device(),
     shared.nproc(),
     click.option(
         "--no-fallback", is_flag=True, help="Stop at a damaged checkpoint instead of taking the one before."

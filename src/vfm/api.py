@@ -102,8 +102,8 @@ def embed(  # noqa: PLR0913 (what is looked at, and the choices of the user, eac
     """Return what a model says of videos: one vector each, of a classifier those before its linear layer.
 
     Videos are decoded as `vfm extract` does it, with the options of the frames that the model learned from,
-    or with those that its recipe is made for; frames that had to be enlarged or repeated are told by the
-    logger ``vfm``. The model computes where it is.
+    or with those that its recipe is made for; frames that had to be enlarged or repeated, and videos of which
+    only a part can be decoded, are told by the logger ``vfm``. The model computes where it is.
 
     Args:
         model: of `from_pretrained`.
@@ -154,8 +154,13 @@ def embed_videos(
     with tempfile.TemporaryDirectory(prefix="vfm-embed-") as folder:
         data = Path(folder) / "data"
         workers = min(num_workers or os.cpu_count() or 1, len(sources))
-        extract_sources(sources, data, extraction, num_workers=workers, progress=how.progress)
+        done = extract_sources(sources, data, extraction, num_workers=workers, progress=how.progress)
         _refuse_rejected(data, num_sources=len(sources))
+        if done.num_partial:
+            how.say(
+                f"{done.num_partial} of {counted(len(sources), 'video')} could be decoded in part alone, "
+                "which is what is seen of them."
+            )
         dataset = open_dataset(data)
         row_of = {key: row for row, key in enumerate(dataset.keys)}
         ordered = dataset.select([row_of[source.key] for source in sources])

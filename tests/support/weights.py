@@ -1,4 +1,8 @@
-"""Tiny weights under the names of other projects."""
+"""Tiny weights under the names of other projects, and what is no weights."""
+
+import os
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,3 +25,13 @@ def random_state(recipe: Recipe, *, num_classes: int = 3, seed: int = 0) -> dict
     rows = {"cls_fc.weight": num_classes, **_SIZES}
     shapes = shapes_of(recipe, {name: torch.empty(number, 0) for name, number in rows.items()})
     return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+class MakesFolder:
+    """What a hostile pickle holds: something to call when it is read, which makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)

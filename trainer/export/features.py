@@ -9,15 +9,13 @@ import numpy.typing as npt
 from vfm.shards.progress import NoProgress, Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer import methods
-from vfm.trainer.data.clip_sampling import clip_sampling
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.export.model import VideoModel
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.runs.folder import check_columns
-from vfm.trainer.runs.neighbours import mean_features
-from vfm.trainer.tasks.classify.clips import RandomClip, SpreadClips
+from vfm.trainer.runs.neighbours import mean_features, views_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +53,15 @@ def features_of(model: VideoModel, dataset: Dataset, *, how: EmbedOptions) -> np
             them, or codes of another codebook.
         DamageError: stored bytes are not what was written.
     """
-    package = methods.load(model.recipe.method)
-    wanted = with_columns(model.recipe, package.clip_columns(model.recipe.data.columns))
+    read = methods.load(model.recipe.method).clip_columns(model.recipe.data.columns)
+    wanted = with_columns(model.recipe, read)
     recipe = resolve_columns(wanted, dataset.manifest)
     dataset = dataset.with_columns(recipe.data.columns)
     origin = model.origin
     if origin.columns and origin.path is not None:
         check_columns(origin.columns, path=origin.path, recipe=recipe, dataset=dataset)
     recipe, _ = fit_to_data(recipe, dataset, accept=how.accept_data, say=how.say)
-    clip = RandomClip(reader=package.build_clip_reader(recipe, dataset), sampling=clip_sampling(recipe.data))
-    clips = SpreadClips(random_clip=clip, num_clips=how.num_clips, num_crops=how.num_crops)
+    clips = views_of(recipe, dataset, num_clips=how.num_clips, num_crops=how.num_crops)
     device = next(model.parameters()).device
     inference = Inference(
         world=World(device=device),

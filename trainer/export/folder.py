@@ -83,7 +83,7 @@ def export(path: Path, out: Path, *, how: Export, options: RunOptions) -> Export
         check_onnx()
     start = from_path(path, options=options, averaged=how.averaged)
     model = model_from(start)
-    said = about_model(model, start=start)
+    said = _about(model, start=start)
     text = card(model, start, folder=out, results=results_of(start, run=path))
     differences = []
     if how.program:
@@ -107,7 +107,7 @@ def export(path: Path, out: Path, *, how: Export, options: RunOptions) -> Export
     )
 
 
-def about_model(model: VideoModel, *, start: InitialWeights) -> AboutWeights:
+def _about(model: VideoModel, *, start: InitialWeights) -> AboutWeights:
     """Return what the weights of a model say of themselves."""
     return AboutWeights(
         recipe=model.recipe,

@@ -40,8 +40,7 @@ def neighbour_scores(  # noqa: PLR0913 (keyword-only)
     backbone = package.build_backbone(recipe, dataset)
     backbone.load_pretrained(state)
     backbone.to(how.world.device).eval()
-    clip = RandomClip(reader=package.build_clip_reader(recipe, dataset), sampling=clip_sampling(recipe.data))
-    clips = SpreadClips(random_clip=clip, num_clips=views[0], num_crops=views[1])
+    clips = views_of(recipe, dataset, num_clips=views[0], num_crops=views[1])
 
     def compute(batch: dict[str, Tensor]) -> Tensor:
         return mean_features(backbone, batch)
@@ -52,6 +51,13 @@ def neighbour_scores(  # noqa: PLR0913 (keyword-only)
         return None
     labels, num_classes = torch.from_numpy(bank.class_indices), len(dataset.classes)
     return knn_scores(query, bank_ND=known, labels_N=labels, num_classes=num_classes)
+
+
+def views_of(recipe: Recipe, dataset: Dataset, *, num_clips: int, num_crops: int) -> SpreadClips:
+    """Return what reads the views of a sample that an encoder is given, see `mean_features`."""
+    reader = methods.load(recipe.method).build_clip_reader(recipe, dataset)
+    clip = RandomClip(reader=reader, sampling=clip_sampling(recipe.data))
+    return SpreadClips(random_clip=clip, num_clips=num_clips, num_crops=num_crops)
 
 
 def mean_features(backbone: Backbone, batch: dict[str, Tensor]) -> Tensor:

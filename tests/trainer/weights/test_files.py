@@ -1,4 +1,3 @@
-import os
 import pickle
 from argparse import Namespace
 
@@ -6,18 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from support.weights import MakesFolder
 from vfm.shards.errors import MachineError, UsageError
 from vfm.trainer.weights.files import check_name, num_parameters, read_weights, write_weights
-
-
-class Runs:
-    """What a hostile pickle holds: something to call when it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize("container", ["model_state", "state_dict", "model", "module"])
@@ -52,8 +42,8 @@ def test_safetensors_are_told_from_pickles_whatever_their_length(tmp_path):
 
 def test_a_pickle_that_runs_code_is_refused_and_nothing_is_run(tmp_path):
     made = tmp_path / "made"
-    torch.save({"model_state": {"a": torch.ones(1)}, "optimizer": Runs(made)}, tmp_path / "x.pyth")
-    (tmp_path / "old.pth").write_bytes(pickle.dumps({"a": Runs(made)}))
+    torch.save({"model_state": {"a": torch.ones(1)}, "optimizer": MakesFolder(made)}, tmp_path / "x.pyth")
+    (tmp_path / "old.pth").write_bytes(pickle.dumps({"a": MakesFolder(made)}))
     for name in ("x.pyth", "old.pth"):
         with pytest.raises(UsageError, match=f"{name} is a pickle that asks for more than tensors"):
             read_weights(tmp_path / name)

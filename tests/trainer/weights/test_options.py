@@ -1,25 +1,15 @@
 """Options beside weights are read as plain values, and nothing of them is run."""
 
 import json
-import os
 import pickle
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from support.weights import MakesFolder
 from vfm.shards.errors import UsageError
 from vfm.trainer.weights.options import read_options, write_options
-
-
-class Runs:
-    """What a hostile pickle holds: something to call when it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.mark.parametrize("name", ["config.json", "args.pickle"])
@@ -32,7 +22,7 @@ def test_what_is_written_is_read(tmp_path, name):
 def test_a_pickle_that_runs_code_is_refused_and_nothing_is_run(tmp_path):
     made = tmp_path / "made"
     path = tmp_path / "args.pickle"
-    for value in (Namespace(x=Runs(made)), Runs(made), {"x": 1}, Path("x")):
+    for value in (Namespace(x=MakesFolder(made)), MakesFolder(made), {"x": 1}, Path("x")):
         path.write_bytes(pickle.dumps(value))
         with pytest.raises(UsageError, match="args.pickle is a pickle of more than plain arguments, which"):
             read_options(path)

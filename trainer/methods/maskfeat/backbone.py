@@ -17,7 +17,7 @@ from vfm.trainer.models.mvit import STEM_FRAMES, Mvit, MvitConfig, initialize_mv
 from vfm.trainer.models.pooled_vit import draw_head
 from vfm.trainer.models.vit import LAYER_NORM_EPS
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.vit_backbone import is_vector, layers_above
+from vfm.trainer.vit_backbone import is_vector, layers_above, noise
 
 _OF_PRETRAINING = ("mask_token", "pred_head.", "hogs.", "target_generator.")
 _RELATIVE = "attn.rel_pos_"
@@ -54,9 +54,7 @@ class MvitBackbone(Mvit, Backbone):
 
     def example_inputs(self, num_clips: int) -> Tensor:
         """Return clips of noise, normalized."""
-        config = self.config
-        shape = (num_clips, 3, config.num_frames, config.image_px, config.image_px)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(num_clips))
+        return noise(num_clips, num_frames=self.config.num_frames, size_px=self.config.image_px)
 
     def encoded(self, inputs: Tensor) -> Tensor:
         """Return float [B, 1 + N, D], the class token and the patches behind the last block, not normed."""

@@ -116,23 +116,13 @@ _PRETRAINING = Layout(
     folder="model.safetensors",
     options=_config,
 )
-_CLASSIFIER = Layout(
-    name="huggingface",
-    method="videomae",
+_CLASSIFIER = replace(
+    _PRETRAINING,
     task="classify",
-    container="",
-    marks=(
-        "videomae.embeddings.patch_embeddings.projection.weight",
-        "videomae.encoder.layer.0.attention.attention.q_bias",
-        "fc_norm.weight",
-        "classifier.weight",
-    ),
+    marks=(*_PRETRAINING.marks[:2], "fc_norm.weight", "classifier.weight"),
     renamed=_classifier,
-    parted=(_PRODUCTS,),
     sizes=lambda options: sizes_from(options, _ENCODER),
     classes=_classes,
-    folder="model.safetensors",
-    options=_config,
 )
 
 
