@@ -99,7 +99,7 @@ class Manifest:
         plan_sha256: ``Plan.sha256``.
         num_sources: how many sources the plan has.
         num_shards: how many shards each column has when it is complete.
-        classes: labels, sorted; a class index is a position in here.
+        classes: `Plan.classes`; a class index is a position in here.
         columns: by name, complete or not.
         made_with: tool versions of the job that began the dataset.
     """

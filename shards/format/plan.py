@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
 
 from vfm.shards.errors import DamageError, UsageError
+from vfm.shards.format.classes import classes_json, first_twice, in_order, parse_classes
 from vfm.shards.format.keys import check_key
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.hashing import sha256
@@ -76,14 +77,22 @@ _TYPES = {
 _TEXTS = ("key", "identity", "path", "split")
 _TEXT_LISTS = ("labels", "captions")
 _OPTIONAL = ("split", "start_s", "end_s", "offset")
+_CLASSES = "vfm.classes"  # in the metadata of the table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All sources in their final order, ``samples_per_shard`` of them to a shard (fewer in the last)."""
+    """All sources in their final order, and the classes in theirs.
+
+    Attributes:
+        sources: in the order of the samples.
+        samples_per_shard: how many sources each shard has; the last may have fewer.
+        classes: every label that occurs, and maybe others; a class index is a position in here.
+    """
 
     sources: tuple[Source, ...]
     samples_per_shard: int
+    classes: tuple[str, ...]
 
     @property
     def num_shards(self) -> int:
@@ -96,11 +105,6 @@ class Plan:
             raise IndexError(f"shard {index} of {self.num_shards}")
         start = index * self.samples_per_shard
         return self.sources[start : start + self.samples_per_shard]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels that occur, sorted; a class index is a position in here."""
-        return tuple(sorted({label for source in self.sources for label in source.labels}))
 
     @property
     def has_labels(self) -> bool:
@@ -119,20 +123,30 @@ class Plan:
 
     @property
     def sha256(self) -> str:
-        """Hash of what the samples follow from: every source but its path and time, and the shard size."""
-        digest = hashlib.sha256(canonical_json({"samples_per_shard": self.samples_per_shard}))
+        """Hash of what the samples follow from: each source but its path and time, shard size and classes."""
+        told: dict[str, Any] = {"samples_per_shard": self.samples_per_shard}
+        if list(self.classes) != sorted(_labels(self.sources)):  # else as it was before plans had classes
+            told["classes"] = self.classes
+        digest = hashlib.sha256(canonical_json(told))
         for source in self.sources:
             digest.update(canonical_json([getattr(source, name) for name in _HASHED]))
         return digest.hexdigest()
 
 
-def build_plan(sources: Iterable[Source], *, samples_per_shard: int) -> Plan:
+def build_plan(sources: Iterable[Source], *, samples_per_shard: int, classes: Sequence[str] = ()) -> Plan:
     """Return the plan of ``sources``, the same whatever order they are given in.
 
     Sources are ordered by the hash of their key, so that every shard mixes folders and classes.
 
+    Args:
+        sources: any order.
+        samples_per_shard: at most.
+        classes: in the order of their index, those that no source has included; empty means the labels that
+            occur, `in_order`.
+
     Raises:
-        UsageError: no sources, a bad key, two sources with one key, or no samples to a shard.
+        UsageError: no sources, a bad key, two sources with one key, no samples to a shard, a class twice, or
+            a label that is none of the classes.
     """
     if samples_per_shard < 1:
         raise UsageError(f"A shard cannot hold {samples_per_shard} samples: use 1 or more.")
@@ -147,7 +161,9 @@ def build_plan(sources: Iterable[Source], *, samples_per_shard: int) -> Plan:
                 f"Two sources have the key {source.key!r}, {twin.identity} and {source.identity}: "
                 "give each a key of its own."
             )
-    return Plan(sources=tuple(ordered), samples_per_shard=samples_per_shard)
+    return Plan(
+        sources=tuple(ordered), samples_per_shard=samples_per_shard, classes=_classes_of(ordered, classes)
+    )
 
 
 def in_plan_order(sources: Iterable[Source]) -> list[Source]:
@@ -156,7 +172,10 @@ def in_plan_order(sources: Iterable[Source]) -> list[Source]:
 
 
 def write_plan(path: Path, plan: Plan) -> None:
-    """Write the plan as one Parquet table, atomically; columns as in ``Source``, plus ``shard``."""
+    """Write the plan as one Parquet table, atomically; columns as in ``Source``, plus ``shard``.
+
+    The classes are in the table's metadata as ``vfm.classes``, a JSON list.
+    """
     rows = [_encoded(source) for source in plan.sources]
     arrays: dict[str, Any] = {
         name: pa.array([row[name] for row in rows], dtype) for name, dtype in _TYPES.items()
@@ -164,7 +183,7 @@ def write_plan(path: Path, plan: Plan) -> None:
     num_sources = len(plan.sources)
     arrays["shard"] = pa.array([i // plan.samples_per_shard for i in range(num_sources)], pa.int32())
     arrays["samples_per_shard"] = pa.array([plan.samples_per_shard] * num_sources, pa.int32())
-    write_bytes(path, table_bytes(pa.table(arrays)))
+    write_bytes(path, table_bytes(pa.table(arrays), metadata={_CLASSES: classes_json(plan.classes)}))
 
 
 def read_plan(path: Path) -> Plan:
@@ -173,7 +192,8 @@ def read_plan(path: Path) -> Plan:
     Raises:
         DamageError: the file is not as it was written; PlanMissingError where there is none.
     """
-    columns = _read(path).to_pydict()
+    table = _read(path)
+    columns = table.to_pydict()
     samples_per_shard = columns["samples_per_shard"]
     rows = zip(*(columns[name] for name in _TYPES), strict=True)
     try:
@@ -182,9 +202,10 @@ def read_plan(path: Path) -> Plan:
             raise ValueError("it has no sources, or no one size of its shards")
         for source in sources:
             _check(source)
+        classes = _classes_in(table, labels=_labels(sources))
     except (ValueError, UsageError) as error:
         raise no_table(str(path), why=str(error).rstrip(".")) from error
-    return Plan(sources=sources, samples_per_shard=samples_per_shard[0])
+    return Plan(sources=sources, samples_per_shard=samples_per_shard[0], classes=classes)
 
 
 def read_times(path: Path, *, num_sources: int) -> list[int]:
@@ -207,6 +228,32 @@ def _read(path: Path) -> pa.Table:
     types = {**_TYPES, "shard": pa.int32(), "samples_per_shard": pa.int32()}
     check_columns(table, types, name=str(path), optional=_OPTIONAL)
     return table
+
+
+def _classes_of(sources: Iterable[Source], classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that a plan shall have: those given, which must hold every label."""
+    if not classes:
+        return in_order(_labels(sources))
+    if (twice := first_twice(classes)) is not None:
+        raise UsageError(f"The class {twice!r} is given twice: give each class once.")
+    known = set(classes)
+    for source in sources:
+        if strange := [label for label in source.labels if label not in known]:
+            raise UsageError(
+                f"{source.identity} has the label {strange[0]!r}, which is none of the classes given: "
+                "correct it, or add it to them."
+            )
+    return tuple(classes)
+
+
+def _labels(sources: Iterable[Source]) -> set[str]:
+    return {label for source in sources for label in source.labels}
+
+
+def _classes_in(table: pa.Table, *, labels: set[str]) -> tuple[str, ...]:
+    stored = table.schema.metadata.get(_CLASSES.encode())
+    # Before plans had classes, labels were numbered as texts sort.
+    return tuple(sorted(labels)) if stored is None else parse_classes(stored, labels=labels)
 
 
 def _check(source: Source) -> None:

@@ -19,14 +19,21 @@ _BLANK = b"0" * 64
 _SEAL = re.compile(re.escape(_SEAL_KEY) + rb".{1,4}?([0-9a-f]{64})", re.DOTALL)
 
 
-def table_bytes(table: pa.Table) -> bytes:
-    """Return ``table`` as Parquet; the same table and pyarrow version give the same bytes."""
+def table_bytes(table: pa.Table, *, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return ``table`` as Parquet; the same table and pyarrow version give the same bytes.
+
+    Args:
+        table: its own metadata is left out.
+        metadata: texts by name, which are in the metadata of the table that is read back.
+    """
+    texts = {name.encode(): text.encode() for name, text in (metadata or {}).items()}
     sink = pa.BufferOutputStream()
     schema = table.schema.remove_metadata()
     options = {"compression": "zstd", "write_statistics": False, "use_dictionary": False}
     with pq.ParquetWriter(sink, schema, store_schema=False, **options) as writer:
         writer.write_table(table.replace_schema_metadata(None))
-        writer.add_key_value_metadata({_SEAL_KEY: _BLANK})
+        # The seal comes last: it is found as the last of its kind.
+        writer.add_key_value_metadata({**texts, _SEAL_KEY: _BLANK})
     data: bytes = sink.getvalue().to_pybytes()
     start, end = _find_seal(data)
     assert data[start:end] == _BLANK, "the Parquet writer stores metadata in another way"

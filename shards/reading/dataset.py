@@ -68,7 +68,7 @@ class Dataset:
         data: the dataset's folder.
         manifest: its manifest.
         columns: those that it was opened with.
-        classes: labels, sorted; a class index is a position in here.
+        classes: `Plan.classes`; a class index is a position in here.
         keys: names of the samples.
         class_indices: int64 [N], -1 unknown.
         splits: str [N], empty unknown.

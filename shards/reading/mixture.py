@@ -10,6 +10,7 @@ import numpy.typing as npt
 from vfm.shards.array_types import Int64, UInt8
 from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import UsageError
+from vfm.shards.format.classes import in_order
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.hashing import sha256
@@ -89,7 +90,10 @@ def open_mixture(
 
 
 class Mixture(Dataset):
-    """Datasets as one; a class index is a position in the sorted classes of all of them.
+    """Datasets as one; a class index is a position in the classes of all of them.
+
+    Datasets with the same classes in the same order keep it, so that published heads fit. Of others the
+    classes are put in order anew: as numbers where all are, else as texts.
 
     Attributes:
         parts: the datasets.
@@ -104,7 +108,7 @@ class Mixture(Dataset):
         self.data = parts[0].data
         self.manifest = parts[0].manifest
         self.columns = parts[0].columns
-        self.classes = tuple(sorted({label for part in parts for label in part.classes}))
+        self.classes = _classes_of(parts)
         keys = np.concatenate([part.keys.to_bytes() for part in parts])
         self.keys = Keys(keys, rows=np.arange(len(keys), dtype=np.int64))
         self.class_indices = np.concatenate([_renumbered(part, classes=self.classes) for part in parts])
@@ -180,6 +184,13 @@ class Mixture(Dataset):
     def _find(self, index: int) -> tuple[Dataset, int]:
         place = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._parts[place], int(index - self._starts[place])
+
+
+def _classes_of(parts: Sequence[Dataset]) -> tuple[str, ...]:
+    """Return the classes of all, in the order that the parts share, else `in_order`."""
+    if len({part.classes for part in parts}) == 1:
+        return parts[0].classes
+    return in_order(label for part in parts for label in part.classes)
 
 
 def _renumbered(part: Dataset, *, classes: tuple[str, ...]) -> Int64:

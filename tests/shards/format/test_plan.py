@@ -1,7 +1,8 @@
 """The plan is fixed by its sources, whatever order they come in."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.layout import shard_name
 from vfm.shards.format.plan import Plan, Source, build_plan, read_plan, read_times, write_plan
+from vfm.shards.io.parquet import table_bytes
 
 MakeSource = Callable[..., Source]
 
@@ -42,6 +44,43 @@ def test_classes_are_sorted_labels(sources: list[Source]) -> None:
     assert plan.classes == ("run", "walk")
     assert plan.has_labels
     assert not plan.has_captions
+
+
+def labelled(source: MakeSource, labels: Iterable[object]) -> list[Source]:
+    return [source(f"l{label}", labels=(str(label),)) for label in labels]
+
+
+def test_integer_labels_are_their_own_class_index(source: MakeSource) -> None:
+    plan = build_plan(labelled(source, range(12)), samples_per_shard=4)
+    assert plan.classes == ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11")
+
+
+def test_classes_that_are_given_keep_their_order_unused_ones_too(source: MakeSource) -> None:
+    plan = build_plan(labelled(source, ("walk", "run")), samples_per_shard=4, classes=["walk", "fly", "run"])
+    assert plan.classes == ("walk", "fly", "run")
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (
+            ("walk", "fly"),
+            r"^videos/lrun\.mp4 has the label 'run', which is none of the classes given: correct it",
+        ),
+        (("run", "walk", "walk"), "^The class 'walk' is given twice: give each class once"),
+    ],
+)
+def test_classes_that_do_not_fit(source: MakeSource, classes: tuple[str, ...], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        build_plan(labelled(source, ("walk", "run")), samples_per_shard=4, classes=classes)
+
+
+def test_the_hash_covers_classes_that_are_not_the_sorted_labels(source: MakeSource) -> None:
+    sources = labelled(source, ("walk", "run"))
+    orders: list[tuple[str, ...]] = [(), ("run", "walk"), ("walk", "run"), ("run", "walk", "fly")]
+    hashes = [build_plan(sources, samples_per_shard=4, classes=order).sha256 for order in orders]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
 
 
 def test_labels_and_captions_can_be_missing(sources: list[Source]) -> None:
@@ -91,10 +130,56 @@ def test_names_that_are_no_utf8_survive(source: MakeSource, tmp_path: Path) -> N
             for i, name in enumerate(strange)
         ),
         samples_per_shard=2,
+        classes=("x", *strange[::-1], "\udce8"),
     )
     write_plan(tmp_path / "plan.parquet", plan)
     assert read_plan(tmp_path / "plan.parquet") == plan
     assert read_plan(tmp_path / "plan.parquet").sha256 == plan.sha256
+
+
+@pytest.mark.parametrize("classes", [(), ("walk", "fly", "run")])
+def test_classes_are_stored(sources: list[Source], tmp_path: Path, classes: tuple[str, ...]) -> None:
+    plan = build_plan(sources, samples_per_shard=4, classes=classes)
+    write_plan(tmp_path / "plan.parquet", plan)
+    assert read_plan(tmp_path / "plan.parquet") == plan
+    stored = pq.read_schema(tmp_path / "plan.parquet").metadata[b"vfm.classes"]
+    assert json.loads(stored) == list(classes or ("run", "walk"))
+
+
+def test_a_plan_without_classes_has_them_sorted_as_texts(source: MakeSource, tmp_path: Path) -> None:
+    path = tmp_path / "plan.parquet"
+    plan = build_plan(labelled(source, range(12)), samples_per_shard=4)
+    write_plan(path, plan)
+    path.write_bytes(table_bytes(pq.read_table(path)))  # as versions before classes were stored wrote it
+    old = read_plan(path)
+    assert old.classes == ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9")
+    assert old.sources == plan.sources
+    # The hash that the version before classes were stored gives these sources.
+    assert old.sha256 == "54b4ed65ebe5ca0db8699eb1a94a5886f74976d65e35e13bb39daf4cd0ad2b6e"
+    assert plan.sha256 != old.sha256
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "its classes are not a list of names"),
+        ('"run"', "its classes are not a list of names"),
+        ('["run", 7, "walk"]', "its classes are not a list of names"),
+        ('["run", "walk", "run"]', "it has the class 'run' twice"),
+        ('["fly", "run"]', "the label 'walk' is none of its classes"),
+        ("[]", "the label 'run' is none of its classes"),
+    ],
+)
+def test_classes_that_vfm_does_not_write_are_damage(
+    sources: list[Source], tmp_path: Path, stored: str, told: str
+) -> None:
+    path = tmp_path / "plan.parquet"
+    write_plan(path, build_plan(sources, samples_per_shard=4))
+    path.write_bytes(table_bytes(pq.read_table(path), metadata={"vfm.classes": stored}))
+    with pytest.raises(DamageError, match=rf"plan\.parquet is not a table that vfm wrote \({told}"):
+        read_plan(path)
 
 
 def test_two_sources_with_one_key_are_both_named(source: MakeSource) -> None:

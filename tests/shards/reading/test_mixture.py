@@ -57,6 +57,29 @@ def test_classes_of_the_same_name_are_one(mixture: Mixture) -> None:
     assert named[12:] == ["up", "left", "down", None, "left", "down", "up"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (("up", "fly", "down"), ("up", "fly", "down"), ("up", "fly", "down")),
+        (("up", "fly", "down"), ("fly", "up", "down"), ("down", "fly", "up")),
+        (("10", "2", "9"), ("2", "9", "10"), ("2", "9", "10")),
+        (("10", "2"), ("2", "11"), ("2", "10", "11")),
+        (("10", "2"), ("2", "up"), ("10", "2", "up")),
+    ],
+)
+def test_classes_keep_the_order_that_all_share(
+    toy_dataset: WriteDataset, one: tuple[str, ...], other: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    folders = [
+        toy_dataset("one", num_samples=3, classes=one),
+        toy_dataset("two", num_samples=3, classes=other),
+    ]
+    mixed = open_mixture([Source(data=folder) for folder in folders])
+    assert mixed.classes == expected
+    named = [mixed.classes[index] for index in mixed.class_indices.tolist()]
+    assert named == [labels[i % len(labels)] for labels in (one, other) for i in range(3)]
+
+
 def test_shares_follow_the_weights(mixture: Mixture) -> None:
     assert mixture.shares == (
         Share(start=0, num_samples=12, per_epoch=12),

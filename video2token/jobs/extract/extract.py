@@ -88,6 +88,7 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
     options: ExtractOptions,
     *,
     samples_per_shard: int = SAMPLES_PER_SHARD,
+    classes: Sequence[str] = (),
     num_workers: int = 1,
     retry: Retry = "none",
     signals: SignalOptions | None = None,
@@ -104,6 +105,7 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
         data: folder of the dataset; made when it does not exist.
         options: how frames are taken, and what one video may cost.
         samples_per_shard: at most; what a killed job loses is the shard in hand.
+        classes: in the order of their index, those that no source has included; see `build_plan`.
         num_workers: decoding processes.
         retry: which sources that an earlier run rejected are tried again; their shards are rewritten with
             the samples they hold, and stay as they are when nothing comes of it.
@@ -112,11 +114,12 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
         progress: receives progress updates.
 
     Raises:
-        UsageError: ``data`` holds another plan, other options, or something else.
+        UsageError: ``data`` holds another plan, other options, or something else; a label is none of the
+            classes.
         MachineError: the disk is full or read-only, another job writes there, workers do not start.
     """
     begun_s, told = time.monotonic(), progress or NoProgress()
-    asked = build_plan(sources, samples_per_shard=samples_per_shard)
+    asked = build_plan(sources, samples_per_shard=samples_per_shard, classes=classes)
     folder.make_folder(data)
     with hold(data):
         if is_split_at_cuts:
@@ -124,7 +127,7 @@ def extract_sources(  # noqa: PLR0913 (what is made, and the choices of the user
                 num_workers=num_workers, timeout_s=options.timeout_s, memory_bytes=options.memory_bytes
             )
             shots = split_shots(asked.sources, data, search, progress=told)
-            asked = build_plan(shots, samples_per_shard=samples_per_shard)
+            asked = build_plan(shots, samples_per_shard=samples_per_shard, classes=classes)
         plan = folder.reconciled_plan(data, asked, retry=retry)
         column = frames_column(plan, options, signals=signals, is_split_at_cuts=is_split_at_cuts)
         tools = tool_versions(options.decoder)

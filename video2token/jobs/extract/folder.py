@@ -103,7 +103,18 @@ def _plan_differences(there: Plan, asked: Plan) -> list[str]:
         changed.append(f"{counted(len(gone), 'source')} there and not requested, the first {gone[0]}")
     if added:
         changed.append(f"{counted(len(added), 'source')} requested and not there, the first {added[0]}")
+    changed += _class_differences(there.classes, asked.classes)
     return changed
+
+
+def _class_differences(there: tuple[str, ...], asked: tuple[str, ...]) -> list[str]:
+    """Return in a clause the first class that is another, or that one has more of them."""
+    for index, (old, new) in enumerate(zip(there, asked, strict=False)):
+        if old != new:
+            return [f"class {index} {old!r} there, {new!r} requested"]
+    if len(there) == len(asked):
+        return []
+    return [f"{len(there)} classes there, {len(asked)} requested"]
 
 
 def _segment_name(source: Source) -> str:

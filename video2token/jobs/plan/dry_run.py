@@ -21,7 +21,7 @@ class DryRun:
         num_missing: sources without a regular file; they would be rejected.
         num_captions: of all sources.
         size_bytes: of all videos, each counted once however many segments it has.
-        labels: how many sources have each label, most first; one with several counts for each.
+        labels: how many sources have each label, most first, then by class; one with several counts for each.
         splits: how many sources are in each split, most first; those in none are under the empty name.
         first: key and identity of the first sources in the plan's order.
     """
@@ -38,13 +38,13 @@ class DryRun:
     first: dict[str, str]
 
 
-def count(sources: Sequence[Source], *, samples_per_shard: int) -> DryRun:
+def count(sources: Sequence[Source], *, samples_per_shard: int, classes: Sequence[str] = ()) -> DryRun:
     """Return what a job would do; nothing is read or written.
 
     Raises:
-        UsageError: no plan can be made, as two sources have one key.
+        UsageError: no plan can be made, as two sources have one key, or a label is none of the classes.
     """
-    plan = build_plan(sources, samples_per_shard=samples_per_shard)
+    plan = build_plan(sources, samples_per_shard=samples_per_shard, classes=classes)
     videos = {(source.path, source.offset): source.size_bytes for source in sources}
     return DryRun(
         num_sources=len(plan.sources),
@@ -54,12 +54,13 @@ def count(sources: Sequence[Source], *, samples_per_shard: int) -> DryRun:
         num_missing=sum(source.size_bytes < 0 for source in sources),
         num_captions=sum(len(source.captions) for source in sources),
         size_bytes=sum(size for size in videos.values() if size > 0),
-        labels=_counts(label for source in sources for label in source.labels),
+        labels=_counts((label for source in sources for label in source.labels), plan.classes),
         splits=_counts(source.split or "" for source in sources),
         first={source.key: source.identity for source in plan.sources[:_NUM_FIRST]},
     )
 
 
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    """Return how often each name occurs, most first, then by name."""
-    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+def _counts(names: Iterable[str], order: Sequence[str] = ()) -> dict[str, int]:
+    """Return how often each name occurs, most first, then in their order, else by name."""
+    counts, places = Counter(names), {name: place for place, name in enumerate(order)}
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], places.get(item[0], 0), item[0])))

@@ -87,6 +87,7 @@ class EstimateOptions:
         num_sampled: how many sources to extract, at most.
         seed: of the choice among them.
         samples_per_shard: of the job.
+        classes: of the job; see `build_plan`.
         num_workers: processes of the job and of the measurement.
         output: where the job would write, to ask for its free space; nothing is written there.
     """
@@ -94,6 +95,7 @@ class EstimateOptions:
     num_sampled: int = 32
     seed: int = 0
     samples_per_shard: int = 256
+    classes: Sequence[str] = ()
     num_workers: int = 1
     output: Path | None = None
 
@@ -129,11 +131,11 @@ def estimate(
         progress: receives progress updates of the sample's extraction.
 
     Raises:
-        UsageError: no sources, or no such target.
+        UsageError: no sources, no such target, or a label that is none of the classes.
         MachineError: workers do not start.
     """
     begun_s, told = time.monotonic(), progress or NoProgress()
-    plan = build_plan(sources, samples_per_shard=how.samples_per_shard)
+    plan = build_plan(sources, samples_per_shard=how.samples_per_shard, classes=how.classes)
     targets = [build_target(spec, target_options or TargetOptions()) for spec in specs]
     largest, others = choose(plan, num_sampled=how.num_sampled, seed=how.seed)
     with TemporaryDirectory(prefix="vfm-plan-") as folder:

@@ -3,20 +3,23 @@ import json
 import os
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from support.media import number_in
 from vfm.shards.errors import MachineError, UsageError
-from vfm.shards.format.manifest import read_manifest
-from vfm.shards.format.plan import read_plan
+from vfm.shards.format.manifest import read_manifest, write_manifest
+from vfm.shards.format.plan import build_plan, read_plan
 from vfm.shards.format.report import read_report
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.io.lock import hold
+from vfm.shards.io.parquet import table_bytes
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.verification.verify import verify
 from vfm.video2token.jobs.extract import extract as module
@@ -247,6 +250,92 @@ def test_other_labels_are_refused_by_name(films: Film, tmp_path: Path) -> None:
     (root / "l.csv").write_text("path,label\na/000.mp4,x\nb/001.mp4,x\n")
     with pytest.raises(UsageError, match=r"labels of b/001\.mp4 'y' there, 'x' requested"):
         run(root / "l.csv", tmp_path / "data")
+
+
+def listed_with_integers(root: Path, num_films: int) -> Path:
+    lines = [f"{'ab'[i % 2]}/{i:03d}.mp4 {i}" for i in range(num_films)]
+    (root / "l.txt").write_text("\n".join(lines))
+    return root / "l.txt"
+
+
+def cls_by_label(data: Path) -> dict[str, int]:
+    """Return the number in each KEY.cls by the label in its KEY.json."""
+    found = {}
+    for path in sorted((data / "frames").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            texts = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        metas = [SampleMeta.from_json(data) for name, data in texts.items() if name.endswith(".json")]
+        found |= {str(meta.label): int(texts[f"{meta.key}.cls"]) for meta in metas}
+    return found
+
+
+def test_integer_labels_are_what_cls_holds_also_in_a_job_that_goes_on(films: Film, tmp_path: Path) -> None:
+    data, path = tmp_path / "data", listed_with_integers(films(12, num_frames=3), 12)
+    run(path, data)
+    before = stored(data)
+    assert cls_by_label(data) == {str(i): i for i in range(12)}
+    assert read_manifest(data).classes == tuple(map(str, range(12)))
+    (data / "frames" / "000001.json").unlink()
+    assert run(path, data).num_shards_before == 3
+    assert stored(data) == before
+    assert list(verify(data)) == []
+
+
+def test_classes_keep_the_order_that_is_given(films: Film, tmp_path: Path) -> None:
+    data, path = tmp_path / "data", listed_with_integers(films(3, num_frames=3), 3)
+    sources = list_sources([path], missing="error")
+    extract_sources(sources, data, OPTIONS, classes=("2", "unused", "0", "1"))
+    assert cls_by_label(data) == {"0": 2, "1": 3, "2": 0}
+    assert open_dataset(data).classes == ("2", "unused", "0", "1")
+    assert list(verify(data)) == []
+    assert extract_sources(sources, data, OPTIONS, classes=["2", "unused", "0", "1"]).num_shards_before == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        ((), r"\(class 0 '2' there, '0' requested\)"),
+        (("2", "0", "1"), r"\(class 1 'unused' there, '0' requested\)"),
+        (("2", "unused", "0", "1", "7"), r"\(4 classes there, 5 requested\)"),
+    ],
+)
+def test_other_classes_are_refused_by_name(
+    films: Film, tmp_path: Path, classes: tuple[str, ...], told: str
+) -> None:
+    data, path = tmp_path / "data", listed_with_integers(films(3, num_frames=3), 3)
+    sources = list_sources([path], missing="error")
+    extract_sources(sources, data, OPTIONS, classes=("2", "unused", "0", "1"))
+    before = stored(data)
+    with pytest.raises(UsageError, match=f"begun with other options or sources {told}: repeat those"):
+        extract_sources(sources, data, OPTIONS, classes=classes)
+    assert stored(data) == before
+
+
+def test_a_dataset_from_before_classes_had_an_order_is_read_and_not_gone_on_with(
+    films: Film, tmp_path: Path
+) -> None:
+    data, path = tmp_path / "data", listed_with_integers(films(11, num_frames=3), 11)
+    as_texts = ("0", "1", "10", *map(str, range(2, 10)))
+    sources = list_sources([path], missing="error")
+    plan = replace(build_plan(sources, samples_per_shard=256), classes=as_texts)
+    extract_sources(sources, data, OPTIONS, classes=as_texts)
+    table = pq.read_table(data / "plan.parquet")
+    (data / "plan.parquet").write_bytes(table_bytes(table))  # as the older version wrote it
+    assert read_manifest(data).plan_sha256 == read_plan(data / "plan.parquet").sha256 == plan.sha256
+    assert list(verify(data)) == []
+    assert cls_by_label(data)["10"] == 2
+    assert extract_sources(sources, data, OPTIONS, classes=as_texts).num_shards_before == 1
+    with pytest.raises(UsageError, match=r"\(class 2 '10' there, '2' requested\)"):
+        run(path, data, samples_per_shard=256)
+
+
+def test_verify_finds_classes_that_are_not_the_plans(films: Film, tmp_path: Path) -> None:
+    data, path = tmp_path / "data", listed_with_integers(films(3, num_frames=3), 3)
+    run(path, data)
+    write_manifest(data, replace(read_manifest(data), classes=("1", "0", "2")))
+    told = [finding.message for finding in verify(data)]
+    assert told[0] == "Its sources, shards or classes are not the plan's."
+    assert len(told) > 1
 
 
 def test_output_that_is_something_else_is_left_alone(films: Film, tmp_path: Path) -> None:

@@ -249,3 +249,12 @@ def test_a_job_that_splits_plans_the_shots_and_resumes(tmp_path: Path) -> None:
     assert stored(tmp_path / "other") == before
     with pytest.raises(UsageError, match="was begun with other options or sources"):
         run(root, tmp_path / "other", None)
+
+
+def test_shots_have_the_classes_that_are_given(tmp_path: Path) -> None:
+    root, data = tmp_path / "films", tmp_path / "data"
+    write_shots(root / "cut.mp4", shots([3, 12]))
+    (root / "list.csv").write_text("path,label\ncut.mp4,walk\n")
+    run(root / "list.csv", data, None, is_split_at_cuts=True, classes=("walk", "run"))
+    assert (len(open_dataset(data)), open_dataset(data).classes) == (2, ("walk", "run"))
+    assert read_plan(data / "plan.parquet").classes == ("walk", "run")

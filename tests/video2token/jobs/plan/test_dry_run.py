@@ -36,6 +36,18 @@ def test_members_of_a_tar_are_videos_of_their_own() -> None:
     assert len(found.first) == 5
 
 
+def test_labels_that_are_as_many_stand_in_the_order_of_classes() -> None:
+    sources = [
+        Source(key=f"k{label}", identity=label, path=f"/{label}", labels=(label,), size_bytes=1, mtime_ns=0)
+        for label in ("10", "2", "1")
+    ]
+    assert list(count(sources, samples_per_shard=7).labels) == ["1", "2", "10"]
+    given = count(sources, samples_per_shard=7, classes=("2", "3", "10", "1")).labels
+    assert list(given.items()) == [("2", 1), ("10", 1), ("1", 1)]
+    with pytest.raises(UsageError, match="2 has the label '2', which is none of the classes"):
+        count(sources, samples_per_shard=7, classes=("1", "10"))
+
+
 def test_what_the_job_would_refuse_is_refused() -> None:
     twin = Source(key="k", identity="a", path="/a", size_bytes=1, mtime_ns=0)
     with pytest.raises(UsageError, match="Two sources have the key 'k'"):

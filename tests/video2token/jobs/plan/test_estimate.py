@@ -104,6 +104,14 @@ def test_labels_and_captions_are_counted(same: Path, tmp_path: Path) -> None:
     assert plan(listed, num_sampled=2).columns[0].size_bytes == exactly(done.size_bytes)
 
 
+def test_classes_are_those_of_the_job(same: Path) -> None:
+    listed = same.parent / "list.csv"
+    listed.write_text("path,label\n" + "".join(f"{same.name}/{i}.mp4,{i}\n" for i in range(8)))
+    assert plan(listed, num_sampled=2, classes=[str(i) for i in range(9)]).num_sources == 8
+    with pytest.raises(UsageError, match="has the label '7', which is none of the classes"):
+        plan(listed, num_sampled=2, classes=[str(i) for i in range(7)])
+
+
 def test_when_all_are_rejected_everything_is_nothing(tmp_path: Path, tiny_codebook: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"")
     sources = list_sources([tmp_path / "bad.mp4"], missing="error")
