@@ -32,7 +32,8 @@ from vfm.cli.options import shared
     "names",
     type=shared.PATH,
     metavar="NAMES",
-    help="Keep names of a classifier's classes in OUT: of a text file, one a line in the order of the head.",
+    help="Keep names of a classifier's classes in OUT: of a file such as `vfm extract --classes` "
+    "takes, in the order of the head.",
 )
 @click.option("--ema", is_flag=True, help="Of a RUN: take the average of its weights.")
 @shared.as_json()
@@ -68,7 +69,7 @@ def command(path: Path, out: Path, names: Path | None, as_json: bool, **given: A
     from vfm.video2token.sources.classes import read_classes
 
     given["averaged"] = given.pop("ema")
-    given["classes"] = () if names is None else read_classes(names)
+    given["classes"] = () if names is None else read_classes(names).names
     done = convert(path, out, how=Conversion(**given), options=RunOptions(say=output.say))
     if as_json:
         output.show_json(asdict(done))

@@ -139,7 +139,7 @@ def find_sources(inputs: list[Path], given: dict[str, Any]) -> "tuple[list[Sourc
 
     options = ListOptions(
         root=given["root"],
-        classes=read_classes(given["classes"]) if given["classes"] else (),
+        classes=read_classes(given["classes"]).names if given["classes"] else (),
         other_columns=given["other_columns"],
     )
     missing: Missing = "quarantine" if given.get("dry_run") else given["missing"]

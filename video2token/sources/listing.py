@@ -17,7 +17,7 @@ from vfm.shards.format.keys import derive_key
 from vfm.shards.format.plan import Source
 from vfm.shards.wording import listed
 from vfm.video2token.sources import formats
-from vfm.video2token.sources.classes import name_labels, read_classes
+from vfm.video2token.sources.classes import class_list, name_labels, read_classes
 from vfm.video2token.sources.entry import VIDEO_SUFFIXES, Entry, ListOptions
 from vfm.video2token.sources.folders import refuse_empty, walk
 from vfm.video2token.sources.inputs import Input, expand, read_input_list
@@ -75,7 +75,7 @@ def list_sources(
         found = list(_entries(each, options, read_as=read_as))
         hidden = [entry.where for entry in found if entry.is_hidden]
         seen = (entry for entry in found if not entry.is_hidden)
-        entries = list(name_labels(seen, classes=options.classes))
+        entries = list(name_labels(seen, classes=class_list(options.classes)))
         if not entries:
             refuse_empty(each.path, num_hidden=len(hidden))
         for where in hidden:

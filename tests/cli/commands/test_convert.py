@@ -48,3 +48,6 @@ def test_names_of_classes_come_from_a_text_file(tmp_path):
             converted(names)
     assert converted("zu Fuß\nrun\n\n".encode()).exit_code == 0
     assert about(read_weights(tmp_path / "out.safetensors")).classes == ("zu Fuß", "run")
+    (tmp_path / "out.safetensors").unlink()
+    assert converted(b"2 run\n1 walk\n").exit_code == 0
+    assert about(read_weights(tmp_path / "out.safetensors")).classes == ("walk", "run")

@@ -246,9 +246,9 @@ def test_text_list_of_another_style_is_refused(tmp_path: Path, line: str, told: 
 
 
 def test_classes_name_integers_of_every_list(tmp_path: Path) -> None:
-    classes = read_classes(write(tmp_path / "names", "\ufeffarm wrestling\nrun\nü\n"))
+    classes = read_classes(write(tmp_path / "names", "\ufeffarm wrestling\nrun\nü\n")).names
     assert classes == ("arm wrestling", "run", "ü")
-    assert read_classes(write(tmp_path / "names", "arm wrestling\r\nrun\nü\n\n")) == classes
+    assert read_classes(write(tmp_path / "names", "arm wrestling\r\nrun\nü\n\n")).names == classes
     options = ListOptions(classes=classes)
     (source,) = read(write(tmp_path / "l.txt", "a.mp4 2 0\n"), options)
     assert source.labels == ("ü", "arm wrestling")
