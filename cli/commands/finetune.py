@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     """Learn TASK (classify, or linear or attentive: a probe) on the labelled samples of the dataset DATA.
 
-    Several datasets are mixed as `vfm pretrain --help` says; classes of the same name are one. The numbers
-    come from the recipe ENCODER-TASK, such as vimpac-tiny-classify, or from --recipe; clip length, size of
-    frames, stride and column are those of the encoder, unless that recipe is made for others or --set gives
-    them. Split train is learned from unless --split names another; "--split none" takes every sample. The
-    same command resumes a run that was stopped.
+    Several datasets are mixed as `vfm pretrain --help` says; classes of the same name are one, in the
+    order that all share, else sorted. The numbers come from the recipe ENCODER-TASK, such as
+    vimpac-tiny-classify, or from --recipe; clip length, size of frames, stride and column are those of the
+    encoder, unless that recipe is made for others or --set gives them. Split train is learned from unless
+    --split names another; "--split none" takes every sample. The same command resumes a run that was stopped.
 
     \b
     Examples:
