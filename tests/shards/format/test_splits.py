@@ -1,0 +1,44 @@
+"""A split has one name, whatever a list calls it."""
+
+import numpy as np
+import pytest
+
+from vfm.shards.errors import UsageError
+from vfm.shards.format.splits import canonical_split, canonical_splits, check_split
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        *((name, "train") for name in ("train", "training", "trn", "Train", "TRAINING")),
+        *((name, "val") for name in ("val", "valid", "validate", "validation", "Validation", "VAL")),
+        *((name, "test") for name in ("test", "testing", "Test")),
+        *((name, name) for name in ("dev", "Dev", "testset", "train1", "val ", "trainval", "fold-1", "")),
+        ("All", "all"),
+    ],
+)
+def test_each_split_has_one_name(name: str, canonical: str) -> None:
+    assert canonical_split(name) == canonical
+
+
+def test_a_name_for_samples_is_made_canonical() -> None:
+    assert [check_split(name) for name in ("Validate", "test", "")] == ["val", "test", ""]
+
+
+@pytest.mark.parametrize("name", ["all", "ALL"])
+def test_no_split_is_called_all(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_split(name)
+    assert str(caught.value) == (
+        f"No split can be called {name!r}, which stands for every sample: give these samples another split, "
+        "or none."
+    )
+
+
+def test_many_at_once_grow_where_a_name_is_longer() -> None:
+    splits = np.array(["trn", "val", "", "dev"])
+    assert canonical_splits(splits).tolist() == ["train", "val", "", "dev"]
+    assert splits.tolist() == ["trn", "val", "", "dev"]
+    assert canonical_splits(np.zeros(0, "U1")).tolist() == []
+    known = np.array(["train", "test"])
+    assert canonical_splits(known) is known
