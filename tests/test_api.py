@@ -179,5 +179,8 @@ def test_what_cannot_be_opened_is_told(data, toy_dataset, tmp_path):
         with pytest.raises(vfm.VfmError) as caught:
             vfm.open_dataset(path, columns=columns)
         assert str(caught.value) == told
-    with pytest.raises(vfm.VfmError, match="has no sample of split 'test': choose one of these: train, val"):
+    with pytest.raises(
+        vfm.VfmError,
+        match=r"has no sample of split 'test': choose one of these: train \(3\), val \(2\), all \(7\)\.",
+    ):
         vfm.open_dataset(data, split="test")

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vfm.cli.display import output
-from vfm.cli.display.next_step import say_next
+from vfm.cli.display.next_step import say_next, split_words
 from vfm.cli.display.progress import make_progress
 from vfm.cli.options import shared
+from vfm.shards.format.splits import ALL, TRAIN, VAL, canonical_split
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     clips="their vectors are averaged.",
     crops="averaged too.",
 )
-@click.option("--split", help="Of a dataset, only this split.")
+@click.option("--split", metavar="NAME", help="Of a dataset, only this split.  [default: all]")
 @click.option("--ema", is_flag=True, help="Of a run: take the average of its weights.")
 @shared.device()
 @shared.accept_data()
@@ -53,7 +54,10 @@ def command(model: Path, sources: tuple[Path, ...], out: Path, **given: Any) -> 
 
     is_dataset = len(sources) == 1 and (sources[0] / MANIFEST_NAME).is_file()
     column = out.name.removeprefix("vectors.") if str(out).startswith("vectors.") else None
-    if column is not None and (not is_dataset or given["split"] is not None):
+    split = canonical_split(ALL if given["split"] is None else given["split"])
+    if not is_dataset and given["split"] is not None:
+        raise click.UsageError("--split chooses samples of a dataset: name one DATA, or leave it out.")
+    if column is not None and (not is_dataset or split != ALL):
         raise click.UsageError(f"{out} is a column of a dataset: name one DATA, and no --split.")
     if column is None:
         check_features_file(out)
@@ -67,7 +71,7 @@ def command(model: Path, sources: tuple[Path, ...], out: Path, **given: Any) -> 
     )
     loaded = _model(model, given)
     if is_dataset:
-        found = _of_dataset(loaded, sources[0], how, split=given["split"])
+        found = _of_dataset(loaded, sources[0], how, split=split)
     else:
         found = _of_videos(loaded, sources, how, num_workers=given["num_workers"])
     if column is None:
@@ -81,9 +85,18 @@ def command(model: Path, sources: tuple[Path, ...], out: Path, **given: Any) -> 
     if column is not None:
         say_next("inspect", sources[0], "--verify")
     elif is_dataset:
-        say_next("evaluate", model, sources[0], "--protocol", "knn")
+        _say_next(model, sources[0])
     else:
         say_next("extract", "VIDEOS", "DATA", "--fps", "2")
+
+
+def _say_next(model: Path, data: Path) -> None:
+    """Say how to count neighbours, where one split has them and another asks for them."""
+    counted_on = split_words(data, wanted=VAL)
+    if split_words(data, wanted=TRAIN) or ALL in counted_on:
+        say_next("inspect", data)
+    else:
+        say_next("evaluate", model, data, "--protocol", "knn", *counted_on)
 
 
 def _model(path: Path, given: dict[str, Any]) -> "VideoModel":
@@ -97,7 +110,7 @@ def _model(path: Path, given: dict[str, Any]) -> "VideoModel":
         return model_from(start).to(world.device)
 
 
-def _of_dataset(model: "VideoModel", data: Path, how: "EmbedOptions", *, split: str | None) -> "Features":
+def _of_dataset(model: "VideoModel", data: Path, how: "EmbedOptions", *, split: str) -> "Features":
     from vfm.shards.reading.dataset import open_dataset
     from vfm.trainer.export.features import features_of
     from vfm.trainer.export.features_file import Features

@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     help="How encoders of UMT (umt) and MaskFeat (slowfast) see a video: as published, or both as MMAction2 "
     "does (--crops 1 or 3). Unless given, as in the recipe.",
 )
-@click.option("--split", default="val", show_default=True, help="Which samples to count.")
+@click.option(
+    "--split",
+    default="val",
+    show_default=True,
+    metavar="NAME",
+    help="Which samples to count: val (also called valid, validate, validation), test, which is another, or "
+    "all, for a dataset without splits.",
+)
 @shared.device()
 @shared.loader_workers()
 @shared.nproc()

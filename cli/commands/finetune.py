@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vfm.cli.display.next_step import say_next
+from vfm.cli.display.next_step import say_next, split_words
 from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
+from vfm.shards.format.splits import TRAIN, VAL
 
 if TYPE_CHECKING:
     from vfm.trainer.runs.folder import RunOptions
@@ -39,7 +40,8 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     order that all share, else sorted. The numbers come from the recipe ENCODER-TASK, such as
     vimpac-tiny-classify, or from --recipe; clip length, size of frames, stride and column are those of the
     encoder, unless that recipe is made for others or --set gives them. Split train is learned from unless
-    --split names another; "--split none" takes every sample. The same command resumes a run that was stopped.
+    --split names another; --split all takes every sample, where a dataset has no splits, and then none is
+    held out. The same command resumes a run that was stopped.
 
     \b
     Examples:
@@ -52,7 +54,7 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     """
     from vfm.trainer.runs.finetune import finetune, finetune_recipe, told_of_encoder
 
-    given["split"] = given["split"] or "train"
+    given["split"] = TRAIN if given["split"] is None else given["split"]
     how = training.run_options(given)
     start = _start(given, how)
     has_numbers = given["init"] is not None or start.recipe.task == task
@@ -64,7 +66,7 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     outcome = finetune(recipe, start=start, data=sources, out=out, options=how)
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
-        say_next("evaluate", out, sources[0].data)
+        say_next("evaluate", out, sources[0].data, *split_words(sources[0].data, wanted=VAL))
     return status
 
 

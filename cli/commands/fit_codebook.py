@@ -11,6 +11,7 @@ from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next
 from vfm.cli.display.progress import make_progress
 from vfm.cli.options import shared
+from vfm.shards.format.splits import TRAIN
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--split",
     metavar="NAME",
-    help='Fit to the samples of this split; "none" takes all.  [default: train if there is one, else none]',
+    help="Fit to this split only; all takes every sample.  [default: train if there is one, else all]",
 )
 @click.option(
     "--device",
@@ -97,10 +98,10 @@ def command(data: Path, out: Path, name: str | None, split: str | None, as_json:
 def _open(data: Path, *, split: str | None) -> "Dataset":
     from vfm.shards.reading.dataset import open_dataset
 
-    if split is None and "train" in open_dataset(data).splits:
-        split = "train"
-        output.say("Fitting to split train alone: --split names another, --split none takes all samples.")
-    return open_dataset(data, select_split=None if split == "none" else split)
+    if split is None and TRAIN in open_dataset(data).splits:
+        split = TRAIN
+        output.say("Fitting to split train alone: --split names another, --split all takes every sample.")
+    return open_dataset(data, select_split=split)
 
 
 def _summary(report: "FitReport") -> str:

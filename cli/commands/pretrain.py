@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from vfm.cli.display.next_step import say_next
+from vfm.cli.display.next_step import say_next, split_words
 from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
+from vfm.shards.format.splits import TRAIN
 
 
 @click.command()
@@ -53,7 +54,9 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     if status == 0 and is_chief():
         # A recipe of another name has no finetuning of its own: one has to be chosen.
         numbers = () if f"{chosen.name}-classify" in recipe_names() else ("--recipe", "RECIPE")
-        say_next("finetune", "classify", sources[0].data, "--init", out, *numbers, "--out", "CLASSIFIER")
+        chosen_split = split_words(sources[0].data, wanted=TRAIN)
+        words = ("--init", out, *numbers, *chosen_split, "--out", "CLASSIFIER")
+        say_next("finetune", "classify", sources[0].data, *words)
     return status
 
 

@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING
 
 from vfm.cli.display import output
 from vfm.shards.columns.commands import kind_of
+from vfm.shards.format.splits import ALL, TEST, TRAIN, VAL
 
 if TYPE_CHECKING:
     from vfm.trainer.recipes.recipe import Recipe
-
-_TRAIN = "train"
 
 
 def say_next(*words: str | Path, also: str = "") -> None:
     """Say the command that comes next; ``also`` is what else it could be."""
     output.say(f"next: {shlex.join(['vfm', *map(str, words)])}{also}")
+
+
+def split_words(data: Path, *, wanted: str) -> tuple[str, ...]:
+    """Return the option that a command needs where a dataset lacks the split it takes unless told."""
+    from vfm.shards.reading.dataset import open_dataset
+
+    there = set(open_dataset(data, columns=()).splits.tolist())
+    if wanted in there:
+        return ()
+    return ("--split", TEST if wanted == VAL and TEST in there else ALL)
 
 
 def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -> None:
@@ -34,7 +43,7 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
         return
     first, *others = found
     changed = _with_stored(first, targets)
-    chosen = ("--split", _TRAIN) if _TRAIN in set(splits) else ()
+    chosen = ("--split", TRAIN) if TRAIN in set(splits) else ()
     same = [recipe.name for recipe in others if recipe.method == first.method]
     ways = {recipe.method: recipe.name for recipe in reversed(others) if recipe.method != first.method}
     also = f" (or {', '.join([*same, *ways.values()])})" if others else ""

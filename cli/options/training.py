@@ -35,7 +35,7 @@ _OPTIONS = (
     click.option("--steps", type=click.IntRange(min=1), help="Updates, in place of --epochs."),
     click.option("--batch-size", type=click.IntRange(min=1), help="Samples per update, all ranks together."),
     shared.loader_workers(),
-    click.option("--split", help="Train on this split only."),
+    click.option("--split", metavar="NAME", help="Train on this split only; all takes every sample."),
     shared.device(),
     shared.nproc(),
     click.option(
@@ -70,7 +70,16 @@ def sources_of(data: Sequence[str]) -> "list[Source]":
 
 
 def settings_of(given: dict[str, Any]) -> list[str]:
-    """Return every setting that was asked for; ``--set`` comes last and wins."""
+    """Return every setting that was asked for; ``--set`` comes last and wins.
+
+    Raises:
+        UsageError: ``--split`` names none.
+    """
+    from vfm.shards.errors import UsageError
+    from vfm.trainer.recipes.values import NONE
+
+    if given["split"] is not None and given["split"].lower() in NONE:  # in --set it would be every sample
+        raise UsageError(f"--split {given['split']} names no split: --split all takes every sample.")
     named = [
         text.format(given[name])
         for name, texts in _SETTINGS.items()

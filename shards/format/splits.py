@@ -1,8 +1,5 @@
 """What a split is called: one word for each of those that lists write in several ways."""
 
-import numpy as np
-import numpy.typing as npt
-
 from vfm.shards.errors import UsageError
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -40,12 +37,3 @@ def check_split(name: str) -> str:
             "split, or none."
         )
     return split
-
-
-def canonical_splits(splits: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
-    """Return the one name of the split of each sample, str [N]; see `canonical_split`."""
-    names = {name: canonical_split(name) for name in set(splits.tolist())}
-    for name, canonical in names.items():
-        if name != canonical:
-            splits = np.where(splits == name, canonical, splits)
-    return splits

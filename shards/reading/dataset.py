@@ -12,6 +12,7 @@ from vfm.shards.errors import DamageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.manifest import Manifest, read_manifest
 from vfm.shards.format.sample import SampleMeta
+from vfm.shards.format.splits import ALL, canonical_split
 from vfm.shards.io.hashing import sha256
 from vfm.shards.io.json import canonical_json
 from vfm.shards.io.npy import from_npy
@@ -22,7 +23,7 @@ from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.item import describe, place_of, read_item
 from vfm.shards.reading.join import open_columns
 from vfm.shards.reading.keys import Keys
-from vfm.shards.reading.lookup import find_row, rows_of_split
+from vfm.shards.reading.lookup import canonical_splits, find_row, rows_of_split
 
 
 def open_dataset(
@@ -36,7 +37,7 @@ def open_dataset(
         data: the dataset's folder.
         columns: which columns will be read; ``frames`` supplies keys, labels and metadata in any case, its
             pixels only when it is named.
-        select_split: keep only the samples of this split.
+        select_split: keep only the samples of this split, under any of its names; ``all`` keeps every one.
 
     Raises:
         UsageError: no dataset, a column missing, not finished or made from other frames, an unknown split.
@@ -54,7 +55,7 @@ def open_dataset(
         columns=tuple(columns),
         fingerprint=sha256(canonical_json(hashes)),
     )
-    if select_split is None:
+    if select_split is None or canonical_split(select_split) == ALL:
         return dataset
     return dataset.select(rows_of_split(data, splits=dataset.splits, wanted=select_split))
 
@@ -71,7 +72,7 @@ class Dataset:
         classes: `Plan.classes`; a class index is a position in here.
         keys: names of the samples.
         class_indices: int64 [N], -1 unknown.
-        splits: str [N], empty unknown.
+        splits: str [N], each under its one name, see `canonical_split`; empty unknown.
         num_frames: int64 [N].
         fingerprint: SHA-256 over the hashes of all tars of the columns asked for, and over the selection:
             equal exactly when the samples and their order are.
@@ -97,7 +98,7 @@ class Dataset:
         index = readers[FRAMES].index
         self.keys = Keys(index.keys, rows=rows)
         self.class_indices: Int64 = index.class_index[rows]
-        self.splits: npt.NDArray[np.str_] = index.split[rows]
+        self.splits: npt.NDArray[np.str_] = canonical_splits(index.split[rows])
         self.num_frames: Int64 = index.num_frames[rows]
 
     def __len__(self) -> int:

@@ -1,5 +1,6 @@
 """Finds samples by what a person types: a key, the start of one, the path of a source, or a split."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES, PLAN_NAME, shard_name
 from vfm.shards.format.plan import Plan, PlanMissingError, Source, read_plan
 from vfm.shards.format.report import read_report
+from vfm.shards.format.splits import ALL, TEST, VAL, canonical_split
 
 _MAX_LISTED = 5
 
@@ -63,19 +65,42 @@ def _several(data: Path, *, text: str, names: list[str]) -> UsageError:
     return UsageError(f"{text!r} means {len(names)} samples of {data} ({listed}): write more of it.")
 
 
+def canonical_splits(splits: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    """Return the one name of the split of each sample, str [N]; see `canonical_split`."""
+    names = {name: canonical_split(name) for name in set(splits.tolist())}
+    for name, canonical in names.items():
+        if name != canonical:
+            splits = np.where(splits == name, canonical, splits)
+    return splits
+
+
 def rows_of_split(data: Path, *, splits: npt.NDArray[np.str_], wanted: str) -> Int64:
     """Return which samples are of a split, int64 [N], ascending.
 
     Args:
         data: the dataset's folder, for messages.
-        splits: of each sample, str; empty unknown.
-        wanted: the split.
+        splits: of each sample, str, as `canonical_splits` gives them; empty unknown.
+        wanted: the split, under any of its names.
 
     Raises:
-        UsageError: no sample is.
+        UsageError: no sample is; says which splits there are, and how many samples each has.
     """
-    rows = np.flatnonzero(splits == wanted)
+    split = canonical_split(wanted)
+    rows = np.flatnonzero(splits == split)
     if not len(rows):
-        there = ", ".join(sorted({str(name) for name in splits} - {""})) or "none"
-        raise UsageError(f"{data} has no sample of split {wanted!r}: choose one of these: {there}.")
+        called = repr(wanted) if wanted == split else f"{wanted!r} ({split})"
+        raise UsageError(f"{data} has no sample of split {called}{_told_of_splits(splits, wanted=split)}.")
     return rows
+
+
+def _told_of_splits(splits: npt.NDArray[np.str_], *, wanted: str) -> str:
+    """Return the end of a sentence about a split that is not there: those that can be taken."""
+    counts = Counter(splits.tolist())
+    del counts[""]
+    if not counts:
+        return f", and none of its samples has a split: `--split {ALL}` takes every sample"
+    there = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+    told = f": choose one of these: {there}, {ALL} ({len(splits)})"
+    if wanted == VAL and TEST in counts:
+        told += f"; {TEST} is a split of its own, which `--split {TEST}` takes"
+    return told

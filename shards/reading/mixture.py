@@ -67,7 +67,8 @@ def open_mixture(
     Args:
         sources: the datasets and their weights; a single one is opened as it is.
         columns: which columns will be read.
-        select_split: keep only the samples of this split, of which each dataset must have some.
+        select_split: keep only the samples of this split, of which each dataset must have some; ``all`` keeps
+            every one.
 
     Raises:
         UsageError: one cannot be opened, two are the same, their columns were made in different ways, or

@@ -12,6 +12,7 @@ from vfm.shards.format.index import Index, read_index
 from vfm.shards.format.layout import FRAMES, index_path, shard_name
 from vfm.shards.format.manifest import Column, read_manifest
 from vfm.shards.format.report import ShardReport, read_report
+from vfm.shards.format.splits import canonical_split
 from vfm.shards.io.json import canonical_json
 
 
@@ -55,7 +56,7 @@ class Summary:
         frames_per_sample: (least, median, most); None without samples.
         labels: samples by label, in the order of the classes.
         num_unlabelled: samples without a label.
-        splits: samples by split, by name; those without are under the empty name.
+        splits: samples by split, by its one name; those without are under the empty name.
         rejected_by_reason: sources in quarantine by reason, most first.
         columns: by name, frames first.
     """
@@ -99,7 +100,7 @@ def summarize(data: Path) -> Summary:
     classes = np.concatenate([np.zeros(0, np.int64), *(index.class_index for index in indexes)])
     rejected = [rejection for report in frames for rejection in report.rejected]
     num_partial = sum(report.num_partial for report in frames)
-    splits = Counter(str(split) for index in indexes for split in index.split)
+    splits = Counter(canonical_split(str(split)) for index in indexes for split in index.split)
     return Summary(
         num_sources=manifest.num_sources,
         num_shards=manifest.num_shards,

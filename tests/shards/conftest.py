@@ -108,6 +108,7 @@ class Recipe:
     rejected: tuple[str, ...] = ("v6",)
     targets: tuple[str, ...] = ("vq.demo",)
     skip_shards: dict[str, set[int]] = field(default_factory=dict)
+    splits: tuple[str | None, ...] = ()  # take turns; where there are none they are those of `make_source`
 
 
 def write_frames(data: Path, plan: Plan, *, shard: int, fingerprint: str, rejected: set[str]) -> ShardReport:
@@ -142,7 +143,11 @@ def write_target(data: Path, name: str, *, plan: Plan, frames: ShardReport, fing
 def write_dataset(data: Path, recipe: Recipe) -> Plan:
     """Write a whole dataset as the real jobs do, and return its plan."""
     names = [f"v{number}" for number in range(recipe.num_sources)]
-    plan = build_plan([make_source(name) for name in names], samples_per_shard=recipe.samples_per_shard)
+    own = [
+        {"split": recipe.splits[i % len(recipe.splits)]} if recipe.splits else {} for i in range(len(names))
+    ]
+    sources = [make_source(name, **changes) for name, changes in zip(names, own, strict=True)]
+    plan = build_plan(sources, samples_per_shard=recipe.samples_per_shard)
     data.mkdir(parents=True)
     write_plan(data / "plan.parquet", plan)
     frames = make_column("frames", kind="frames", fields=FIELDS, options={"fps": 2.0}, source=None)

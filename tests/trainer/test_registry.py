@@ -54,8 +54,9 @@ def test_a_name_may_be_that_of_a_recipe_with_other_numbers(reopen):
     assert found == override(load_recipe("umt-base"), ["model.depth=6"])
 
 
-def test_none_is_null_as_in_settings(reopen):
-    found = reopen(load_recipe("umt-base"), ("epochs: 201", "epochs: 3"), ("split: null", "split: none"))
+@pytest.mark.parametrize("word", ["none", "all"])
+def test_every_sample_is_null_as_in_settings(reopen, word):
+    found = reopen(load_recipe("umt-base"), ("epochs: 201", "epochs: 3"), ("split: null", f"split: {word}"))
     assert found.data.split is None
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from vfm.shards.format.splits import TRAIN
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.updates.optim import lr_at
 from vfm.trainer.recipes.recipe import OptimConfig, Recipe
-
-TRAIN = "train"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.format.plan import PlanMissingError, read_plan
+from vfm.shards.format.splits import ALL, TRAIN, canonical_split
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer import methods
@@ -19,7 +20,6 @@ from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.probe import (
-    TRAIN_SPLIT,
     learned_samples,
     probe_folder,
     score_probe,
@@ -54,8 +54,8 @@ def evaluate_all(
         DamageError: stored bytes are not what was written.
         ProbeStoppedError: a signal stopped the training of a probe.
     """
-    if how.protocol in PROBES and how.split == TRAIN_SPLIT:
-        raise UsageError(f"The probe learns from split {TRAIN_SPLIT} itself: choose another --split.")
+    if how.protocol != "multiview":
+        _check_taught(data, how=how)
     with cpu_threads(options.num_threads), join(options.device) as world:
         return [_evaluate(path, data=data, how=how, options=options, world=world) for path in paths]
 
@@ -118,9 +118,13 @@ def _inference(world: World, *, options: RunOptions) -> Inference:
 def _told_of(dataset: Dataset, *, how: EvaluateOptions) -> str:
     """Return what is counted, in words."""
     return (
-        f"{counted(len(dataset), 'sample')} of split {how.split} of {dataset.data}, "
+        f"{counted(len(dataset), 'sample')}{_of(how.split)} of {dataset.data}, "
         f"{counted(how.num_clips, 'clip')} in {counted(how.num_crops, 'crop')} each."
     )
+
+
+def _of(split: str) -> str:
+    return "" if split == ALL else f" of split {split}"
 
 
 def _num_missing(every: Dataset, *, split: str, say: Callable[[str], None]) -> int | None:
@@ -129,11 +133,11 @@ def _num_missing(every: Dataset, *, split: str, say: Callable[[str], None]) -> i
         sources = read_plan(every.data / PLAN_NAME).sources
     except PlanMissingError:
         return None
-    wanted = {source.key for source in sources if source.split == split}
+    wanted = {source.key for source in sources if split in (ALL, canonical_split(source.split or ""))}
     num_missing = len(wanted.difference(every.keys))
     if num_missing:
         say(
-            f"{num_missing} of the {len(wanted)} videos of split {split} gave no sample in {every.data}: "
+            f"{num_missing} of the {len(wanted)} videos{_of(split)} gave no sample in {every.data}: "
             "what is counted is the rest."
         )
     return num_missing
@@ -148,7 +152,7 @@ def _scores(
     options: RunOptions,
 ) -> tuple[Tensor, ProbeResult | None]:
     if how.protocol == "knn":
-        bank = _bank(dataset, columns=evaluated.recipe.data.columns, how=how, options=options)
+        bank = _bank(dataset, columns=evaluated.recipe.data.columns, options=options)
         return score_neighbours(evaluated, dataset, bank=bank), None
     if evaluated.recipe.task not in PROBES:
         return score_views(evaluated, dataset), None
@@ -162,13 +166,23 @@ def _for_clips(recipe: Recipe) -> Recipe:
     return with_columns(recipe, methods.load(recipe.method).clip_columns(recipe.data.columns))
 
 
-def _bank(
-    dataset: Dataset, *, columns: tuple[str, ...], how: EvaluateOptions, options: RunOptions
-) -> Dataset:
-    if how.split == TRAIN_SPLIT:
-        raise UsageError(f"The neighbours come from split {TRAIN_SPLIT} itself: choose another --split.")
-    bank = open_dataset(dataset.data, columns=columns, select_split=TRAIN_SPLIT)
+def _bank(dataset: Dataset, *, columns: tuple[str, ...], options: RunOptions) -> Dataset:
+    bank = open_dataset(dataset.data, columns=columns, select_split=TRAIN)
     return with_labels(bank, say=options.say)
+
+
+def _check_taught(data: Path, *, how: EvaluateOptions) -> None:
+    """Refuse a protocol that learns from split train where there is none, or where it is counted on."""
+    if TRAIN not in open_dataset(data, columns=()).splits:
+        raise UsageError(
+            f"{data} has no split {TRAIN}, which --protocol {how.protocol} learns from: name splits in a "
+            "list with the columns path, label and split, and extract that list into a new dataset; "
+            f"--protocol multiview needs none, with --split {ALL}."
+        )
+    if how.split in (TRAIN, ALL):
+        learner = "neighbours come" if how.protocol == "knn" else "probe learns"
+        among = "" if how.split == TRAIN else f", which is among {ALL}"
+        raise UsageError(f"The {learner} from split {TRAIN} itself{among}: choose another --split.")
 
 
 def _check_head(start: InitialWeights, *, dataset: Dataset, path: Path) -> None:

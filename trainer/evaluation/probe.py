@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
+from vfm.shards.format.splits import TRAIN
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
 from vfm.trainer.data.labels import with_labels
@@ -26,8 +27,6 @@ from vfm.trainer.runs.finetune import build_task, finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint, recipe_of, silent
 from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.tasks.linear.probe import Probe
-
-TRAIN_SPLIT = "train"
 
 
 class ProbeStoppedError(Exception):
@@ -78,7 +77,7 @@ def train_probe(  # noqa: PLR0913 (keyword-only)
         ProbeStoppedError: a signal stopped it.
     """
     encoder = seen_as(start.recipe, how.views)
-    settings = [f"data.split={TRAIN_SPLIT}"]
+    settings = [f"data.split={TRAIN}"]
     if options.num_workers is not None:
         settings.append(f"train.num_workers={options.num_workers}")
     recipe = finetune_recipe(how.protocol, start=encoder, settings=settings)
@@ -99,7 +98,7 @@ def _portioned(recipe: Recipe, *, data: Path, folder: Path, world: World, option
     A probe is used again where other ranks or another device would begin a new one otherwise.
     """
     columns = resolve_columns(recipe, read_manifest(data)).data.columns
-    known = with_labels(open_dataset(data, columns=columns, select_split=TRAIN_SPLIT), say=silent)
+    known = with_labels(open_dataset(data, columns=columns, select_split=TRAIN), say=silent)
     size = probe_batch_size(len(known), world_size=world.size)
     precision = recipe.train.precision
     found = newest(folder / CHECKPOINTS_FOLDER, fall_back=options.fall_back, say=silent)

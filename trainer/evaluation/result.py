@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from vfm.shards.format.splits import VAL, canonical_split
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.labels import majority_rate, sample_list_sha256
 from vfm.trainer.evaluation.statistics import confusion_matrix, top_k_accuracy, wilson_interval
@@ -26,7 +27,7 @@ class EvaluateOptions:
             ``linear`` or ``attentive`` (a probe that learns from the train split).
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip, from one end of the long side to the other.
-        split: which samples to count.
+        split: which samples to count, under any name of a split; ``all`` counts every one.
         ema: whether the average of the weights is counted, in place of the weights.
         views: how UMT's encoders see frames; None as the recipe has it.
     """
@@ -34,9 +35,13 @@ class EvaluateOptions:
     protocol: Protocol = "multiview"
     num_clips: int = 5
     num_crops: int = 1
-    split: str = "val"
+    split: str = VAL
     ema: bool = False
     views: Views | None = None
+
+    def __post_init__(self) -> None:
+        """Call the split by its one name, so that reports of the same samples have the same name."""
+        object.__setattr__(self, "split", canonical_split(self.split))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,7 +137,7 @@ class Evaluation:
         num_crops: squares of each clip.
         views: see `EvaluateOptions`.
         data: the dataset's folder.
-        split: the split evaluated.
+        split: the split evaluated; ``all`` is every sample.
         ema: whether the average of the weights was.
         accuracy: share of samples whose class had the highest score (top-1), 0..1.
         accuracy_interval: ends of its 95 % interval, by Wilson's score.

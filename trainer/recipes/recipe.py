@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vfm.shards.errors import UsageError
+from vfm.shards.format.splits import ALL, canonical_split
 
 Precision = Literal["auto", "fp32", "bf16"]
 Parallel = Literal["ddp", "fsdp"]
@@ -31,7 +32,7 @@ class DataConfig:
             whole video, as UMT does on Kinetics and on Something-Something V2.
         seconds_apart: seconds from one frame of a clip to the next; ``any`` takes the next stored frame.
         stride: the same in stored frames; None follows from the time and the rate of the dataset.
-        split: train on this split only; None takes every sample.
+        split: train on this split only; None, which ``all`` becomes, takes every sample.
     """
 
     columns: tuple[str, ...]
@@ -42,6 +43,9 @@ class DataConfig:
     split: str | None = None
 
     def __post_init__(self) -> None:
+        if self.split is not None:  # one word for each, so that the run is the same whichever was given
+            split = canonical_split(self.split)
+            object.__setattr__(self, "split", None if split == ALL else split)
         columns = ",".join(self.columns)
         is_right = bool(columns) and len(set(self.columns)) == len(self.columns)
         _check("data.columns", columns or "empty", is_right, "one column or more, each named once")
@@ -208,6 +212,9 @@ class TrainConfig:
         _check("train.validate_epochs", epochs, epochs is None or epochs > 0, "above 0 or none")
         workers = self.num_workers
         _check("train.num_workers", workers, workers is None or workers >= 0, "0 or more, or none")
+        split = canonical_split(self.validate_split)
+        object.__setattr__(self, "validate_split", split)
+        _check("train.validate_split", split, split != ALL, "one split, of which nothing is learned")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

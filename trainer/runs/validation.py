@@ -44,6 +44,9 @@ def validation_of(
     config = recipe.train
     if config.validate_epochs is None:
         return None
+    if recipe.data.split is None:
+        say(f"Nothing is validated: this run learns from every sample of {dataset}, so none is held out.")
+        return None
     held_out = _held_out(recipe, dataset)
     if len(held_out) < world.size:
         ranks = "" if world.size == 1 else f", for {world.size} ranks"
@@ -137,7 +140,7 @@ class _Runner:
 def _held_out(recipe: Recipe, dataset: Dataset) -> Dataset:
     """Return the samples of the split to validate on; none where they are learned from."""
     split = recipe.train.validate_split
-    if recipe.data.split in (None, split):
+    if recipe.data.split == split:
         return dataset.select([])
     every = dataset.every_sample()
     is_wanted = every.splits == split

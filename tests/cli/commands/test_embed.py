@@ -52,9 +52,11 @@ def test_a_dataset_becomes_an_array_a_table_and_a_column(model, toy_dataset, tmp
     chosen = [i for i in range(12) if dataset.splits[i] == "val"]
     assert [row["key"] for row in rows] == [dataset.keys[i] for i in chosen]
     assert {row["split"] for row in rows} == {"val"}
+    embed(model, data, tmp_path / "all.npy", "--accept-data", "--split", "all")
+    np.testing.assert_array_equal(np.load(tmp_path / "all.npy"), vectors)
     assert [row["label"] for row in rows] == [dataset.classes[dataset.class_indices[i]] for i in chosen]
     np.testing.assert_allclose([row["feature"] for row in rows], vectors[chosen], rtol=1e-4, atol=1e-5)
-    embed(model, data, "vectors.mine", "--accept-data")
+    embed(model, data, "vectors.mine", "--accept-data", "--split", "all")
     column = open_dataset(data, columns=["vectors.mine"])
     stored = np.concatenate([column.array(i, "vectors.mine", "vectors") for i in range(12)])
     np.testing.assert_array_equal(stored, vectors)
@@ -78,6 +80,8 @@ def test_what_contradicts_itself_is_told_before_anything_is_computed(model, toy_
         ((model, data, tmp_path / "x.csv"), "ends neither with .npy nor"),
         ((model, data, data, "vectors.mine"), "is a column of a dataset: name one DATA"),
         ((model, data, "vectors.mine", "--split", "val"), "is a column of a dataset"),
+        ((model, data, tmp_path / "x.npy", "--split", "none"), r"of split 'none': choose .*, all \(12\)\.$"),
+        ((model, data / "x.mp4", tmp_path / "x.npy", "--split", "val"), "--split chooses samples of a dat"),
         ((tmp_path / "absent", data, tmp_path / "x.npy"), "holds no checkpoint"),
     ]:
         with pytest.raises(Exception, match=told):

@@ -82,8 +82,24 @@ def test_a_file_stands_beside_its_run(root):
 
 
 def test_missing_split_names_those_there_are(root):
-    with pytest.raises(UsageError, match="choose one of these: train, val"):
+    with pytest.raises(UsageError, match=r"choose one of these: train \(16\), val \(8\), all \(24\)\."):
         invoke(evaluate.command, root / "good", root / "data", "--split", "test")
+    with pytest.raises(UsageError, match=r"of split 'none': choose one of .*: train \(16\), .*all \(24\)\."):
+        invoke(evaluate.command, root / "good", root / "data", "--split", "none")
+
+
+def test_validation_is_val(root):
+    (told,) = json.loads(
+        invoke(evaluate.command, root / "good", root / "data", "--split", "validation", "--json").stdout
+    )
+    assert (told["split"], told["num_samples"]) == ("val", 8)
+    assert not list((root / "good").glob("evaluate-*-validation.*"))
+
+
+def test_all_is_every_sample(root):
+    done = invoke(evaluate.command, root / "good", root / "data", "--split", "all", "--json")
+    (told,) = json.loads(done.stdout)
+    assert (told["split"], told["num_samples"]) == ("all", 24)
 
 
 def test_a_probe_of_any_run_and_again(root):

@@ -66,13 +66,57 @@ def test_from_scratch(data, tmp_path):
     assert json.loads((tmp_path / "fine" / "run.json").read_text())["origin"] == {}
 
 
-def test_split_none_takes_every_sample(data, tmp_path):
-    invoke(
-        finetune.command,
-        *("classify", data, "--recipe", "vimpac-tiny", "--out", tmp_path / "fine", "--split", "none"),
-        *SETTINGS,
+def test_split_all_takes_every_sample_and_is_the_same_run_however_it_is_said(data, tmp_path):
+    scratch = ("classify", data, "--recipe", "vimpac-tiny", "--out", tmp_path / "fine", *SETTINGS)
+    first = invoke(finetune.command, *scratch, "--split", "all")
+    assert f"Nothing is validated: this run learns from every sample of {data}, so none is" in first.stderr
+    before = json.loads((tmp_path / "fine" / "run.json").read_text())
+    assert before["recipe"]["data"]["split"] is None
+    for words in (("--split", "ALL"), ("--set", "data.split=all"), ("--set", "data.split=none")):
+        again = invoke(finetune.command, *scratch, *words)
+        assert "Already trained to the end" in again.stderr
+        assert json.loads((tmp_path / "fine" / "run.json").read_text()) == before
+
+
+@pytest.mark.parametrize("word", ["none", "null", ""])
+def test_split_none_is_no_split(data, tmp_path, word):
+    scratch = ("classify", data, "--recipe", "vimpac-tiny", "--out", tmp_path / "fine", "--split", word)
+    with pytest.raises(UsageError) as caught:
+        invoke(finetune.command, *scratch)
+    assert str(caught.value) == f"--split {word} names no split: --split all takes every sample."
+    assert not (tmp_path / "fine").exists()
+
+
+def test_a_dataset_without_splits_is_trained_and_evaluated_with_one_word(toy_dataset, tmp_path):
+    data, run = toy_dataset(splits=()), tmp_path / "run"
+    line = ["finetune", "classify", data, "--recipe", "vimpac-tiny", "--out", run, *SETTINGS, *QUICK]
+    call = CliRunner().invoke
+    refused = call(group, [*map(str, line)], standalone_mode=False)
+    assert str(refused.exception) == (
+        f"{data} has no sample of split 'train', and none of its samples has a split: `--split all` takes "
+        "every sample."
     )
-    assert json.loads((tmp_path / "fine" / "run.json").read_text())["recipe"]["data"]["split"] is None
+    done = call(group, [*map(str, line), "--split", "all"])
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[-1] == f"next: vfm evaluate {run} {data} --split all"
+    told = call(group, ["evaluate", str(run), str(data)], standalone_mode=False)
+    assert str(told.exception) == str(refused.exception).replace("'train'", "'val'")
+    counted = call(group, done.stderr.splitlines()[-1].split()[2:])
+    assert counted.exit_code == 0
+    assert f"Evaluating {run}, step 2, on a CPU" in counted.stderr
+    assert f": 12 samples of {data}, 5 clips in 1 crop each." in counted.stderr
+    report = json.loads((run / "evaluate-multiview-all.json").read_text())
+    assert (report["split"], report["num_samples"]) == ("all", 12)
+    assert (run / "evaluate-multiview-all.png").exists()
+    assert (run / "evaluate-multiview-all.parquet").exists()
+    for protocol in ("knn", "linear", "attentive"):
+        words = ["evaluate", str(run), str(data), "--protocol", protocol, "--split", "all"]
+        assert str(call(group, words, standalone_mode=False).exception) == (
+            f"{data} has no split train, which --protocol {protocol} learns from: name splits in a list with "
+            "the columns path, label and split, and extract that list into a new dataset; --protocol "
+            "multiview needs none, with --split all."
+        )
+        assert not (run / protocol).exists()
 
 
 def test_a_start_is_asked_for(data, tmp_path):
@@ -178,7 +222,7 @@ def test_a_run_of_videos_is_trained_for_more_epochs(films, tmp_path):
     ]
     train += [
         "--split",
-        "none",
+        "all",
         "--batch-size",
         "2",
         "--device",

@@ -69,7 +69,7 @@ def test_a_curve_is_drawn_once(stills: Stills, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("split", "num_frames", "is_told"),
-    [([], 64, True), (["--split", "val"], 32, False), (["--split", "none"], 96, False)],
+    [([], 64, True), (["--split", "val"], 32, False), (["--split", "all"], 96, False)],
 )
 def test_split_train_is_fitted_to_unless_told_otherwise(
     toy_dataset: Stills, tmp_path: Path, split: list[str], num_frames: int, is_told: bool

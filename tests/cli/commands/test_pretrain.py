@@ -117,12 +117,22 @@ def test_split_is_kept_in_the_recipe(args, tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["recipe"]["data"]["split"] == "train"
 
 
+@pytest.mark.parametrize("words", [["--split", "all"], ["--set", "data.split=all"]])
+def test_split_all_is_the_run_without_a_split(args, tmp_path, words):
+    invoke(*args, "--steps", 1)
+    before = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert before["recipe"]["data"]["split"] is None
+    assert "Already trained to the end" in invoke(*args, "--steps", 1, *words).stderr
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == before
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
+        (["--split", "none"], "--split none names no split: --split all takes every sample"),
         (["--set", "optim.rl=1"], "has no key 'optim.rl'"),
         (["--set", "optim.lr=big"], "optim.lr is a number"),
-        (["--split", "test"], "choose one of these: train, val"),
+        (["--split", "test"], r"choose one of these: train \(8\), val \(4\), all \(12\)\."),
     ],
 )
 def test_refuses(args, tmp_path, extra, message):

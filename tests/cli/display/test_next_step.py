@@ -101,6 +101,33 @@ def test_from_a_dataset_to_a_result(toy_dataset: Callable[..., Path], tmp_path: 
     assert last_line("evaluate", run, data, *probe).startswith(f"next: vfm inspect {data}")
 
 
+@pytest.mark.parametrize(
+    ("splits", "of_training", "of_counting"),
+    [
+        ((), " --split all", " --split all"),
+        (("train",), "", " --split all"),
+        (("train", "test"), "", " --split test"),
+    ],
+)
+def test_without_the_usual_splits_the_next_command_names_one(
+    toy_dataset: Callable[..., Path],
+    tmp_path: Path,
+    splits: tuple[str, ...],
+    of_training: str,
+    of_counting: str,
+) -> None:
+    data, run, tuned = toy_dataset(splits=splits), tmp_path / "run", tmp_path / "tuned"
+    told = last_line("pretrain", "vimpac-tiny", data, "--out", run, *STEPS)
+    assert told == f"next: vfm finetune classify {data} --init {run}{of_training} --out CLASSIFIER"
+    embed = ("embed", run, data, tmp_path / "x.npy", "--clips", 1, "--workers", 1)
+    knn = f"next: vfm evaluate {run} {data} --protocol knn{of_counting}"
+    assert last_line(*embed) == (knn if splits == ("train", "test") else f"next: vfm inspect {data}")
+    words = of_training.split()
+    told = last_line("finetune", "classify", data, "--init", run, "--out", tuned, *STEPS, *words)
+    assert told == f"next: vfm evaluate {tuned} {data}{of_counting}"
+    assert last_line(*told.split()[2:], "--threads", 1).startswith(f"next: vfm inspect {data}")
+
+
 def test_recipes_and_doctor() -> None:
     assert last_line("recipes") == "next: vfm recipes show NAME"
     assert last_line("recipes", "compare", "umt-base", "umt-large") == "next: vfm recipes show umt-large"

@@ -1,10 +1,9 @@
 """A split has one name, whatever a list calls it."""
 
-import numpy as np
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.splits import canonical_split, canonical_splits, check_split
+from vfm.shards.format.splits import canonical_split, check_split
 
 
 @pytest.mark.parametrize(
@@ -33,12 +32,3 @@ def test_no_split_is_called_all(name: str) -> None:
         f"No split can be called {name!r}, which stands for every sample: give these samples another split, "
         "or none."
     )
-
-
-def test_many_at_once_grow_where_a_name_is_longer() -> None:
-    splits = np.array(["trn", "val", "", "dev"])
-    assert canonical_splits(splits).tolist() == ["train", "val", "", "dev"]
-    assert splits.tolist() == ["trn", "val", "", "dev"]
-    assert canonical_splits(np.zeros(0, "U1")).tolist() == []
-    known = np.array(["train", "test"])
-    assert canonical_splits(known) is known

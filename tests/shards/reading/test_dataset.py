@@ -11,6 +11,8 @@ import pytest
 
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.reading.summary import summarize
+from vfm.shards.verification.verify import verify
 
 MakeDataset = Callable[..., Path]
 BOTH = ("frames", "vq.demo")
@@ -103,8 +105,55 @@ def test_a_split_is_selected(data: Path) -> None:
 
 
 def test_an_unknown_split_names_those_there_are(data: Path) -> None:
-    with pytest.raises(UsageError, match="no sample of split 'test': choose one of these: train, val"):
-        open_dataset(data, select_split="test")
+    attempts = {
+        "test": "'test': choose one of these: train (5), val (2), all (7).",
+        "none": "'none': choose one of these: train (5), val (2), all (7).",
+        "testing": "'testing' (test): choose one of these: train (5), val (2), all (7).",
+    }
+    for split, told in attempts.items():
+        with pytest.raises(UsageError) as caught:
+            open_dataset(data, select_split=split)
+        assert str(caught.value) == f"{data} has no sample of split {told}"
+
+
+@pytest.mark.parametrize("stored", ["val", "valid", "validate", "Validation"])
+def test_a_split_is_found_under_any_of_its_names(make_dataset: Callable[..., Path], stored: str) -> None:
+    data = make_dataset(splits=(stored, "trn"), rejected=())
+    dataset = open_dataset(data)
+    assert sorted(zip(list(dataset.keys), dataset.splits.tolist(), strict=True)) == [
+        (f"v{i}", "train" if i % 2 else "val") for i in range(8)
+    ]
+    found = [open_dataset(data, select_split=split) for split in ("val", "validation", "Validate", stored)]
+    assert [sorted(chosen.keys) for chosen in found] == [["v0", "v2", "v4", "v6"]] * 4
+    assert len({chosen.fingerprint for chosen in found}) == 1
+    assert found[0][0]["split"] == "val"
+    assert summarize(data).splits == {"train": 4, "val": 4}
+    assert list(verify(data)) == []
+
+
+def test_all_is_every_sample(make_dataset: Callable[..., Path]) -> None:
+    data = make_dataset(splits=(None,))
+    every = open_dataset(data)
+    for split in ("all", "ALL"):
+        chosen = open_dataset(data, select_split=split)
+        assert (list(chosen.keys), chosen.fingerprint) == (list(every.keys), every.fingerprint)
+    with pytest.raises(UsageError) as caught:
+        open_dataset(data, select_split="val")
+    assert str(caught.value) == (
+        f"{data} has no sample of split 'val', and none of its samples has a split: `--split all` takes "
+        "every sample."
+    )
+
+
+def test_test_is_a_split_of_its_own(make_dataset: Callable[..., Path]) -> None:
+    data = make_dataset(splits=("train", "testing", None), rejected=())
+    with pytest.raises(UsageError) as caught:
+        open_dataset(data, select_split="val")
+    assert str(caught.value) == (
+        f"{data} has no sample of split 'val': choose one of these: test (3), train (3), all (8); test is a "
+        "split of its own, which `--split test` takes."
+    )
+    assert sorted(open_dataset(data, select_split="test").keys) == ["v1", "v4", "v7"]
 
 
 def test_selections_nest(dataset: Dataset) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
+from vfm.shards.reading.lookup import canonical_splits
 
 
 @pytest.fixture
@@ -65,3 +67,12 @@ def test_without_a_plan_only_keys_are_found(data: Path) -> None:
     assert dataset.keys[dataset.find("v3")] == "v3"
     with pytest.raises(UsageError, match="is missing: find the sample by its key"):
         dataset.find("v3.mp4")
+
+
+def test_many_at_once_grow_where_a_name_is_longer() -> None:
+    splits = np.array(["trn", "val", "", "dev"])
+    assert canonical_splits(splits).tolist() == ["train", "val", "", "dev"]
+    assert splits.tolist() == ["trn", "val", "", "dev"]
+    assert canonical_splits(np.zeros(0, "U1")).tolist() == []
+    known = np.array(["train", "test"])
+    assert canonical_splits(known) is known

@@ -137,8 +137,10 @@ def test_videos_that_gave_no_sample_are_counted_aloud(trained, write_toy_dataset
 
 def test_weights_are_used(trained, tmp_path):
     """Another split, other clips: nothing of the training is left in what is evaluated but its weights."""
-    how = EvaluateOptions(split="train", num_clips=1)
-    assert evaluate(trained / "fine", data=trained / "data", how=how, options=OPTIONS).num_samples == 16
+    how = EvaluateOptions(split="training", num_clips=1)
+    result = evaluate(trained / "fine", data=trained / "data", how=how, options=OPTIONS)
+    assert (result.num_samples, result.split) == (16, "train")
+    assert (trained / "fine" / "evaluate-multiview-train.json").exists()
     assert not torch.is_inference_mode_enabled()
 
 
@@ -146,8 +148,21 @@ def test_weights_are_used(trained, tmp_path):
     ("run", "how", "message"),
     [
         ("pre", {}, r"pre has learned no classes: finetune it with `vfm finetune classify DATA --init .*knn"),
-        ("fine", {"split": "test"}, "no sample of split 'test': choose one of these: train, val"),
-        ("fine", {"protocol": "knn", "split": "train"}, "The neighbours come from split train itself"),
+        (
+            "fine",
+            {"split": "test"},
+            r"no sample of split 'test': choose one of these: train \(16\), val \(8\), all \(24\)\.",
+        ),
+        (
+            "fine",
+            {"protocol": "knn", "split": "train"},
+            "The neighbours come from split train itself: choose",
+        ),
+        (
+            "fine",
+            {"protocol": "knn", "split": "all"},
+            "come from split train itself, which is among all: cho",
+        ),
         ("none", {}, "none holds no checkpoint"),
         (
             "fine",
@@ -228,7 +243,8 @@ def test_weights_that_left_a_run_say_what_it_says(trained, tmp_path, run, how, f
     how = EvaluateOptions(**how)
     one, other = (evaluate(p, data=trained / "data", how=how, options=OPTIONS) for p in (trained / run, path))
     assert np.array_equal(one.predictions.scores, other.predictions.scores)
-    assert other.to_dict() == {**one.to_dict(), "run": str(path), "step": None}
+    unknown = {"step": None}
+    assert other.to_dict() == {**one.to_dict(), "run": str(path), **unknown}
     name = f"evaluate-{how.protocol}-val"
     stem = path / name if folder else tmp_path / f"left.v1.{name}"
     written = json.loads(stem.with_name(f"{stem.name}.json").read_text())

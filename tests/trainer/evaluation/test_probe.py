@@ -188,11 +188,20 @@ def test_a_probe_of_its_own_is_a_run_that_can_be_evaluated(root, write_toy_datas
     ("data", "how", "told"),
     [
         ({}, {"split": "train"}, "The probe learns from split train itself: choose another --split"),
-        ({}, {"split": "all"}, "no sample of split 'all': choose one of these: test, train, val"),
+        (
+            {},
+            {"split": "all"},
+            "probe learns from split train itself, which is among all: choose another --spl",
+        ),
         ({"classes": ()}, {}, "has no labels here"),
         ({"classes": ("left",)}, {}, "Classification needs at least two classes, and the dataset has 1"),
         ({"num_samples": 6}, {}, "there are 4: it needs 5 labelled samples or more"),
-        ({"splits": ("val",)}, {}, "no sample of split 'train': choose one of these: val"),
+        (
+            {"splits": ("val",)},
+            {},
+            "has no split train, which --protocol linear learns from: name splits in a li",
+        ),
+        ({"splits": ()}, {"split": "all"}, "has no split train, which --protocol linear learns from: name "),
     ],
 )
 def test_refuses(root, write_toy_dataset, data, how, told):

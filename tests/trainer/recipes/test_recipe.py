@@ -32,6 +32,9 @@ def plain(toy):
         ("train.precision=bf16", "bf16"),
         ("data.split=train", "train"),
         ("data.split=none", None),
+        ("data.split=all", None),
+        ("data.split=Validation", "val"),
+        ("train.validate_split=testing", "test"),
         ("data.columns=frames, vq.a=b", ("frames", "vq.a=b")),
         ("model.bias=true", True),
         ("model.bias=No", False),
@@ -78,6 +81,7 @@ def test_override_changes_nothing_else(plain):
         ("train.max_steps=0", "must be at least 1 or none"),
         ("train.num_workers=-1", "must be 0 or more"),
         ("train.seed=-1", "train.seed is -1"),
+        ("train.validate_split=all", "train.validate_split is all, but must be one split, of which nothing"),
         ("data.clip_len=0", "data.clip_len is 0, but must be at least 1"),
     ],
 )

@@ -266,7 +266,10 @@ def test_another_crop_of_the_same_codebook_is_taken(bench, toy_dataset, other):
 
 
 def test_split_that_is_not_there(bench):
-    with pytest.raises(UsageError, match="no sample of split 'test': choose one of these: train, val"):
+    with pytest.raises(
+        UsageError,
+        match=r"no sample of split 'test': choose one of these: train \(8\), val \(4\), all \(12\)\.",
+    ):
         bench.finetune(bench.pretrain(), "data.split=test")
 
 

@@ -212,7 +212,10 @@ def test_no_checkpoint(tmp_path):
 
 
 def test_no_such_split(go):
-    with pytest.raises(UsageError, match="no sample of split 'test': choose one of these: train, val"):
+    with pytest.raises(
+        UsageError,
+        match=r"no sample of split 'test': choose one of these: train \(8\), val \(4\), all \(12\)\.",
+    ):
         go("data.split=test")
 
 

@@ -18,6 +18,8 @@ from vfm.trainer.runs.run import pretrain
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "data.clip_len=3", "train.batch_size=8")
 SPLIT = "data.split=train"
+EVERY = "Nothing is validated: this run learns from every sample of {data}, so none is held out."
+NONE_HELD_OUT = "Nothing is validated: {data} has 0 samples of split SPLIT that this run does not learn from."
 
 
 def options(said=None):
@@ -89,13 +91,19 @@ def test_how_often_it_is_validated_may_change_when_a_run_goes_on(data, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "settings", [(), (SPLIT, "train.validate_split=test"), ("data.split=val",)], ids=["all", "none", "val"]
+    ("settings", "told"),
+    [
+        *(((*words,), EVERY) for words in ((), ("data.split=all",))),
+        ((SPLIT, "train.validate_split=test"), NONE_HELD_OUT.replace("SPLIT", "test")),
+        (("data.split=validation", "train.validate_split=valid"), NONE_HELD_OUT.replace("SPLIT", "val")),
+    ],
+    ids=["none", "all", "test", "val"],
 )
-def test_nothing_held_out_is_told(data, tmp_path, settings):
+def test_nothing_held_out_is_told(data, tmp_path, settings, told):
     said = []
     recipe = pretraining("train.max_steps=1", "train.validate_epochs=1", *settings)
     pretrain(recipe, data=data, out=tmp_path / "run", options=options(said))
-    assert any(told.startswith(f"Nothing is validated: {data} has 0 samples of split ") for told in said)
+    assert [line for line in said if line.startswith("Nothing is validated")] == [told.format(data=data)]
     assert figures(tmp_path / "run", "val_loss") == {}
 
 
