@@ -41,6 +41,7 @@ _TYPES: dict[str, Any] = {
     "dataset": str,
     "classes": tuple[str, ...],
     "columns": dict[str, _Column],
+    "parts": tuple[dict[str, str], ...],
     "origin": dict[str, Any],
     "fit": dict[str, float | None],
     "method": dict[str, str],
@@ -49,7 +50,8 @@ _TYPES: dict[str, Any] = {
     "tied": dict[str, str],
     "files": dict[str, _File],
 }
-_OPTIONAL = ("fit", "method", "validation", "extended")  # absent before 0.2, the last in most runs
+# The first two are absent before 0.2, the others in most runs.
+_OPTIONAL = ("fit", "method", "validation", "extended", "parts")
 
 
 def check_state(state: dict[str, Any], *, path: Path) -> None:

@@ -29,6 +29,7 @@ from vfm.trainer.evaluation.probe import (
 from vfm.trainer.evaluation.report import check_place, write_report
 from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, ProbeResult, scored
 from vfm.trainer.evaluation.score import Evaluated, score_neighbours, score_views
+from vfm.trainer.evaluation.trained_on import count_trained_on
 from vfm.trainer.evaluation.views import seen_as
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.probe import PROBES
@@ -91,6 +92,7 @@ def _evaluate(
     )
     step = "" if start.step is None else f", step {start.step},"
     options.say(f"Evaluating {path}{step} on {where(world)}: {_told_of(dataset, how=how)}")
+    num_trained_on = count_trained_on(start, dataset, path=path, split=how.split, say=options.say)
     scores, probed = _scores(evaluated, dataset, start=counted, how=how, options=options)
     if probed is not None:
         options.say(told_of_choice(probed, split=how.split))
@@ -101,6 +103,7 @@ def _evaluate(
         data=str(data),
         num_unlabelled=len(every) - len(dataset),
         num_missing=_num_missing(every, split=how.split, say=options.say),
+        num_trained_on=num_trained_on,
         fit=fit,
         probe=probed,
         **scored(scores, dataset),

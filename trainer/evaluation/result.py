@@ -148,6 +148,8 @@ class Evaluation:
         num_unlabelled: samples of the split left out because they have no label.
         num_missing: sources of the split that gave no sample, so that nobody could be asked; None where the
             dataset's plan is lost.
+        num_trained_on: samples counted that the run has learned from; None where nobody knows, see
+            `vfm.trainer.evaluation.trained_on`.
         fit: how the clips of these samples are.
         sample_list_sha256: of the keys and classes counted; results over equal lists can be compared.
         per_class: how each class fared, in the order of the classes.
@@ -172,6 +174,7 @@ class Evaluation:
     num_samples: int
     num_unlabelled: int
     num_missing: int | None
+    num_trained_on: int | None
     fit: Fit
     sample_list_sha256: str
     per_class: tuple[ClassResult, ...]

@@ -132,10 +132,12 @@ def _told_of(report: dict[str, Any]) -> str:
     low, high = (100 * end for end in report["accuracy_interval"])
     top5 = report["top5_accuracy"]
     best5 = "" if top5 is None else f", top-5 {100 * top5:.1f} %"
+    num_trained = report.get("num_trained_on")  # absent before 0.2
+    learned = f", {num_trained} of which it has learned from" if num_trained else ""
     views = f"{counted(report['num_clips'], 'clip')} in {counted(report['num_crops'], 'crop')} each"
     return (
         f"top-1 {100 * report['accuracy']:.1f} % ({low:.1f} to {high:.1f}){best5} of "
-        f"{counted(report['num_samples'], 'sample')} of split {report['split']}, {views}, protocol "
+        f"{counted(report['num_samples'], 'sample')} of split {report['split']}{learned}, {views}, protocol "
         f"{report['protocol']}; naming the most frequent class: "
         f"{100 * report['majority_rate']:.1f} %; sample list `{report['sample_list_sha256'][:12]}`"
     )

@@ -166,11 +166,13 @@ def _identity(
     recipe: Recipe, dataset: Dataset, *, method: Method, start: InitialWeights, fit: Fit
 ) -> dict[str, Any]:
     """Return what tells a run from another, as JSON values."""
+    parts = [{name: part.tars_sha256(name) for name in recipe.data.columns} for part in dataset.parts]
     return {
         "recipe": to_dict(recipe),
         "dataset": dataset.fingerprint,
         "classes": list(dataset.classes),
         "columns": columns_of(recipe, dataset),
+        **({"parts": parts} if len(parts) > 1 else {}),
         "method": dict(method.learned_from),
         "origin": start.origin,
         "fit": fit.to_dict(),

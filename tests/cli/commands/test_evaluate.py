@@ -73,7 +73,7 @@ def test_a_file_stands_beside_its_run(root):
     done = invoke(evaluate.command, root / "good", file, root / "data", "--json")
     run, weights = json.loads(done.stdout)
     assert (run["step"], weights["step"]) == (60, None)
-    assert weights == {**run, "run": str(file), "step": None}
+    assert weights == {**run, "run": str(file), "step": None, "num_trained_on": None}
     assert f"Evaluating {file} on a CPU" in done.stderr
     table = [root / f"good{between}evaluate-multiview-val.parquet" for between in ("/", ".")]
     one, other = (read_table(path).to_pylist() for path in table)
@@ -99,7 +99,8 @@ def test_validation_is_val(root):
 def test_all_is_every_sample(root):
     done = invoke(evaluate.command, root / "good", root / "data", "--split", "all", "--json")
     (told,) = json.loads(done.stdout)
-    assert (told["split"], told["num_samples"]) == ("all", 24)
+    assert (told["split"], told["num_samples"], told["num_trained_on"]) == ("all", 24, 16)
+    assert f"{root / 'good'} has learned from 16 of the 24 samples counted: what" in done.stderr
 
 
 def test_a_probe_of_any_run_and_again(root):

@@ -105,8 +105,12 @@ def test_a_dataset_without_splits_is_trained_and_evaluated_with_one_word(toy_dat
     assert counted.exit_code == 0
     assert f"Evaluating {run}, step 2, on a CPU" in counted.stderr
     assert f": 12 samples of {data}, 5 clips in 1 crop each." in counted.stderr
+    assert (
+        f"{run} has learned from 12 of the 12 samples counted: what it reaches on samples that it has not "
+        "seen may be far less."
+    ) in counted.stderr.splitlines()
     report = json.loads((run / "evaluate-multiview-all.json").read_text())
-    assert (report["split"], report["num_samples"]) == ("all", 12)
+    assert (report["split"], report["num_samples"], report["num_trained_on"]) == ("all", 12, 12)
     assert (run / "evaluate-multiview-all.png").exists()
     assert (run / "evaluate-multiview-all.parquet").exists()
     for protocol in ("knn", "linear", "attentive"):

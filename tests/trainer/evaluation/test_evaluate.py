@@ -243,7 +243,7 @@ def test_weights_that_left_a_run_say_what_it_says(trained, tmp_path, run, how, f
     how = EvaluateOptions(**how)
     one, other = (evaluate(p, data=trained / "data", how=how, options=OPTIONS) for p in (trained / run, path))
     assert np.array_equal(one.predictions.scores, other.predictions.scores)
-    unknown = {"step": None}
+    unknown = {"step": None, "num_trained_on": None}
     assert other.to_dict() == {**one.to_dict(), "run": str(path), **unknown}
     name = f"evaluate-{how.protocol}-val"
     stem = path / name if folder else tmp_path / f"left.v1.{name}"

@@ -91,6 +91,13 @@ def test_a_classifier_leaves_with_its_classes_card_and_results(runs, tmp_path):
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert config["vfm"]["classes"] == list(start.classes)
     assert (config["num_frames"], config["size_px"], config["num_features"]) == (4, 64, 96)
+    learned = {**report, "split": "all", "num_trained_on": 8}
+    path.with_name("evaluate-multiview-all.json").write_text(json.dumps(learned))
+    export(root / "tuned", tmp_path / "learned", how=Export(), options=SILENT)
+    path.with_name("evaluate-multiview-all.json").unlink()
+    assert " of 12 samples of split all, 8 of which it has learned from, 5 clips in 3 crops each" in (
+        (tmp_path / "learned/README.md").read_text()
+    )
     card = (tmp_path / "out/README.md").read_text()
     assert card.startswith("---\nlibrary_name: vfm\npipeline_tag: video-classification\n")
     assert (
