@@ -64,7 +64,7 @@ def open_dataset(
         path: of the dataset's folder.
         columns: which columns are read, such as ``["frames", "hog"]``; a pattern such as ``vq.*`` stands for
             the one column that matches.
-        split: keep only the samples of this split.
+        split: keep only the samples of this split; None and ``all`` keep every one.
 
     Raises:
         VfmError: there is no such dataset, column or split, or it is not as it was written.

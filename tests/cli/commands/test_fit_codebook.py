@@ -78,3 +78,12 @@ def test_split_train_is_fitted_to_unless_told_otherwise(
     told = json.loads(done.stdout)
     assert told["num_train_frames"] + told["num_held_out_frames"] == num_frames
     assert ("Fitting to split train alone" in done.stderr) == is_told
+
+
+def test_split_none_is_no_split(toy_dataset: Stills, tmp_path: Path) -> None:
+    data = toy_dataset()
+    with pytest.raises(UsageError) as caught:
+        fit(data, tmp_path / "book", "--split", "none")
+    assert str(caught.value) == (
+        f"{data} has no sample of split 'none': choose one of these: train (8), val (4), all (12)."
+    )
