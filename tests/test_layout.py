@@ -46,7 +46,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
     },
     "video2token": {
         "rejection": set(),
-        "sources": set(),
+        "sources": {"container"},
         "teachers": set(),
         "tokenizers": set(),
         "execution": set(),
@@ -122,7 +122,8 @@ PLUG_INS = {
     "video2token/analysis/signals": {"WANTS_VECTORS", "build"},
     "video2token/decoding/decoders": {"decode", "version"},
     "video2token/execution/executors": set(),
-    "video2token/sources/formats": {"read"},
+    "video2token/sources/annotations": {"FORMAT"},
+    "video2token/sources/lists/file_types": {"read"},
     "video2token/targets": {"Options", "build"},
 }
 MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 12, 300, 45, 5
@@ -163,7 +164,7 @@ TOGETHER = {
     "trainer/runs/test_several_columns.py": "frames and a target column, from recipe to evaluation",
     "video2token/decoding/decoders/test_matrix.py": "every decoder",
     "video2token/picture/test_converter_exact.py": "swscale's own arithmetic",
-    "video2token/sources/formats/test_lists.py": "every kind of list",
+    "video2token/sources/lists/test_lists.py": "every kind of list",
 }
 
 

@@ -67,7 +67,7 @@ def run_all(work: Path, args: argparse.Namespace) -> None:
     """Print kNN and probe of teacher, random students, and students of every storage."""
     data = work / "data"
     options = ExtractOptions(sampling="uniform", fps=None, num_frames=16, size_px=SIZE_PX)
-    sources = list_sources([args.labels], missing="error", options=ListOptions(root=args.root))
+    sources = list_sources([args.labels], missing="error", options=ListOptions(root=args.root)).sources
     extract_sources(sources, data, options, num_workers=2)
     for store in args.stores:
         own = {"store": store, "weights": str(args.weights), "crop_px": SIZE_PX}

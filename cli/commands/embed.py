@@ -133,7 +133,7 @@ def _of_videos(
     from vfm.trainer.export.features_file import Features
     from vfm.video2token.sources.listing import list_sources
 
-    sources = list_sources(paths, missing="error")
+    sources = list_sources(paths, missing="error").sources
     return Features(
         vectors=embed_videos(model, sources, how=how, num_workers=num_workers),
         keys=[source.key for source in sources],

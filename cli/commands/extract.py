@@ -70,9 +70,10 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     """Decode videos once, into the frames that are wanted.
 
     SOURCES are folders (searched through), videos, quoted patterns, tars of videos, and lists: CSV, TSV,
-    JSONL, JSON and Parquet with the columns path and any of label, caption, start, end, split, key; lists
-    of Kinetics and MSR-VTT; text lists of lines "path label". DATA is the dataset's folder. Run the same
-    command again to go on after an interruption: finished shards are kept.
+    JSONL, JSON and Parquet with the columns path and any of label, caption, start, end, split, key; text
+    lists of lines "path label"; and lists as data sets publish them (--formats shows them). Folders
+    class/x.mp4 and split/class/x.mp4 are labels. DATA is the dataset's folder. Run the same command again
+    to go on after an interruption: finished shards are kept.
 
     \b
     Examples:
@@ -81,7 +82,8 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract videos/ data/mine --num-frames 16
       vfm extract cam1/ cam2/ extra.mp4 data/mine --fps 0.5 --allow-rejects 1% --json
       vfm extract 'shards/*.tar' data/mine --fps 2 --dry-run
-      vfm extract k400_train.csv data/k400 --root kinetics/ --fps 2 --missing quarantine
+      vfm extract k400_train.csv data/k400 --root kinetics/ --fps 2
+      vfm extract --list train=trainlist01.txt --list val=testlist01.txt data/ucf --root UCF-101 --fps 2
       vfm extract videos/ data/mine --fps 2 --retry-failed
       vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
     """
@@ -90,15 +92,16 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
 
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
-    found, num_hidden = listing.find_sources(inputs, given)
+    found = listing.find_sources(inputs, given)
     if given["dry_run"]:
-        show_dry_run(found, given, num_hidden=num_hidden)
+        show_dry_run(found, given)
         output.say("next: the same command without --dry-run")
         return 0
     result = extract_sources(
-        found,
+        found.sources,
         folder,
         wanted,
+        classes=found.classes,
         samples_per_shard=given["samples_per_shard"],
         num_workers=given["num_workers"],
         retry=listing.retry_of(given),
@@ -107,7 +110,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
         progress=make_progress(),
     )
     if given["as_json"]:
-        output.show_json({"data": str(folder), **asdict(result), "num_hidden": num_hidden})
+        output.show_json({"data": str(folder), **asdict(result), "num_hidden": found.num_hidden})
     output.say(_summary(result, data=folder))
     if result.num_ok + result.num_partial:
         say_next("inspect", folder, "--sheet", f"{folder.name}.png")

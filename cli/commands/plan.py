@@ -22,7 +22,7 @@ _AT_LEAST_1 = click.IntRange(min=1)
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=shared.PATH)
+@click.argument("sources", nargs=-1, type=shared.PATH)
 @decoding.options()
 @click.option(
     "--samples-per-shard", type=_AT_LEAST_1, default=256, show_default=True, help="Videos per shard."
@@ -74,12 +74,15 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
     """
     from vfm.video2token.jobs.plan.estimate import EstimateOptions, estimate
 
-    found, num_hidden = listing.find_sources(list(sources), given)
+    if not (sources or given["lists"]):
+        raise click.UsageError("Missing argument 'SOURCES...': name videos, or lists of them with --list.")
+    found = listing.find_sources(list(sources), given)
     result = estimate(
-        found,
+        found.sources,
         decoding.extract_options(given),
         EstimateOptions(
             output=given["out"],
+            classes=found.classes,
             **{name: given[name] for name in ("num_sampled", "seed", "samples_per_shard", "num_workers")},
         ),
         specs=given["specs"],
@@ -87,7 +90,7 @@ def command(sources: tuple[Path, ...], **given: Any) -> int:
         progress=make_progress(),
     )
     if given["as_json"]:
-        output.show_json({**asdict(result), "num_hidden": num_hidden})
+        output.show_json({**asdict(result), "num_hidden": found.num_hidden})
     else:
         output.show("\n".join(_lines(result)))
     if result.num_rejected == result.num_sampled:

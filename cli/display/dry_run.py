@@ -1,6 +1,5 @@
 """What a job would do, as --dry-run shows it."""
 
-import os.path
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -8,24 +7,24 @@ from vfm.cli.display import output
 from vfm.shards.wording import listed
 
 if TYPE_CHECKING:
-    from vfm.shards.format.plan import Source
+    from vfm.video2token.sources.listing import Listing
 
 
 _NUM_NAMED = 6  # how many labels or splits are shown
 
 
-def show_dry_run(sources: "list[Source]", given: dict[str, Any], *, num_hidden: int) -> None:
+def show_dry_run(listing: "Listing", given: dict[str, Any]) -> None:
     """Print what a job would do with its sources."""
     from vfm.video2token.jobs.plan.dry_run import count
 
-    found = asdict(count(sources, samples_per_shard=given["samples_per_shard"]))
-    found["num_hidden"] = num_hidden
+    found = asdict(
+        count(listing.sources, samples_per_shard=given["samples_per_shard"], classes=listing.classes)
+    )
+    found["num_hidden"] = listing.num_hidden
     if given["as_json"]:
         output.show_json(found)
     else:
         output.show(_table(found))
-    if given["missing"] == "error" and not all(os.path.lexists(source.path) for source in sources):
-        output.say("note: a list that names missing files is refused without --missing quarantine.")
     output.say("nothing was written (--dry-run)")
 
 

@@ -1,6 +1,7 @@
 """Options of a command that lists sources, what they mean together, and their names in other tools."""
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,8 @@ from vfm.cli.options.shared import PATH, Decorator, together
 from vfm.shards.errors import UsageError
 
 if TYPE_CHECKING:
-    from vfm.shards.format.plan import Source
     from vfm.video2token.rejection import Retry
-    from vfm.video2token.sources.listing import Missing
+    from vfm.video2token.sources.listing import Listing, ListOptions, Missing
 
 # Options of img2dataset and video2dataset that mean the same here; docs/reference/sources.md lists them.
 _ALIASES = {
@@ -46,6 +46,26 @@ def allowance(text: str) -> int | Fraction:
     return int(count) if count is not None else Fraction(percent) / 100
 
 
+def split_and_path(text: str) -> tuple[str, Path]:
+    """Return what ``--list`` says: a split, and the path behind the first ``=``.
+
+    Raises:
+        click.BadParameter: it says no split or no path.
+    """
+    split, _, path = text.partition("=")
+    if not split.strip() or not path:
+        raise click.BadParameter(f"{text!r} is not SPLIT=FILE, such as train=trainlist01.txt.")
+    return split.strip(), Path(path)
+
+
+def _show_formats(context: click.Context, _option: click.Parameter, is_asked: bool) -> None:  # noqa: FBT001
+    if is_asked:
+        from vfm.video2token.sources.report import formats_told
+
+        output.show(formats_told())
+        context.exit()
+
+
 def is_within(num_rejected: int, allowed: int | Fraction, *, num_sources: int) -> bool:
     """Return whether no more sources were rejected than is allowed."""
     return num_rejected <= (allowed * num_sources if isinstance(allowed, Fraction) else allowed)
@@ -61,10 +81,32 @@ def list_options() -> Decorator:
             help="What paths in lists are relative to, else the list's folder.",
         ),
         click.option(
-            "--classes",
-            type=PATH,
-            metavar="FILE",
-            help="Names of the classes, one on each line, for lists with integers as labels.",
+            "--list",
+            "lists",
+            multiple=True,
+            type=split_and_path,
+            metavar="SPLIT=FILE",
+            help="A list, folder or tar whose videos are all of one split; may be given several times.",
+        ),
+        click.option(
+            "--format",
+            "format_name",
+            metavar="NAME",
+            help="How lists are to be read, see --formats, else as they look.",
+        ),
+        click.option(
+            "--formats",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_formats,
+            help="Show the formats of lists that are known, with an example of each.",
+        ),
+        _class_options(),
+        click.option(
+            "--any-suffix",
+            is_flag=True,
+            help="Take the video of the same name with another suffix for one that is missing.",
         ),
         click.option(
             "--other-columns",
@@ -76,9 +118,30 @@ def list_options() -> Decorator:
         click.option(
             "--missing",
             type=click.Choice(["error", "quarantine"]),
-            default="error",
+            default="quarantine",
             show_default=True,
-            help="What to do about a list that names missing files.",
+            help="What to do about missing files and segments without length.",
+        ),
+    )
+
+
+def _class_options() -> Decorator:
+    return together(
+        click.option(
+            "--classes",
+            type=PATH,
+            metavar="FILE",
+            help="Names of the classes in their order: one on each line, or as data sets publish them.",
+        ),
+        click.option(
+            "--num-classes",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Of labels that are integers from 0 to N-1, when not all of them occur.",
+        ),
+        click.option("--label", metavar="NAME", help="Which label is the class, of a format with several."),
+        click.option(
+            "--no-labels", is_flag=True, help="Take no labels and splits from the names of folders."
         ),
     )
 
@@ -122,36 +185,42 @@ def places(sources: tuple[Path, ...], data: Path | None, given: dict[str, Any]) 
     folder = folder or data
     if given["input_list"] is not None:
         inputs += read_input_list(given["input_list"])
-    if folder is None or not inputs:
+    if folder is None or not (inputs or given["lists"]):
         raise click.UsageError(
             "Missing argument 'SOURCES... DATA': name videos, and the folder of the dataset."
         )
     return inputs, folder
 
 
-def find_sources(inputs: list[Path], given: dict[str, Any]) -> "tuple[list[Source], int]":
-    """Return the sources that the options choose of what the inputs hold, and how much that is hidden.
-
-    Hidden videos and folders are left out; that is said.
-    """
+def find_sources(inputs: list[Path], given: dict[str, Any]) -> "Listing":
+    """Return the sources that the options choose of what the inputs hold; how they were read is said."""
     from vfm.shards.format.plan import in_plan_order
-    from vfm.video2token.sources.listing import ListOptions, list_sources, read_classes
+    from vfm.video2token.sources.listing import list_sources, refuse_absent
+    from vfm.video2token.sources.report import told
 
-    options = ListOptions(
-        root=given["root"],
-        classes=read_classes(given["classes"]).names if given["classes"] else (),
-        other_columns=given["other_columns"],
-    )
     missing: Missing = "quarantine" if given.get("dry_run") else given["missing"]
-    hidden: list[str] = []
-    sources = list_sources(inputs, missing=missing, options=options, on_hidden=hidden.append)
-    if hidden:
-        output.say(
-            f"note: hidden videos and folders, whose names begin with a dot, are left out: {len(hidden)}, "
-            f"the first {hidden[0]}."
-        )
-    chosen = in_plan_order(sources)[: given["limit"]] if given.get("limit") else sources
-    return chosen, len(hidden)
+    found = list_sources(inputs, missing=missing, options=_list_options(given), lists=given["lists"])
+    refuse_absent(found)
+    for sentence in told(found):
+        output.say(sentence)
+    if not given.get("limit"):
+        return found
+    return replace(found, sources=tuple(in_plan_order(found.sources)[: given["limit"]]))
+
+
+def _list_options(given: dict[str, Any]) -> "ListOptions":
+    from vfm.video2token.sources.classes import read_classes
+    from vfm.video2token.sources.lists.reading import ListOptions
+
+    classes = read_classes(given["classes"]) if given["classes"] else None
+    if classes is not None:
+        output.say(f"--classes: {classes.told}.")
+    names = ("root", "format_name", "num_classes", "label", "any_suffix", "other_columns")
+    return ListOptions(
+        classes=classes,
+        has_folder_labels=not given["no_labels"],
+        **{name: given[name] for name in names},
+    )
 
 
 def retry_of(given: dict[str, Any]) -> "Retry":

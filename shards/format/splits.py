@@ -28,9 +28,11 @@ def check_split(name: str) -> str:
     """Return the one name of a split that samples are to have, see `canonical_split`.
 
     Raises:
-        UsageError: it is ``all``, which selects every sample.
+        UsageError: it is ``all``, which selects every sample, or no name that a file can have.
     """
     split = canonical_split(name)
+    if "/" in split or not split.isprintable():
+        raise UsageError(f"No split can be called {name!r}: give these samples a name without / in it.")
     if split == ALL:
         raise UsageError(
             f"No split can be called {name!r}, which stands for every sample: give these samples another "

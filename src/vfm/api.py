@@ -199,7 +199,7 @@ def _sources(paths: Sequence[Path]) -> list[Source]:
         )
     if not paths:
         return []
-    sources = list_sources(paths, missing="error")
+    sources = list(list_sources(paths, missing="error").sources)
     if len(sources) != len(paths):
         raise UsageError(
             f"{counted(len(paths), 'file')} make {counted(len(sources), 'video')}: name videos, not lists "

@@ -69,7 +69,7 @@ class Recorder:
 
 
 def run(root: Path, data: Path, *, progress: Recorder | None = None) -> ExtractResult:
-    sources = list_sources([root], missing="quarantine")
+    sources = list_sources([root], missing="quarantine").sources
     options = ExtractOptions(fps=5.0, size_px=48)
     return extract_sources(sources, data, options, samples_per_shard=2, progress=progress)
 
@@ -215,7 +215,7 @@ def test_a_disk_that_is_read_only_is_told_before_any_decoding(
 ) -> None:
     root, disk = films(1), small_disk(1 << 20, mode="ro")
     begun_s = time.monotonic()
-    done = extract(root, disk / "data")
+    done = extract(root, disk / "data", "--no-labels")
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert "data cannot be written (Read-only file system)" in done.stderr
     assert time.monotonic() - begun_s < 10
@@ -284,7 +284,7 @@ def test_a_video_changed_at_the_same_size_is_told_when_its_shard_is_done(
     run(root, data)
     clean = stored(data)
     (data / "frames" / "000001.json").unlink()
-    plan = module.build_plan(list_sources([root], missing="error"), samples_per_shard=2)
+    plan = module.build_plan(list_sources([root], missing="error").sources, samples_per_shard=2)
     done_before, pending = plan.shard(0)[0], plan.shard(1)[0]
     for source in (done_before, pending):
         os.utime(source.path, ns=(0, source.mtime_ns + 1_000_000))
@@ -318,7 +318,7 @@ def test_a_video_of_another_size_is_refused_on_resume(films: Film, tmp_path: Pat
 
 def test_a_video_that_vanishes_during_the_job_is_missing(films: Film, tmp_path: Path, inline: None) -> None:
     root = films(4)
-    sources = list_sources([root], missing="error")
+    sources = list_sources([root], missing="error").sources
     Path(sources[0].path).unlink()
     (root / "b" / "001.mp4").rename(root / "b" / "other.mp4")
     result = extract_sources(sources, tmp_path / "data", ExtractOptions(fps=5.0, size_px=48))

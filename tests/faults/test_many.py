@@ -54,7 +54,7 @@ def test_the_whole_plan_is_not_looked_at_for_every_sample(
 ) -> None:
     """What depends on all sources, asked for each of them, would make a large job quadratic."""
     num_asked: Counter[str] = Counter()
-    for name in ("classes", "has_labels", "has_captions", "sha256"):
+    for name in ("has_labels", "has_captions", "sha256"):
         monkeypatch.setattr(Plan, name, counted(getattr(Plan, name).fget, name=name, num_asked=num_asked))
     extract([films(12)], tmp_path / "data", ExtractOptions(fps=5.0, size_px=48), samples_per_shard=6)
     assert max(num_asked.values()) <= 3

@@ -78,7 +78,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(root: Path, data: Path, *, num_workers: int = 2, timeout_s: float = 60.0) -> float:
     """Run a job and return its seconds."""
     options = ExtractOptions(fps=5.0, size_px=48, timeout_s=timeout_s)
-    sources = list_sources([root], missing="error")
+    sources = list_sources([root], missing="error").sources
     begun_s = time.monotonic()
     extract_sources(sources, data, options, samples_per_shard=8, num_workers=num_workers)
     return time.monotonic() - begun_s

@@ -59,13 +59,6 @@ def read_classes(path: Path) -> ClassList:
     )
 
 
-def class_list(names: Sequence[str]) -> ClassList | None:
-    """Return names as a list of classes that is numbered from 0; None without names."""
-    by_number = {str(index): name for index, name in enumerate(names)}
-    told = f"{_counted(len(names))}, numbered from 0"
-    return ClassList(names=tuple(names), by_number=by_number, told=told) if names else None
-
-
 def name_labels(entries: Iterable[Entry], *, classes: ClassList | None) -> Iterator[Entry]:
     """Yield the entries with the names of their classes; without ``classes`` labels stay as they are.
 

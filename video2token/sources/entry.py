@@ -1,10 +1,8 @@
 """What every kind of list takes and gives: the contract of ``video2token/sources``, one file per kind."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NoReturn
+from dataclasses import dataclass
+from typing import NoReturn
 
 from vfm.shards.errors import MachineError, UsageError
 
@@ -15,29 +13,8 @@ VIDEO_SUFFIXES = frozenset(
         ".mxf", ".obu", ".ogm", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
     )
 )  # fmt: skip
+HIDDEN = "hidden"  # its name begins with a dot, as do the companions that macOS writes (``._x.mp4``)
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-
-OtherColumns = Literal["error", "ignore"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListOptions:
-    """How lists are read.
-
-    Attributes:
-        root: folder that relative paths of lists are relative to; None for the folder of each list.
-        classes: names of the classes; a label that is an integer is a position in here. Empty: labels stay
-            as they are written.
-        other_columns: whether columns or fields that mean nothing here are an error, or left unread.
-    """
-
-    root: Path | None = None
-    classes: tuple[str, ...] = ()
-    other_columns: OtherColumns = "error"
-
-    def root_of(self, path: Path) -> Path:
-        """Return the absolute folder that the paths of the list ``path`` are relative to."""
-        return path.parent if self.root is None else self.root.absolute()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +33,9 @@ class Entry:
         end_s: its end, None for the video's end.
         offset: where in the file the video begins, None when it is the whole file.
         size_bytes: of a video inside a file; None to ask the file.
-        is_hidden: whether its name begins with a dot, as do the companions that macOS writes (``._x.mp4``):
-            it is left out, and counted. Then it may be a folder, which is not searched.
+        class_index: of the first label in the published numbering, from 0; None where there is none.
+        left_out: why it is no source, such as ``HIDDEN``; it is counted. Empty for a source. What is hidden
+            may be a folder, which is not searched.
     """
 
     path: str
@@ -71,15 +49,8 @@ class Entry:
     end_s: float | None = None
     offset: int | None = None
     size_bytes: int | None = None
-    is_hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row of any list: its cells by column, and where it stands."""
-
-    where: str
-    cells: Mapping[str, object] = field(default_factory=dict)
+    class_index: int | None = None
+    left_out: str = ""
 
 
 def is_video(name: str) -> bool:

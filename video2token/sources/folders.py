@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import Entry, is_video, refuse_unreadable
+from vfm.video2token.sources.entry import HIDDEN, Entry, is_video, refuse_unreadable
 
 _MAGIC = re.compile(r"[*?[]")
 
@@ -20,7 +20,8 @@ def walk(root: Path) -> Iterator[Entry]:
         folders[:] = sorted(set(folders).difference(hidden))
         for name in [*hidden, *sorted(filter(is_video, names))]:
             path = os.path.join(folder, name)  # noqa: PTH118
-            yield Entry(path=path, name=path.removeprefix(base), where=path, is_hidden=name.startswith("."))
+            left_out = HIDDEN if name.startswith(".") else ""
+            yield Entry(path=path, name=path.removeprefix(base), where=path, left_out=left_out)
 
 
 def refuse_empty(root: Path, *, num_hidden: int) -> None:

@@ -19,11 +19,13 @@ class Input:
     Attributes:
         path: absolute, links as they are.
         name: what the identities of its sources begin with; empty when it is the only input.
+        index: of what the user named that brought it.
         is_matched: whether a pattern found it, so that nobody has named this very file.
     """
 
     path: Path
     name: PurePosixPath
+    index: int
     is_matched: bool = False
 
 
@@ -34,6 +36,7 @@ class _Named:
     root: Path  # the input, or the folder that a pattern begins with
     path: Path
     inside: PurePosixPath  # path relative to root where a pattern matched it
+    index: int
 
 
 def expand(inputs: Sequence[Path]) -> list[Input]:
@@ -45,26 +48,32 @@ def expand(inputs: Sequence[Path]) -> list[Input]:
     Raises:
         UsageError: an address, a pattern that matches nothing, or one path named twice.
     """
-    named = [one for path in inputs for one in _named(path)]
+    named = [one for index, path in enumerate(inputs) for one in _named(path, index=index)]
     plain = Counter(one.root for one in named if not one.inside.parts)
     if twice := [root for root, count in plain.items() if count > 1]:
         raise UsageError(f"{twice[0]} is named twice: name it once.")
     prefixes = _prefixes(list(dict.fromkeys(one.root for one in named)))
     return [
-        Input(path=one.path, name=prefixes[one.root] / one.inside, is_matched=bool(one.inside.parts))
+        Input(
+            path=one.path,
+            name=prefixes[one.root] / one.inside,
+            index=one.index,
+            is_matched=bool(one.inside.parts),
+        )
         for one in named
     ]
 
 
-def _named(path: Path) -> list[_Named]:
+def _named(path: Path, *, index: int) -> list[_Named]:
     if not os.path.lexists(path) and is_remote(str(path)):
         refuse_remote(str(path))
     root = Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
     if not is_pattern(root):
-        return [_Named(root=root, path=root, inside=PurePosixPath())]
+        return [_Named(root=root, path=root, inside=PurePosixPath(), index=index)]
     folder, parts = split_pattern(root)
     matched = [
-        _Named(root=folder, path=folder / name, inside=PurePosixPath(name)) for name in match(folder, parts)
+        _Named(root=folder, path=folder / name, inside=PurePosixPath(name), index=index)
+        for name in match(folder, parts)
     ]
     if not matched:
         raise UsageError(

@@ -1,43 +1,74 @@
 """From what the user names (folders, patterns, files, lists, tars) to the sources of a plan.
 
-No video is opened here. A kind of list is a file of ``formats``: its name is the suffix, and its function
-``read(path, options)`` yields entries.
+No video is opened here. A list is read by its type (``lists/file_types``, the suffix of its name) and by
+whose it is (``annotations``).
 """
 
-import importlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import derive_key
 from vfm.shards.format.plan import Source
+from vfm.shards.format.splits import check_split
 from vfm.shards.wording import listed
-from vfm.video2token.sources import formats
-from vfm.video2token.sources.classes import class_list, name_labels, read_classes
-from vfm.video2token.sources.entry import VIDEO_SUFFIXES, Entry, ListOptions
-from vfm.video2token.sources.folders import refuse_empty, walk
+from vfm.video2token.sources.classes import name_labels
+from vfm.video2token.sources.entry import HIDDEN, VIDEO_SUFFIXES, Entry
+from vfm.video2token.sources.folders import refuse_empty
+from vfm.video2token.sources.input_read import InputRead, read_input
 from vfm.video2token.sources.inputs import Input, expand, read_input_list
+from vfm.video2token.sources.lists.reading import ListOptions
+from vfm.video2token.sources.lists.video_finder import beside
+from vfm.video2token.sources.published_order import class_order
 
 __all__ = [
     "VIDEO_SUFFIXES",
     "ListOptions",
+    "Listing",
     "Missing",
     "list_sources",
-    "read_classes",
     "read_input_list",
+    "refuse_absent",
 ]
 
 Missing = Literal["error", "quarantine"]
 
-_NO_VIDEOS = frozenset(
-    (".7z", ".bz2", ".gz", ".lst", ".ndjson", ".pkl", ".tgz", ".xlsx", ".xml", ".yaml", ".zip")
-)
 _NUM_NAMED = 3  # how many of many faults a sentence names
 _DEFAULT = ListOptions()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The sources behind some inputs, and how they were understood.
+
+    Attributes:
+        sources: in the order they are named.
+        classes: names of the classes in the order of their indexes, unused ones too.
+        inputs: how each input was read.
+    """
+
+    sources: tuple[Source, ...]
+    classes: tuple[str, ...] = ()
+    inputs: tuple[InputRead, ...] = ()
+
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """Places of what is no source, by the reason."""
+        found: dict[str, list[str]] = {}
+        for each in self.inputs:
+            for reason, places in each.left_out.items():
+                found.setdefault(reason, []).extend(places)
+        return found
+
+    @property
+    def num_hidden(self) -> int:
+        """How many hidden videos and folders are left out."""
+        return len(self.left_out.get(HIDDEN, ()))
 
 
 def list_sources(
@@ -45,9 +76,9 @@ def list_sources(
     *,
     missing: Missing,
     options: ListOptions = _DEFAULT,
-    on_hidden: Callable[[str], None] = lambda _where: None,
-) -> list[Source]:
-    """Return the sources behind ``inputs``, in the order they are named.
+    lists: Sequence[tuple[str, Path]] = (),
+) -> Listing:
+    """Return the sources behind ``inputs`` and ``lists``.
 
     A folder is searched through all its folders for files with the suffix of a video; hidden files and
     folders are left out, links to folders are not followed, links to files are. A file with the suffix of a
@@ -61,50 +92,32 @@ def list_sources(
 
     Args:
         inputs: what the user named.
-        missing: whether a list that names missing files is an error, or each is a source without a size.
+        missing: whether a list that names missing files or segments without length is an error, or each is
+            a source that reading will reject.
         options: how lists are read.
-        on_hidden: called with the path of each hidden video or folder that was left out.
+        lists: more inputs, each behind the split that all its videos are of.
 
     Raises:
         UsageError: no such path, nothing found, a list that cannot be understood, one source named twice.
         MachineError: a folder or list that may not be read.
     """
+    splits = [None] * len(inputs) + [check_split(split) for split, _ in lists]
     sources: list[Source] = []
-    read_as = frozenset(formats.names())
-    for each in expand(inputs):
-        found = list(_entries(each, options, read_as=read_as))
-        hidden = [entry.where for entry in found if entry.is_hidden]
-        seen = (entry for entry in found if not entry.is_hidden)
-        entries = list(name_labels(seen, classes=class_list(options.classes)))
-        if not entries:
-            refuse_empty(each.path, num_hidden=len(hidden))
-        for where in hidden:
-            on_hidden(where)
-        sources += _sources(entries, input_=each)
+    read: list[InputRead] = []
+    for each in expand([*inputs, *(path for _, path in lists)]):
+        how = read_input(each, options, split=splits[each.index])
+        if not how.entries:
+            refuse_empty(each.path, num_hidden=len(how.left_out.get(HIDDEN, ())))
+        named = name_labels(how.entries, classes=options.classes)
+        sources += _sources(named, input_=each)
+        read.append(how)
     _refuse_twice(sources)
     if missing == "error":
         _refuse_missing(sources)
-    return sources
-
-
-def _entries(given: Input, options: ListOptions, *, read_as: Collection[str]) -> Iterator[Entry]:
-    path, suffix = given.path, given.path.suffix.lower()
-    if path.is_dir():
-        return walk(path)
-    if not os.path.lexists(path):
-        raise UsageError(f"{path} does not exist: name a folder, a video or a list.")
-    if not given.is_matched and not path.is_file():
-        raise UsageError(f"{path} is neither a file nor a folder: name a folder, a video or a list.")
-    if suffix[1:] in read_as and path.is_file():  # a pattern may match a pipe, which would block
-        entries: Iterator[Entry] = importlib.import_module(f"{formats.__name__}.{suffix[1:]}").read(
-            path, options
-        )
-        return entries
-    if suffix in _NO_VIDEOS:
-        raise UsageError(
-            f"{path} is neither a video nor a list that vfm can read ({', '.join(sorted(read_as))})."
-        )
-    return iter([Entry(path=str(path), name=path.name, where=str(path))])
+        _refuse_empty_segments(read)
+    return Listing(
+        sources=tuple(sources), classes=class_order(sources, read, options=options), inputs=tuple(read)
+    )
 
 
 def _sources(entries: Iterable[Entry], *, input_: Input) -> Iterator[Source]:
@@ -169,13 +182,60 @@ def _refuse_twice(sources: Sequence[Source]) -> None:
         )
 
 
-def _refuse_missing(sources: Sequence[Source]) -> None:
+def refuse_absent(listing: Listing) -> None:
+    """Refuse lists none of whose videos is there: the root is wrong, or they are of another data set.
+
+    Raises:
+        UsageError: a list is so.
+    """
+    missing = set(missing_paths(listing.sources))
+    for each in listing.inputs:
+        absent = [entry.path for entry in each.entries if entry.path in missing]
+        if absent and len(absent) == len(each.entries):
+            raise UsageError(
+                f"None of the {len(absent)} videos that {each.path} names is there, the first would be "
+                f"{absent[0]}: {_remedy(absent[0])}"
+            )
+
+
+def missing_paths(sources: Iterable[Source]) -> list[str]:
+    """Return the files of the sources that do not exist."""
     suspects = (source.path for source in sources if source.size_bytes < 0)
-    if missing := [path for path in suspects if not os.path.lexists(path)]:
+    return [path for path in suspects if not os.path.lexists(path)]
+
+
+def has_length(start_s: float | None, end_s: float | None) -> bool:
+    """Return whether a segment ends after it begins."""
+    return end_s is None or end_s > (start_s or 0.0)
+
+
+def _refuse_missing(sources: Sequence[Source]) -> None:
+    if missing := missing_paths(sources):
         raise UsageError(
             f"{_named(missing)} missing, {len(missing)} of {len(sources)}: correct the list, or use "
-            "--missing quarantine to go on without them."
+            f"--missing quarantine to go on without them{_hint(missing[0])}."
         )
+
+
+def _refuse_empty_segments(inputs: Sequence[InputRead]) -> None:
+    for entry in (entry for each in inputs for entry in each.entries):
+        if not has_length(entry.start_s, entry.end_s):
+            raise UsageError(
+                f"{entry.where}: the segment from {entry.start_s or 0.0:g} to {entry.end_s:g} s has no "
+                "length: let it end later, or use --missing quarantine to go on without it."
+            )
+
+
+def _remedy(path: str) -> str:
+    other = beside(path)
+    if other is None:
+        return "give the folder of its videos with --root, or see whether it is another data set's list."
+    return f"{os.path.basename(other)} is, so take it with --any-suffix."  # noqa: PTH119
+
+
+def _hint(path: str) -> str:
+    other = beside(path)
+    return "" if other is None else f" ({other} is there: --any-suffix takes it)"
 
 
 def _named(paths: Sequence[str]) -> str:

@@ -105,7 +105,7 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(films: Film, tmp_path: Path
     assert "does not exist: name a folder, a video or a list." in missing.stderr
     assert not (tmp_path / "data").exists()
     assert extract(root, tmp_path / "data").returncode == 0
-    other = extract(root, tmp_path / "data", "--quality", "50")
+    other = extract(root, tmp_path / "data", "--no-labels", "--quality", "50")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "(quality 90 there, 50 requested)" in other.stderr
 
@@ -113,7 +113,7 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(films: Film, tmp_path: Path
 def test_locked_output_is_exit_code_3(films: Film, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     with hold(tmp_path / "data"):
-        done = extract(films(1), tmp_path / "data")
+        done = extract(films(1), tmp_path / "data", "--no-labels")
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
     assert f"is being written by process {os.getpid()}" in done.stderr
 

@@ -155,7 +155,7 @@ def test_videos_are_h264_and_the_list_names_them(tmp_path: Path) -> None:
 
 
 def test_the_list_can_be_extracted(tmp_path: Path) -> None:
-    sources = list_sources([make_moving_photos(tmp_path, FEW)], missing="error")
+    sources = list_sources([make_moving_photos(tmp_path, FEW)], missing="error").sources
     assert Counter(source.split for source in sources) == {"train": 9 + 8, "val": 8}
     unlabelled = [source for source in sources if source.label is None]
     assert (len(unlabelled), {source.split for source in unlabelled}) == (9, {"train"})

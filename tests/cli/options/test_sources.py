@@ -64,7 +64,13 @@ def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
         "first     gone gone.mp4",
     ]  # fmt: skip
     assert done.stderr.splitlines() == [
-        "note: a list that names missing files is refused without --missing quarantine.",
+        f"{root / 'l.csv'} is read as a table with the columns path and any of label, caption, start, end, "
+        "split, key: 4 samples.",
+        "splits: train 1, val 2, no split 1.",
+        r"classes: 3 (0 \x1b[31m, 1 run, 2 sit).",
+        f"note: 1 of 4 videos are missing and go to quarantine, the first {root / 'gone.mp4'}; --missing error "
+        "refuses such a list.",
+        r"note: 2 classes with a single sample: \x1b[31m, sit.",
         "nothing was written (--dry-run)",
         "next: the same command without --dry-run",
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.sources.classes import ClassList, class_list, class_order, name_labels, read_classes
+from vfm.video2token.sources.classes import ClassList, class_order, name_labels, read_classes
 from vfm.video2token.sources.entry import Entry
 
 UCF101 = "1 Archery\n2 Baby Crawling\n3 3D printing\n"
@@ -145,11 +145,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_labels_become_names(tmp_path: Path) -> None:
     ucf101 = read(tmp_path, UCF101)
     assert named(ucf101, "1", "3", "Archery") == ("Archery", "3D printing", "Archery")
-    assert named(class_list(("a", "b")), "1", "a") == ("b", "a")
+    assert named(read(tmp_path, "a\nb\n"), "1", "a") == ("b", "a")
     charades = read(tmp_path, "c000 Holding some clothes\nc001 Closing a box\n")
     assert named(charades, "c001", "1", "0") == ("Closing a box", "Closing a box", "Holding some clothes")
     assert named(None, "7", "x") == ("7", "x")
-    assert class_list(()) is None
 
 
 @pytest.mark.parametrize(

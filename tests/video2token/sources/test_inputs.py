@@ -20,7 +20,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def identities(*inputs: Path) -> list[str]:
-    return [source.identity for source in list_sources(inputs, missing="error")]
+    return [source.identity for source in list_sources(inputs, missing="error").sources]
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_pipes_that_a_pattern_matches_do_not_block(tmp_path: Path) -> None:
     names = ["a.mp4", "b.csv", "c.tar"]
     for name in names:
         os.mkfifo(tmp_path / name)
-    sources = list_sources([tmp_path / "*"], missing="error")
+    sources = list_sources([tmp_path / "*"], missing="error").sources
     assert [(source.identity, source.size_bytes) for source in sources] == [(name, -1) for name in names]
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.sources import formats
 from vfm.video2token.sources.listing import VIDEO_SUFFIXES, list_sources
+from vfm.video2token.sources.lists import file_types
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -17,7 +17,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def identities(*inputs: Path) -> list[str]:
-    return [source.identity for source in list_sources(inputs, missing="error")]
+    return [source.identity for source in list_sources(inputs, missing="error").sources]
 
 
 def write_list(path: Path, text: str) -> Path:
@@ -39,14 +39,14 @@ def test_folder_is_searched_for_videos_in_a_fixed_order(tmp_path: Path) -> None:
     )
     touch(tmp_path, *names)
     assert identities(tmp_path) == ["a.webm", "b/10.mkv", "b/2.MP4", "b/c/d.Mov"]
-    hidden: list[str] = []
-    list_sources([tmp_path], missing="error", on_hidden=hidden.append)
-    assert hidden == [str(tmp_path / ".cache"), str(tmp_path / ".hidden.mp4")]
+    found = list_sources([tmp_path], missing="error")
+    assert found.left_out == {"hidden": [str(tmp_path / ".cache"), str(tmp_path / ".hidden.mp4")]}
+    assert found.num_hidden == 2
 
 
 def test_source_knows_its_file(tmp_path: Path) -> None:
     touch(tmp_path, "a/b.mp4")
-    (source,) = list_sources([tmp_path], missing="error")
+    (source,) = list_sources([tmp_path], missing="error").sources
     assert source.path == str(tmp_path / "a" / "b.mp4")
     assert source.size_bytes == 7
     assert source.mtime_ns == (tmp_path / "a" / "b.mp4").stat().st_mtime_ns
@@ -87,7 +87,9 @@ def test_what_is_no_regular_file_becomes_a_source_without_size(tmp_path: Path) -
     touch(tmp_path, "a.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "dangling.mp4").symlink_to("nowhere.mp4")
-    sizes = {source.identity: source.size_bytes for source in list_sources([tmp_path], missing="error")}
+    sizes = {
+        source.identity: source.size_bytes for source in list_sources([tmp_path], missing="error").sources
+    }
     assert sizes == {"a.mp4": 5, "dangling.mp4": -1, "pipe.mp4": -1}
 
 
@@ -96,7 +98,7 @@ def test_what_is_no_regular_file_becomes_a_source_without_size(tmp_path: Path) -
 )
 def test_hostile_names_get_plain_keys(tmp_path: Path, name: str) -> None:
     touch(tmp_path, name)
-    (source,) = list_sources([tmp_path], missing="error")
+    (source,) = list_sources([tmp_path], missing="error").sources
     assert source.identity == name
     assert source.key.replace("-", "").replace("_", "").isalnum()
     assert source.key.isascii()
@@ -105,7 +107,7 @@ def test_hostile_names_get_plain_keys(tmp_path: Path, name: str) -> None:
 def test_list_gives_labels_splits_captions_and_keys_in_any_order(tmp_path: Path) -> None:
     touch(tmp_path, "v/a.mp4", "v/b.mp4")
     lines = '\ufeffsplit,key,path,caption,label\ntrain,first,v/a.mp4,"A, b",run\n,,./v//b.mp4,,\n\n'
-    first, second = list_sources([write_list(tmp_path / "list.csv", lines)], missing="error")
+    first, second = list_sources([write_list(tmp_path / "list.csv", lines)], missing="error").sources
     assert (first.identity, first.key, first.split) == ("v/a.mp4", "first", "train")
     assert (first.captions, first.labels) == (("A, b",), ("run",))
     assert (second.identity, second.split, second.captions, second.labels) == ("v/b.mp4", None, (), ())
@@ -114,7 +116,9 @@ def test_list_gives_labels_splits_captions_and_keys_in_any_order(tmp_path: Path)
 
 def test_listed_paths_keep_the_spaces_around_them(tmp_path: Path) -> None:
     touch(tmp_path, " a.mp4 ", "b.mp4")
-    (source,) = list_sources([write_list(tmp_path / "l.csv", "path, label\n a.mp4 , x \n")], missing="error")
+    (source,) = list_sources(
+        [write_list(tmp_path / "l.csv", "path, label\n a.mp4 , x \n")], missing="error"
+    ).sources
     assert (source.identity, source.labels) == (" a.mp4 ", ("x",))
 
 
@@ -131,20 +135,26 @@ def test_listed_files_that_are_missing(tmp_path: Path) -> None:
         UsageError, match=r"b\.mp4, .*d\.mp4 and 1 more are missing, 4 of 5: .*--missing quarantine"
     ):
         list_sources([path], missing="error")
-    assert [source.size_bytes for source in list_sources([path], missing="quarantine")] == [5, -1, -1, -1, -1]
+    assert [source.size_bytes for source in list_sources([path], missing="quarantine").sources] == [
+        5,
+        -1,
+        -1,
+        -1,
+        -1,
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "line 1 has no column path"),
+        ("", "holds no video"),
         ("path,lable\na.mp4,x\n", "line 1 has an unknown column 'lable'.*path and any of label or labels"),
-        ("label\nx\n", "line 1 has no column path"),
+        ("label\nx\n", "is no list that vfm knows: name its columns path"),
         ("path,path\na.mp4,a.mp4\n", "line 1 has a column twice"),
         ("path,video\na.mp4,a.mp4\n", "has both 'path' and 'video', which mean the same"),
         ("url,label\na.mp4,x\n", "the column 'url' holds is an address, and vfm downloads nothing"),
         ("path\nhttps://x.org/a.mp4\n", "line 2 is an address, and vfm downloads nothing"),
-        ("a.mp4,x\n", "line 1 names a video and should name the columns.*call the file .txt"),
+        ("a.mp4,x\n", "line 1 names a video and a text: put a line such as path,label or path,caption"),
         ("path,start\na.mp4,soon\n", "line 2: start is 'soon': write seconds"),
         ("path,start\na.mp4,-1\n", "line 2: start is '-1': write seconds"),
         ("path,start\na.mp4,nan\n", "line 2: start is 'nan': write seconds"),
@@ -155,7 +165,7 @@ def test_listed_files_that_are_missing(tmp_path: Path) -> None:
         ("path\na.mp4\x00b\n", "line 2 has no usable path"),
         ("path,label\na.mp4\n", "line 2 has 1 cells, its header 2"),
         ("path,label\n,x\n", "line 2 has no usable path"),
-        ('path\n"a.mp4\n', "not a CSV file in UTF-8"),
+        ('path\n"a.mp4\n', "is not a table of text"),
         ("path\na.mp4\na.mp4\n", r"a\.mp4 is named more than once"),
         ("path\n", "holds no video"),
     ],
@@ -168,19 +178,21 @@ def test_list_that_cannot_be_understood(tmp_path: Path, text: str, told: str) ->
 
 def test_list_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_bytes(b"path\n\xff.mp4\n")
-    with pytest.raises(UsageError, match="not a CSV file in UTF-8"):
+    with pytest.raises(
+        UsageError, match="is not UTF-8 text .*: re-save it as UTF-8, as with iconv -f LATIN1 -t UTF-8"
+    ):
         list_sources([tmp_path / "l.csv"], missing="error")
 
 
 @pytest.mark.parametrize("name", ["list.lst", "shard.tar.gz", "list.xlsx", "all.zip"])
 def test_lists_of_other_kinds_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="vfm can read \\(csv, json, jsonl, parquet, tar, tsv, txt\\)"):
+    with pytest.raises(UsageError, match="vfm can read \\(csv, json, jsonl, parquet, tsv, txt, tar\\)"):
         list_sources([touch(tmp_path, name) / name], missing="error")
 
 
 def test_kinds_are_the_files_of_the_folder() -> None:
-    assert formats.names() == ["csv", "json", "jsonl", "parquet", "tar", "tsv", "txt"]
-    assert not {f".{kind}" for kind in formats.names()} & VIDEO_SUFFIXES
+    assert file_types.names() == ["csv", "json", "jsonl", "parquet", "tsv", "txt"]
+    assert not {f".{kind}" for kind in file_types.names()} & VIDEO_SUFFIXES
 
 
 def test_an_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,10 +72,12 @@ def extract(
 
     Raises: as ``list_sources`` and ``extract_sources``.
     """
+    listing = list_sources(inputs, missing="error")
     return extract_sources(
-        list_sources(inputs, missing="error"),
+        listing.sources,
         data,
         options,
+        classes=listing.classes,
         samples_per_shard=samples_per_shard,
         num_workers=num_workers,
         progress=progress,

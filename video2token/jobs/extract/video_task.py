@@ -1,6 +1,7 @@
 """What a decoding process does with one video: look, decode, mux, describe."""
 
 import errno
+import math
 import tempfile
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     options = ExtractOptions(**task["options"])
     decoder = decoders.load(options.decoder)
     try:
+        _refuse_empty_segment(**_segment(task["known"]))
         with opened_source(task["path"], **{name: task[name] for name in _PLACE}) as path:
             # Before the frames, because a video that is dropped for them need not be decoded in full.
             signals = _signals(task, path=path)
@@ -101,6 +103,13 @@ def _signals(task: dict[str, Any], *, path: str) -> dict[str, Any]:
 def _segment(known: dict[str, Any]) -> dict[str, float]:
     """Return the ends of the segment that is wanted; none for the whole video."""
     return {name: known[name] for name in ("start_s", "end_s") if known[name] is not None}
+
+
+def _refuse_empty_segment(*, start_s: float = 0.0, end_s: float = math.inf) -> None:
+    """Reject a segment that a list ends before it begins."""
+    if end_s <= start_s:
+        told = f"Its segment from {start_s:g} to {end_s:g} s, as the list has it, has no length."
+        raise VideoRejected(RejectReason.EMPTY_SEGMENT, told)
 
 
 def _describe(decoded: DecodedVideo, *, known: dict[str, Any], options: ExtractOptions) -> SampleMeta:

@@ -1,90 +1,112 @@
-"""The lists of Kinetics: ``label,youtube_id,time_start,time_end,split``, and the files they mean.
+"""Kinetics-400, -600 and -700: ``label,youtube_id,time_start,time_end,split``, or the same as JSON by id.
 
-Source: the CSV files published with Kinetics-400, -600 and -700 (Kay et al. 2017, arXiv:1705.06950), whose
-trimmed clips are named ``ID_START_END`` with six digits each, in whole seconds.
+Source: the files published with Kinetics (Kay et al. 2017, arXiv:1705.06950), whose trimmed clips are named
+``ID_START_END`` with six digits each, in whole seconds.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.cells import check_segment, locate, seconds_of, text_of
-from vfm.video2token.sources.entry import Entry, ListOptions, Row
-from vfm.video2token.sources.lookup import Lookup
+from vfm.video2token.sources.annotations import Format
+from vfm.video2token.sources.entry import Entry
+from vfm.video2token.sources.lists.cells import seconds_of, text_of
+from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.reading import Reading
 
 _NEEDED = ("youtube_id", "time_start", "time_end")
-KNOWN = (*_NEEDED, "label", "split", "is_cc")
-_SUFFIX = ".mp4"  # of the name that a missing video is told by
+_KNOWN = (*_NEEDED, "label", "split", "is_cc")
 
 
-def is_header(header: Sequence[str]) -> bool:
-    """Return whether the columns are those of a Kinetics list."""
-    return "youtube_id" in {name.strip().lower() for name in header}
+def fits(found: ListFile) -> bool:
+    """Return whether the columns are those of a Kinetics list, or the values those of its JSON."""
+    return found.has("youtube_id") or _is_json(found.value)
 
 
-def entries(path: Path, rows: Iterable[Row], *, options: ListOptions) -> Iterator[Entry]:
+def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
     """Yield the clips of a Kinetics list.
 
-    A clip is looked for in the root and its folders of the split, the label and both: first as
-    ``ID_START6_END6``, which is the segment already, then as ``ID``, the whole video, of which the sample is
-    the segment. One that is nowhere is told by its first name.
+    A clip is looked for in the root and its folders of the split, the label and both, then anywhere below:
+    first as ``ID_START6_END6``, which is the segment already, then as ``ID``, the whole video, of which the
+    sample is the segment.
 
     Raises:
         UsageError: a column or cell that cannot be understood.
     """
-    root = options.root_of(path)
-    lookup = Lookup(root)
+    rows = _rows_of_json(found) if isinstance(found.value, dict) else found.rows()
     for row in rows:
-        yield _entry(row, cells=_plain(row, options=options), root=str(root), lookup=lookup)
+        _check_columns(row, reading=reading)
+        yield _entry(row, reading=reading)
 
 
-def _plain(row: Row, *, options: ListOptions) -> dict[str, object]:
-    """Return the cells by the plain name of their columns."""
-    cells = {column.strip().lower(): value for column, value in row.cells.items()}
-    if missing := [name for name in _NEEDED if name not in cells]:
+def _is_json(value: object) -> bool:
+    first = next(iter(value.values()), None) if isinstance(value, dict) else None
+    return isinstance(first, dict) and {"annotations", "subset"} <= first.keys()
+
+
+def _rows_of_json(found: ListFile) -> Iterator[Row]:
+    """Yield the entries of ``{ID: {"annotations": {"label", "segment"}, "subset"}}`` as rows of the CSV."""
+    assert isinstance(found.value, dict)
+    for youtube_id, value in found.value.items():
+        where = f"{found.path} entry {youtube_id}"
+        facts = value.get("annotations") if isinstance(value, Mapping) else None
+        segment = facts.get("segment") if isinstance(facts, Mapping) else None
+        if not isinstance(facts, Mapping) or not isinstance(segment, list) or len(segment) != 2:
+            raise UsageError(f"{where} has no segment of two times: write it as Kinetics does.")
+        start, end = segment
+        yield Row(
+            where=where,
+            cells={
+                "youtube_id": youtube_id,
+                "time_start": start,
+                "time_end": end,
+                "label": facts.get("label"),
+                "split": value.get("subset"),
+            },
+        )
+
+
+def _check_columns(row: Row, *, reading: Reading) -> None:
+    if missing := [name for name in _NEEDED if name not in row.cells]:
         raise UsageError(f"{row.where}: a Kinetics list needs a column {missing[0]}: add it.")
-    if options.other_columns == "error" and (strange := [name for name in cells if name not in KNOWN]):
+    strange = [name for name in row.cells if name not in _KNOWN and name]
+    if strange and reading.options.other_columns == "error":
         raise UsageError(
             f"{row.where}: a Kinetics list has no column {strange[0]!r}: drop it, or use "
             "--other-columns ignore."
         )
-    return cells
 
 
-def _entry(row: Row, *, cells: dict[str, object], root: str, lookup: Lookup) -> Entry:
+def _entry(row: Row, *, reading: Reading) -> Entry:
     youtube_id, label, split = (
-        text_of(cells.get(name), where=row.where, column=name) for name in ("youtube_id", "label", "split")
+        text_of(row.cells.get(name), where=row.where, column=name)
+        for name in ("youtube_id", "label", "split")
     )
-    start_s, end_s = (seconds_of(cells[name], where=row.where, column=name) for name in _NEEDED[1:])
-    if youtube_id is None or "/" in youtube_id or start_s is None or end_s is None:
+    start_s, end_s = (seconds_of(row.cells[name], where=row.where, column=name) for name in _NEEDED[1:])
+    if youtube_id is None or start_s is None or end_s is None:
         raise UsageError(f"{row.where} has no youtube_id or no times: write them, or delete the line.")
-    check_segment(start_s, end_s, where=row.where)
-    trimmed = f"{youtube_id}_{int(start_s):06d}_{int(end_s):06d}"
-    folders = _folders(label, split)
-    found, is_whole = lookup.find(trimmed, folders=folders), False
-    if found is None:
-        found, is_whole = lookup.find(youtube_id, folders=folders), True
-    file, name = locate(found or trimmed + _SUFFIX, root=root, where=row.where)
-    is_segment = found is not None and is_whole
-    return Entry(
-        path=file,
-        name=name,
-        where=row.where,
-        labels=() if label is None else (label,),
-        split=split,
-        start_s=start_s if is_segment else None,
-        end_s=end_s if is_segment else None,
+    entry = reading.videos.by_id(
+        youtube_id, where=row.where, folders=_folders(label, split), times_s=(start_s, end_s)
     )
+    return replace(entry, labels=() if label is None else (label,), split=split)
 
 
-def _folders(label: str | None, split: str | None) -> list[str]:
+def _folders(label: str | None, split: str | None) -> Iterable[str]:
     """Return where a clip may be, relative to the root; spaces in a label may be underscores on the disk."""
     labels = [name for name in dict.fromkeys((label, label and label.replace(" ", "_"))) if name]
     splits = [split] if split else []
     nested = [f"{one}/{other}" for one in splits for other in labels]
     # A folder of the label alone may hold clips of every split; a name with a slash would lead elsewhere.
-    return [".", *(name for name in (*nested, *splits, *labels) if _is_inside(name))]
+    return [name for name in (*nested, *splits, *labels) if _is_inside(name)]
 
 
 def _is_inside(name: str) -> bool:
     return not name.startswith("/") and ".." not in name.split("/")
+
+
+FORMAT = Format(
+    title="Kinetics' list",
+    example="label,youtube_id,time_start,time_end,split\ntestifying,---QUuC4vJs,84,94,validate",
+    fits=fits,
+    entries=entries,
+)

@@ -283,7 +283,7 @@ def test_integer_labels_are_what_cls_holds_also_in_a_job_that_goes_on(films: Fil
 
 def test_classes_keep_the_order_that_is_given(films: Film, tmp_path: Path) -> None:
     data, path = tmp_path / "data", listed_with_integers(films(3, num_frames=3), 3)
-    sources = list_sources([path], missing="error")
+    sources = list_sources([path], missing="error").sources
     extract_sources(sources, data, OPTIONS, classes=("2", "unused", "0", "1"))
     assert cls_by_label(data) == {"0": 2, "1": 3, "2": 0}
     assert open_dataset(data).classes == ("2", "unused", "0", "1")
@@ -303,7 +303,7 @@ def test_other_classes_are_refused_by_name(
     films: Film, tmp_path: Path, classes: tuple[str, ...], told: str
 ) -> None:
     data, path = tmp_path / "data", listed_with_integers(films(3, num_frames=3), 3)
-    sources = list_sources([path], missing="error")
+    sources = list_sources([path], missing="error").sources
     extract_sources(sources, data, OPTIONS, classes=("2", "unused", "0", "1"))
     before = stored(data)
     with pytest.raises(UsageError, match=f"begun with other options or sources {told}: repeat those"):
@@ -316,7 +316,7 @@ def test_a_dataset_from_before_classes_had_an_order_is_read_and_not_gone_on_with
 ) -> None:
     data, path = tmp_path / "data", listed_with_integers(films(11, num_frames=3), 11)
     as_texts = ("0", "1", "10", *map(str, range(2, 10)))
-    sources = list_sources([path], missing="error")
+    sources = list_sources([path], missing="error").sources
     plan = replace(build_plan(sources, samples_per_shard=256), classes=as_texts)
     extract_sources(sources, data, OPTIONS, classes=as_texts)
     table = pq.read_table(data / "plan.parquet")
@@ -351,7 +351,7 @@ def test_output_that_is_something_else_is_left_alone(films: Film, tmp_path: Path
 
 
 def test_video_that_changes_after_the_plan_is_rejected(films: Film, tmp_path: Path) -> None:
-    sources = list_sources([films(2)], missing="error")
+    sources = list_sources([films(2)], missing="error").sources
     Path(sources[0].path).write_bytes(b"something else")
     result = extract_sources(sources, tmp_path / "data", OPTIONS)
     assert result.rejected_by_reason == {"changed": 1}

@@ -35,13 +35,13 @@ def listed(films: Film, tmp_path: Path) -> Path:
 
 
 def run(listed: Path, data: Path, **job: Any) -> ExtractResult:
-    sources = list_sources([listed], missing="quarantine")
+    sources = list_sources([listed], missing="quarantine").sources
     return extract_sources(sources, data, OPTIONS, **{"samples_per_shard": 3, **job})
 
 
 def order(listed: Path) -> list[Path]:
     """Return the videos in the plan's order: the first three are in the first shard."""
-    sources = list_sources([listed], missing="quarantine")
+    sources = list_sources([listed], missing="quarantine").sources
     return [Path(source.path) for source in build_plan(sources, samples_per_shard=3).sources]
 
 

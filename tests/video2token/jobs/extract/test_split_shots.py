@@ -30,7 +30,7 @@ TWINS = SignalOptions(drop_duplicates=6)
 
 
 def run(root: Path, data: Path, signals: SignalOptions | None, **job: Any) -> ExtractResult:
-    sources = list_sources([root], missing="error")
+    sources = list_sources([root], missing="error").sources
     return extract_sources(sources, data, OPTIONS, signals=signals, **{"samples_per_shard": 2, **job})
 
 
@@ -207,7 +207,7 @@ def test_videos_are_split_at_their_cuts_and_searched_once(
     write_shots(root / "whole.mp4", shots([22]))
     (root / "empty.mp4").write_bytes(b"")
     data.mkdir()
-    sources = list_sources([root], missing="error")
+    sources = list_sources([root], missing="error").sources
     found = split_shots(sources, data, SEARCH, progress=NoProgress())
     (cut, empty, whole) = sources
     assert cuts_s == [1.5, 3.0]
@@ -220,7 +220,7 @@ def test_videos_are_split_at_their_cuts_and_searched_once(
     searched: list[str] = []
     task_of = cutting._task
     monkeypatch.setattr(cutting, "_task", lambda each: (searched.append(each.identity), task_of(each))[1])
-    sources = list_sources([root], missing="error")
+    sources = list_sources([root], missing="error").sources
     again = split_shots(sources, data, SEARCH, progress=NoProgress())
     assert searched == ["new.mp4"]
     assert [each for each in again if each.identity != "new.mp4"] == found

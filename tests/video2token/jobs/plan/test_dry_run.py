@@ -15,7 +15,7 @@ def test_sources_are_counted_by_label_split_and_kind(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x" * num_bytes)
     rows = "a.mp4,run|walk,1|2,train,0,1\na.mp4,run,,train,1,\nb.mp4,,3,,,\ngone.mp4,sit,,val,,\n"
     (tmp_path / "l.csv").write_text("path,labels,captions,split,start,end\n" + rows)
-    sources = list_sources([tmp_path / "l.csv"], missing="quarantine")
+    sources = list_sources([tmp_path / "l.csv"], missing="quarantine").sources
     found = count(sources, samples_per_shard=3)
     assert found.first.pop(sources[0].key) == "a.mp4"
     assert set(found.first.values()) == {"a.mp4", "b.mp4", "gone.mp4"}

@@ -41,7 +41,7 @@ def same(film: Film) -> Path:
 
 def plan(root: Path, **how: object) -> PlanEstimate:
     options = EstimateOptions(**{"samples_per_shard": 3, **how})  # type: ignore[arg-type]
-    return estimate(list_sources([root], missing="error"), OPTIONS, options)
+    return estimate(list_sources([root], missing="error").sources, OPTIONS, options)
 
 
 def exactly(value: float) -> Estimate:
@@ -64,7 +64,7 @@ def test_bytes_of_a_target_are_those_that_tokenize_writes(
     same: Path, tmp_path: Path, tiny_codebook: Path
 ) -> None:
     spec, options = f"vq:{tiny_codebook}", TargetOptions(own={"crop_px": 32})
-    sources = list_sources([same], missing="error")
+    sources = list_sources([same], missing="error").sources
     how = EstimateOptions(num_sampled=3, samples_per_shard=3)
     told = estimate(sources, OPTIONS, how, specs=[spec], target_options=options)
     extract([same], tmp_path / "data", OPTIONS, samples_per_shard=3)
@@ -114,7 +114,7 @@ def test_classes_are_those_of_the_job(same: Path) -> None:
 
 def test_when_all_are_rejected_everything_is_nothing(tmp_path: Path, tiny_codebook: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"")
-    sources = list_sources([tmp_path / "bad.mp4"], missing="error")
+    sources = list_sources([tmp_path / "bad.mp4"], missing="error").sources
     told = estimate(sources, OPTIONS, EstimateOptions(), specs=[f"vq:{tiny_codebook}"])
     assert told.num_rejected == told.num_sampled == 1
     assert [column.size_bytes for column in told.columns] == [exactly(0), exactly(0)]
@@ -131,7 +131,7 @@ def test_nothing_is_left_behind(same: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_unknown_target_is_refused_before_any_work(same: Path) -> None:
-    sources = list_sources([same], missing="error")
+    sources = list_sources([same], missing="error").sources
     with pytest.raises(UsageError, match="'nope' is of no known kind"):
         estimate(sources, OPTIONS, EstimateOptions(), specs=["nope"])
 
@@ -143,7 +143,7 @@ def test_a_sample_of_none_is_refused() -> None:
 
 def test_every_source_has_the_same_chance(film: Film) -> None:
     paths = [film(f"{number}.mp4", num_frames=1) for number in range(6)]
-    whole = build_plan(list_sources(paths, missing="error"), samples_per_shard=3)
+    whole = build_plan(list_sources(paths, missing="error").sources, samples_per_shard=3)
     chosen = [choose(whole, num_sampled=2, seed=seed) for seed in range(300)]
     assert all(largest == [] for largest, _ in chosen)
     counts = [sum(source in others for _, others in chosen) for source in whole.sources]
@@ -156,7 +156,7 @@ def test_every_source_has_the_same_chance(film: Film) -> None:
 
 def test_the_largest_are_always_in_the_sample(film: Film) -> None:
     paths = [film(f"{number}.mp4", num_frames=5 + 20 * (number == 3)) for number in range(9)]
-    whole = build_plan(list_sources(paths, missing="error"), samples_per_shard=3)
+    whole = build_plan(list_sources(paths, missing="error").sources, samples_per_shard=3)
     for seed in range(20):
         largest, others = choose(whole, num_sampled=4, seed=seed)
         assert [source.identity for source in largest] == ["3.mp4"]

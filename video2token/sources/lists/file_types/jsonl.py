@@ -1,32 +1,40 @@
-"""Lists with one JSON object on each line; its fields are the columns of a CSV list."""
+"""Lists with one JSON object on each line, a row whose fields are the columns."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import Entry, ListOptions, Row, refuse_unreadable
-from vfm.video2token.sources.table import entries
+from vfm.video2token.sources.entry import refuse_unreadable
+from vfm.video2token.sources.lists.list_file import HEAD_LENGTH, ListFile, Row, plain
 
 
-def read(path: Path, options: ListOptions) -> Iterator[Entry]:
-    """Yield the lines of a list; lines may have different fields.
-
-    Args:
-        path: absolute.
-        options: how lists are read.
+def read(path: Path) -> ListFile:
+    """Return the list; its lines may have different fields.
 
     Raises:
         UsageError: it is not such a list; the sentence names the line.
         MachineError: it may not be read.
     """
+    columns = {
+        plain(name): name for _, value in itertools.islice(_objects(path), HEAD_LENGTH) for name in value
+    }
+    return ListFile(path=path, columns=columns, rows=lambda: _rows(path))
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    for where, value in _objects(path):
+        yield Row(where=where, cells={plain(name): cell for name, cell in value.items()})
+
+
+def _objects(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     where = f"{path} line {number}"
-                    row = Row(where=where, cells=_object(line, where=where))
-                    yield from entries(path, list(row.cells), [row], options=options, header_at=where)
+                    yield where, _object(line, where=where)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text ({error}): re-save it as UTF-8.") from None
     except PermissionError as error:

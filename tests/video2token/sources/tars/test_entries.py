@@ -21,6 +21,7 @@ from vfm.video2token.jobs.extract import video_task
 from vfm.video2token.jobs.extract.extract import extract_sources
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import VideoRejected
+from vfm.video2token.sources.classes import read_classes
 from vfm.video2token.sources.listing import ListOptions, list_sources
 
 Film = Callable[..., Path]
@@ -45,8 +46,8 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
     return info
 
 
-def read(path: Path, options: ListOptions = PLAIN) -> list[Source]:
-    return list_sources([path], missing="error", options=options)
+def read(path: Path, options: ListOptions = PLAIN) -> tuple[Source, ...]:
+    return list_sources([path], missing="error", options=options).sources
 
 
 def bytes_of(source: Source) -> bytes:
@@ -103,7 +104,7 @@ def test_several_tars_and_a_folder_of_the_same_names_never_collide(tmp_path: Pat
             pack(tmp_path / folder / name, {"0.mp4": b"x"})
     (tmp_path / "one" / "0.mp4").write_bytes(b"x")
     tars = [tmp_path / folder / name for folder in ("one", "two") for name in ("00000.tar", "00001.tar")]
-    sources = list_sources([*tars, tmp_path / "one"], missing="error")
+    sources = list_sources([*tars, tmp_path / "one"], missing="error").sources
     assert [source.identity for source in sources] == [
         "one/00000.tar/0.mp4", "one/00001.tar/0.mp4", "two/00000.tar/0.mp4", "two/00001.tar/0.mp4",
         f"{tmp_path.name}/one/0.mp4",
@@ -119,18 +120,19 @@ def test_several_tars_and_a_folder_of_the_same_names_never_collide(tmp_path: Pat
 
 def test_classes_name_the_integers_of_a_tar(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.tar", {"a.mp4": b"x", "a.cls": b"1\n"})
-    assert read(path, ListOptions(classes=("walk", "run")))[0].labels == ("run",)
-    with pytest.raises(UsageError, match=r"a\.tar member a\.mp4: the label '1' is not one of the 1 classes"):
-        read(path, ListOptions(classes=("walk",)))
+    (tmp_path / "two").write_text("walk\nrun\n")
+    (tmp_path / "one").write_text("walk\n")
+    assert read(path, ListOptions(classes=read_classes(tmp_path / "two")))[0].labels == ("run",)
+    with pytest.raises(UsageError, match=r"a\.tar member a\.mp4: the label .1. is not one of the 1 classes"):
+        read(path, ListOptions(classes=read_classes(tmp_path / "one")))
 
 
 def test_what_is_hidden_in_a_tar_is_told(tmp_path: Path) -> None:
     names = ("a.mp4", "._a.mp4", "x/.y/b.mp4", ".c.txt", "../d.mp4")
     path = pack(tmp_path / "a.tar", dict.fromkeys(names, b"x"))
-    hidden: list[str] = []
-    found = list_sources([path], missing="error", on_hidden=hidden.append)
-    assert [source.identity for source in found] == ["a.tar/a.mp4", "a.tar/../d.mp4"]
-    assert hidden == [f"{path} member ._a.mp4", f"{path} member x/.y/b.mp4"]
+    found = list_sources([path], missing="error")
+    assert [source.identity for source in found.sources] == ["a.tar/a.mp4", "a.tar/../d.mp4"]
+    assert found.left_out["hidden"] == [f"{path} member ._a.mp4", f"{path} member x/.y/b.mp4"]
 
 
 def test_folder_of_tars_says_how_to_name_them(tmp_path: Path) -> None:

@@ -11,15 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import Entry, ListOptions, is_video, refuse_unreadable
-from vfm.video2token.sources.tar_headers import Member, TarError, members
+from vfm.video2token.sources.entry import HIDDEN, Entry, is_video, refuse_unreadable
+from vfm.video2token.sources.tars.headers import Member, TarError, members
 
 _MAX_TEXT_BYTES = 16 << 20  # of a member that is read whole; facts of a web video can be long
 
 Texts = dict[str, Any]  # labels, captions, split
 
 
-def read(path: Path, options: ListOptions) -> Iterator[Entry]:
+def read_tar(path: Path) -> Iterator[Entry]:
     """Yield the videos of a tar, in its order; only headers and short texts are read.
 
     What is hidden is told as such, as in a folder. A video that is a link or a sparse file has a size of -1,
@@ -27,13 +27,11 @@ def read(path: Path, options: ListOptions) -> Iterator[Entry]:
 
     Args:
         path: absolute; a tar that is not compressed.
-        options: not used, the tar says where its videos are.
 
     Raises:
         UsageError: it is not such a tar, or holds two videos of one name.
         MachineError: it may not be read.
     """
-    del options
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -57,7 +55,7 @@ def _entries(descriptor: int, *, path: Path) -> Iterator[Entry]:
         name = str(path_in_tar)
         if any(part.startswith(".") and part != ".." for part in path_in_tar.parts):
             if is_video(name):
-                yield Entry(path=str(path), name=name, where=f"{path} member {name}", is_hidden=True)
+                yield Entry(path=str(path), name=name, where=f"{path} member {name}", left_out=HIDDEN)
             continue
         key, _, suffix = _split(name)
         if is_video(name):

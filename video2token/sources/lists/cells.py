@@ -1,28 +1,13 @@
 """Single cells of a list: texts, times in seconds, keys and paths; a wrong one is told in one sentence."""
 
 import math
-import os.path
+from fractions import Fraction
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_key
-from vfm.video2token.sources.entry import is_remote, refuse_remote
+from vfm.video2token.sources.lists.list_file import Row
 
 SEPARATOR = "|"  # between several labels or captions in one cell of text
-
-
-def locate(named: str | None, *, root: str, where: str) -> tuple[str, str]:
-    """Return the absolute path of a file that a list names, and its name relative to the root.
-
-    No sample may record where a disk is mounted, so a path outside the root gets ``..`` in its name.
-    """
-    if not named or "\x00" in named:
-        raise UsageError(f"{where} has no usable path: name a video there, or delete it.")
-    if is_remote(named):
-        refuse_remote(where)
-    name = os.path.normpath(named)
-    file = os.path.normpath(os.path.join(root, name))  # noqa: PTH118 (a Path costs ten times as much)
-    is_plain = not name.startswith(("/", ".."))
-    return file, name if is_plain else os.path.relpath(file, root)
 
 
 def text_of(value: object, *, where: str, column: str) -> str | None:
@@ -58,30 +43,35 @@ def texts_of(value: object, *, where: str, column: str, is_many: bool) -> tuple[
 
 
 def seconds_of(value: object, *, where: str, column: str) -> float | None:
-    """Return a cell that holds a time in seconds, blank for None."""
+    """Return a cell that holds a time, seconds or ``hh:mm:ss`` or ``mm:ss``, in seconds; blank for None."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError  # noqa: TRY301, TRY004
-        seconds = float(value)
+        seconds = _of_clock(value) if isinstance(value, str) and ":" in value else float(value)
     except (ValueError, OverflowError):
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise UsageError(f"{where}: {column} is {_told(value)}: write seconds from the video's first frame.")
+        raise UsageError(
+            f"{where}: {column} is {_told(value)}: write seconds from the video's first frame, or hh:mm:ss."
+        )
     return seconds
 
 
-def check_segment(start_s: float | None, end_s: float | None, *, where: str) -> None:
-    """Refuse a segment that ends before it begins.
+def times_of(row: Row, start: str, end: str) -> tuple[float | None, float | None]:
+    """Return the times of a segment in two cells of a row, as ``seconds_of``."""
+    start_s, end_s = (seconds_of(row.cells.get(name), where=row.where, column=name) for name in (start, end))
+    return start_s, end_s
 
-    Raises:
-        UsageError: it does.
-    """
-    if end_s is not None and end_s <= (start_s or 0.0):
-        raise UsageError(
-            f"{where}: the segment from {start_s or 0.0:g} to {end_s:g} s has no length: let it end later."
-        )
+
+def _of_clock(text: str) -> float:
+    """Return ``hh:mm:ss`` or ``mm:ss`` in seconds, the decimal nearest to what is written."""
+    *whole, seconds = text.strip().split(":")
+    if not 1 <= len(whole) <= 2 or not all(part.isdigit() for part in whole) or not seconds[:1].isdigit():
+        raise ValueError
+    minutes = int(whole[-1]) + 60 * (int(whole[0]) if len(whole) == 2 else 0)
+    return float(Fraction(seconds) + 60 * minutes)
 
 
 def key_of(value: object, *, where: str, column: str) -> str | None:

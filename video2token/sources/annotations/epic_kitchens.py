@@ -1,0 +1,64 @@
+"""EPIC-KITCHENS-100: a CSV of segments, ``video_id``, ``start_timestamp``, ``stop_timestamp``, ``narration``.
+
+A segment has the number of a verb and that of a noun. None of them alone is its action, so a label is read
+only where ``--label verb``, ``--label noun`` or ``--label action`` says which. Source: the annotations
+published with EPIC-KITCHENS-100 (Damen et al. 2022, IJCV, arXiv:2006.13256).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from vfm.video2token.sources.annotations import Format
+from vfm.video2token.sources.entry import Entry
+from vfm.video2token.sources.lists.cells import text_of, times_of
+from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.reading import Reading
+
+_CLASSES = {
+    None: (),
+    "verb": ("verb_class",),
+    "noun": ("noun_class",),
+    "action": ("verb_class", "noun_class"),
+}
+
+
+def fits(found: ListFile) -> bool:
+    """Return whether the columns are those of EPIC-KITCHENS."""
+    return found.has("narration_id", "video_id", "start_timestamp", "stop_timestamp")
+
+
+def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
+    """Yield the segments, each with its narration as the caption."""
+    label = reading.options.label
+    if label is None:
+        reading.say("its segments get captions and no labels: --label verb, noun or action gives them.")
+    for row in found.rows():
+        yield _entry(row, columns=_CLASSES[label], reading=reading)
+
+
+def _entry(row: Row, *, columns: tuple[str, ...], reading: Reading) -> Entry:
+    cells = {
+        name: text_of(row.cells.get(name), where=row.where, column=name)
+        for name in ("video_id", "participant_id", "narration", *columns)
+    }
+    times_s = times_of(row, "start_timestamp", "stop_timestamp")
+    person = cells["participant_id"]
+    folders = [person, f"{person}/videos"] if person and person.isalnum() else []
+    entry = reading.videos.by_id(cells["video_id"], where=row.where, folders=folders, times_s=times_s)
+    numbers = [number for name in columns if (number := cells[name]) is not None]
+    narration = cells["narration"]
+    return replace(
+        entry,
+        labels=(",".join(numbers),) if numbers else (),
+        captions=() if narration is None else (narration,),
+    )
+
+
+FORMAT = Format(
+    title="EPIC-KITCHENS' segments",
+    example="narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,…\n"
+    "P01_01_0,P01,P01_01,00:00:01.089,00:00:00.14,00:00:03.37,…",
+    fits=fits,
+    entries=entries,
+    labels=("verb", "noun", "action"),
+)

@@ -1,0 +1,38 @@
+"""HowTo100M: a CSV with ``video_id``, ``category_1``, ``category_2``, ``rank``, ``task_id``: whole videos.
+
+``category_1`` is the label. The narrations are a file of their own, see ``howto100m_captions``. Source: the
+files published with HowTo100M (Miech et al. 2019, ICCV, arXiv:1906.03327).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from vfm.video2token.sources.annotations import Format
+from vfm.video2token.sources.entry import Entry
+from vfm.video2token.sources.lists.cells import text_of
+from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.reading import Reading
+
+
+def fits(found: ListFile) -> bool:
+    """Return whether the columns are those of HowTo100M."""
+    return found.has("video_id", "category_1", "task_id")
+
+
+def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
+    """Yield the videos with their first category as the label."""
+    for row in found.rows():
+        video_id, category = (
+            text_of(row.cells.get(name), where=row.where, column=name) for name in ("video_id", "category_1")
+        )
+        entry = reading.videos.by_id(video_id, where=row.where)
+        yield replace(entry, labels=() if category is None else (category,))
+
+
+FORMAT = Format(
+    title="HowTo100M's list of videos",
+    example="video_id,category_1,category_2,rank,task_id\n"
+    "nVbIUDjzWY4,Cars & Other Vehicles,Motorcycles,27,52907",
+    fits=fits,
+    entries=entries,
+)

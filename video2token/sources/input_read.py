@@ -1,0 +1,141 @@
+"""Reads one input, whatever it is, into entries."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vfm.shards.errors import UsageError
+from vfm.shards.format.splits import check_split
+from vfm.video2token.sources import annotations
+from vfm.video2token.sources.entry import Entry
+from vfm.video2token.sources.folder_labels import label_by_folders
+from vfm.video2token.sources.folders import walk
+from vfm.video2token.sources.inputs import Input
+from vfm.video2token.sources.lists import file_types
+from vfm.video2token.sources.lists.reading import ListOptions, Reading
+from vfm.video2token.sources.lists.recognition import open_list, recognized
+from vfm.video2token.sources.lists.video_finder import VideoFinder
+from vfm.video2token.sources.merging import merged
+from vfm.video2token.sources.split_names import split_of_name
+from vfm.video2token.sources.tars.entries import read_tar
+
+_NO_VIDEOS = frozenset(
+    (".7z", ".bz2", ".gz", ".lst", ".ndjson", ".pkl", ".tgz", ".xlsx", ".xml", ".yaml", ".zip")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRead:
+    """How one input was read.
+
+    Attributes:
+        path: the input.
+        entries: what is a source.
+        format_name: of a list, as ``--format`` calls it; None for folders, tars and videos.
+        classes: all labels in their published order, where the list says it.
+        split_by_name: the split that the name of a list gave its videos, None where it gave none.
+        renamed_splits: the splits that have another name here, by the name in the list.
+        left_out: places of what is no source, by the reason.
+        notes: what the user should know, one sentence each.
+    """
+
+    path: Path
+    entries: Sequence[Entry]
+    format_name: str | None = None
+    classes: tuple[str, ...] = ()
+    split_by_name: str | None = None
+    renamed_splits: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def read_input(given: Input, options: ListOptions, *, split: str | None = None) -> InputRead:
+    """Return what one input holds.
+
+    Args:
+        given: a file or folder.
+        options: how lists are read.
+        split: that all its videos are of; None for their own.
+
+    Raises:
+        UsageError: there is none, it cannot be understood, or it is no source of videos.
+        MachineError: it may not be read.
+    """
+    path = given.path
+    if path.is_dir():
+        return _split_up(_of_folder(path, options), split=split)
+    if not os.path.lexists(path):
+        raise UsageError(f"{path} does not exist: name a folder, a video or a list.")
+    if not given.is_matched and not path.is_file():
+        raise UsageError(f"{path} is neither a file nor a folder: name a folder, a video or a list.")
+    return _split_up(_of_file(path, options), split=split)
+
+
+def _of_file(path: Path, options: ListOptions) -> InputRead:
+    suffix = path.suffix.lower()
+    if suffix == ".tar" and path.is_file():  # a pattern may match a pipe, which would block
+        return InputRead(path=path, entries=list(read_tar(path)))
+    if suffix[1:] in file_types.names() and path.is_file():
+        return _of_list(path, options)
+    if suffix in _NO_VIDEOS:
+        raise UsageError(
+            f"{path} is neither a video nor a list that vfm can read ({', '.join(file_types.names())}, tar)."
+        )
+    return InputRead(path=path, entries=[Entry(path=str(path), name=path.name, where=str(path))])
+
+
+def _of_folder(path: Path, options: ListOptions) -> InputRead:
+    every = list(walk(path))
+    videos = [entry for entry in every if not entry.left_out]
+    if not (options.has_folder_labels and videos):
+        return InputRead(path=path, entries=every)
+    labelled, told = label_by_folders(videos)
+    left_out = [entry for entry in every if entry.left_out]
+    return InputRead(path=path, entries=[*labelled, *left_out], notes=(f"{path} {told}",) if told else ())
+
+
+def _of_list(path: Path, options: ListOptions) -> InputRead:
+    found = open_list(path)
+    name = recognized(found, name=options.format_name)
+    format_ = annotations.load(name)
+    if options.label is not None and options.label not in format_.labels:
+        told = f"has {' or '.join(format_.labels)}" if format_.labels else "has one kind of label"
+        raise UsageError(
+            f"{path} is read as {format_.title}, which {told}: leave --label {options.label} out."
+        )
+    notes: list[str] = []
+    videos = VideoFinder(options.root_of(path), any_suffix=options.any_suffix)
+    reading = Reading(options=options, videos=videos, say=lambda told: notes.append(f"{path.name}: {told}"))
+    entries = merged(format_.entries(found, reading))
+    return InputRead(
+        path=path, entries=entries, format_name=name, classes=format_.classes(found), notes=notes
+    )
+
+
+def _split_up(found: InputRead, *, split: str | None) -> InputRead:
+    """Return an input with the split of each entry by its one name, and what is left out on its own."""
+    by_name = split_of_name(found.path.stem) if found.format_name is not None else None
+    is_split = any(entry.split for entry in found.entries)
+    by_name = None if split or is_split else by_name
+    left_out: dict[str, list[str]] = {}
+    for entry in found.entries:
+        if entry.left_out:
+            left_out.setdefault(entry.left_out, []).append(entry.where)
+    kept = [entry for entry in found.entries if not entry.left_out]
+    return replace(
+        found,
+        entries=[replace(entry, split=split or by_name or _own_split(entry)) for entry in kept],
+        split_by_name=by_name,
+        renamed_splits=_renamed(entry.split for entry in kept) if split is None else {},
+        left_out=left_out,
+    )
+
+
+def _own_split(entry: Entry) -> str | None:
+    return None if entry.split is None else check_split(entry.split)
+
+
+def _renamed(splits: Iterable[str | None]) -> dict[str, str]:
+    names = {split: check_split(split) for split in set(splits) if split is not None}
+    return {name: one for name, one in sorted(names.items()) if name != one}

@@ -1,0 +1,169 @@
+"""Finds the files that lists mean: by their paths, or by an id alone, without suffix and folder."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from vfm.shards.errors import UsageError
+from vfm.video2token.sources.entry import Entry, is_remote, is_video, refuse_remote, refuse_unreadable
+
+_SUFFIX = ".mp4"  # of the name that a missing video is told by
+_PREFIX = "v_"  # of ActivityNet's files, which its lists leave away or write
+
+
+Times = tuple[float | None, float | None]  # begin and end of a segment, seconds; None for the video's own
+
+
+class VideoFinder:
+    """The videos under one folder; each folder is listed once, when it is first asked for."""
+
+    def __init__(self, root: Path, *, any_suffix: bool = False) -> None:
+        self._root = str(root)
+        self._any_suffix = any_suffix
+        self._folders: dict[str, dict[str, list[str]]] = {}
+        self._tree: dict[str, list[str]] | None = None
+
+    def named(self, named: str | None, *, where: str) -> Entry:
+        """Return an entry for the file that a list names by its path, which may be missing.
+
+        No sample may record where a disk is mounted, so a path outside the root gets ``..`` in its name.
+
+        Raises:
+            UsageError: an address, or nothing that can be a path.
+        """
+        if not named or "\x00" in named:
+            raise UsageError(f"{where} has no usable path: name a video there, or delete it.")
+        if is_remote(named):
+            refuse_remote(where)
+        entry = self._entry(os.path.normpath(named), where=where)
+        if self._any_suffix and not os.path.lexists(entry.path):
+            folder, _, file = entry.name.rpartition("/")
+            return self._one(self._inside(folder).get(_stem(file), []), where=where) or entry
+        return entry
+
+    def by_id(
+        self,
+        video_id: str | None,
+        *,
+        where: str,
+        folders: Iterable[str] = (),
+        times_s: Times = (None, None),
+    ) -> Entry:
+        """Return an entry for the file of an id: right under the root, in some folders, or anywhere below.
+
+        A segment is first looked for as a clip that is cut already, ``ID_START_END`` in whole seconds, six
+        digits each or as few as it takes, whose entry has no times; then as ``ID`` or ``v_ID``; each with any
+        suffix of a video. One that is nowhere is told by its first name.
+
+        Args:
+            video_id: as the list writes it, with or without a suffix.
+            where: the place in the list, for sentences.
+            folders: relative to the root, best first.
+            times_s: of the segment.
+
+        Raises:
+            UsageError: no id, or several files of one name.
+        """
+        if not video_id or "\x00" in video_id or ".." in video_id.split("/") or video_id.startswith("/"):
+            raise UsageError(f"{where} has no usable id of a video: write it, or delete it.")
+        if is_video(video_id) and os.path.lexists(os.path.join(self._root, video_id)):  # noqa: PTH118
+            return replace(self._entry(video_id, where=where), start_s=times_s[0], end_s=times_s[1])
+        stem = _stem(video_id) if is_video(video_id) else video_id
+        clips, wholes = _clip_names(stem, times_s), _whole_names(stem)
+        for videos in self._searched(folders):
+            if clip := self._first(videos, clips, where=where):
+                return clip
+            if whole := self._first(videos, wholes, where=where):
+                return replace(whole, start_s=times_s[0], end_s=times_s[1])
+        return self._entry(video_id if is_video(video_id) else (clips or wholes)[0] + _SUFFIX, where=where)
+
+    def _searched(self, folders: Iterable[str]) -> Iterator[dict[str, list[str]]]:
+        for folder in (".", *folders):
+            yield self._inside(folder)
+        yield self._below()
+
+    def _first(self, videos: dict[str, list[str]], names: list[str], *, where: str) -> Entry | None:
+        found = (self._one(videos.get(name, []), where=where) for name in names)
+        return next(filter(None, found), None)
+
+    def _one(self, names: list[str], *, where: str) -> Entry | None:
+        if len(names) > 1:
+            raise UsageError(
+                f"{self._root} holds both {names[0]} and {names[1]}, and {where} names neither: keep one of "
+                "them, or point --root at its folder."
+            )
+        return self._entry(names[0], where=where) if names else None
+
+    def _entry(self, name: str, *, where: str) -> Entry:
+        file = os.path.normpath(os.path.join(self._root, name))  # noqa: PTH118 (a Path costs ten times as much)
+        is_plain = not name.startswith(("/", ".."))
+        told = os.path.normpath(name) if is_plain else os.path.relpath(file, self._root)
+        return Entry(path=file, name=told, where=where)
+
+    def _inside(self, folder: str) -> dict[str, list[str]]:
+        """Return the videos right inside a folder by their stem, relative to the root."""
+        if folder not in self._folders:
+            found = _videos_by_stem(os.path.join(self._root, folder))  # noqa: PTH118
+            prefix = "" if folder in ("", ".") else f"{folder}/"
+            self._folders[folder] = {stem: [prefix + name for name in names] for stem, names in found.items()}
+        return self._folders[folder]
+
+    def _below(self) -> dict[str, list[str]]:
+        """Return all videos under the root by their path without suffix, from each folder on."""
+        if self._tree is None:
+            self._tree = {}
+            for name in sorted(_videos_below(self._root)):
+                parts = _stem(name).split("/")
+                for first in range(len(parts)):
+                    self._tree.setdefault("/".join(parts[first:]), []).append(name)
+        return self._tree
+
+
+def beside(path: str) -> str | None:
+    """Return a video beside a missing one that differs by its suffix alone, None without one."""
+    folder, file = os.path.split(path)
+    others = _videos_by_stem(folder).get(_stem(file), [])
+    return os.path.join(folder, others[0]) if others else None  # noqa: PTH118
+
+
+def _clip_names(stem: str, times_s: Times) -> list[str]:
+    if times_s[0] is None or times_s[1] is None:
+        return []
+    start, end = int(times_s[0]), int(times_s[1])
+    return [f"{stem}_{start:06d}_{end:06d}", f"{stem}_{start}_{end}"]
+
+
+def _whole_names(stem: str) -> list[str]:
+    folder, slash, file = stem.rpartition("/")
+    other = file.removeprefix(_PREFIX) if file.startswith(_PREFIX) else _PREFIX + file
+    return [stem, folder + slash + other]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] if is_video(name) else name
+
+
+def _videos_by_stem(folder: str) -> dict[str, list[str]]:
+    videos: dict[str, list[str]] = {}
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 (plain names are all it takes)
+    except (FileNotFoundError, NotADirectoryError):
+        return videos
+    except OSError as error:
+        refuse_unreadable(error)
+    for name in names:
+        if is_video(name) and not name.startswith("."):
+            videos.setdefault(_stem(name), []).append(name)
+    return videos
+
+
+def _videos_below(root: str) -> Iterator[str]:
+    """Yield the videos in all folders under a root, relative to it; what is hidden is not searched."""
+    prefix = os.path.join(root, "")  # noqa: PTH118
+    for folder, folders, names in os.walk(root, onerror=refuse_unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = folder.removeprefix(prefix) if folder != root else ""
+        for name in names:
+            if is_video(name) and not name.startswith("."):
+                yield f"{inside}/{name}" if inside else name
