@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from pathlib import PurePosixPath
 
 from vfm.shards.errors import UsageError
 
@@ -25,8 +24,10 @@ def derive_key(identity: str) -> str:
         identity: the source's stable name relative to its root, POSIX style; may hold lone surrogates.
     """
     digest = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    path = PurePosixPath(identity)
-    slug = _UNSAFE.sub("-", str(path.with_suffix("")) if path.name else identity)
+    name = identity.rpartition("/")[2]
+    dot = name.rfind(".")  # none at the begin or end of a name is that of a suffix
+    stem = identity[: len(identity) - len(name) + dot] if 0 < dot < len(name) - 1 else identity
+    slug = _UNSAFE.sub("-", stem)
     slug = slug[-_MAX_SLUG:].strip("-_") or "video"
     return f"{slug}-{digest}"
 

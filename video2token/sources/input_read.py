@@ -125,11 +125,15 @@ def _split_up(found: InputRead, *, split: str | None) -> InputRead:
     kept = [entry for entry in found.entries if not entry.left_out]
     return replace(
         found,
-        entries=[replace(entry, split=split or by_name or _own_split(entry)) for entry in kept],
+        entries=[_with_split(entry, split or by_name or _own_split(entry)) for entry in kept],
         split_by_name=by_name,
         renamed_splits=_renamed(entry.split for entry in kept) if split is None else {},
         left_out=left_out,
     )
+
+
+def _with_split(entry: Entry, split: str | None) -> Entry:
+    return entry if entry.split == split else replace(entry, split=split)
 
 
 def _own_split(entry: Entry) -> str | None:

@@ -1,12 +1,13 @@
 """Single cells of a list: texts, times in seconds, keys and paths; a wrong one is told in one sentence."""
 
 import math
-from fractions import Fraction
+import re
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_key
 from vfm.video2token.sources.lists.list_file import Row
 
+_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2})(?:[.,](\d+))?")
 SEPARATOR = "|"  # between several labels or captions in one cell of text
 
 
@@ -66,12 +67,13 @@ def times_of(row: Row, start: str, end: str) -> tuple[float | None, float | None
 
 
 def _of_clock(text: str) -> float:
-    """Return ``hh:mm:ss`` or ``mm:ss`` in seconds, the decimal nearest to what is written."""
-    *whole, seconds = text.strip().split(":")
-    if not 1 <= len(whole) <= 2 or not all(part.isdigit() for part in whole) or not seconds[:1].isdigit():
+    """Return ``hh:mm:ss`` or ``mm:ss`` in seconds, the number nearest to what is written."""
+    cut = _CLOCK.fullmatch(text.strip())
+    if cut is None:
         raise ValueError
-    minutes = int(whole[-1]) + 60 * (int(whole[0]) if len(whole) == 2 else 0)
-    return float(Fraction(seconds) + 60 * minutes)
+    hours, minutes, seconds, decimals = cut.groups()
+    # As a text, because a sum of minutes and decimals would be rounded twice.
+    return float(f"{int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)}.{decimals or 0}")
 
 
 def key_of(value: object, *, where: str, column: str) -> str | None:

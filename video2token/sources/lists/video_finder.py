@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
@@ -68,14 +67,14 @@ class VideoFinder:
         if not video_id or "\x00" in video_id or ".." in video_id.split("/") or video_id.startswith("/"):
             raise UsageError(f"{where} has no usable id of a video: write it, or delete it.")
         if is_video(video_id) and os.path.lexists(os.path.join(self._root, video_id)):  # noqa: PTH118
-            return replace(self._entry(video_id, where=where), start_s=times_s[0], end_s=times_s[1])
+            return self._entry(video_id, where=where, times_s=times_s)
         stem = _stem(video_id) if is_video(video_id) else video_id
         clips, wholes = _clip_names(stem, times_s), _whole_names(stem)
         for videos in self._searched(folders):
             if clip := self._first(videos, clips, where=where):
                 return clip
-            if whole := self._first(videos, wholes, where=where):
-                return replace(whole, start_s=times_s[0], end_s=times_s[1])
+            if whole := self._first(videos, wholes, where=where, times_s=times_s):
+                return whole
         return self._entry(video_id if is_video(video_id) else (clips or wholes)[0] + _SUFFIX, where=where)
 
     def _searched(self, folders: Iterable[str]) -> Iterator[dict[str, list[str]]]:
@@ -83,23 +82,27 @@ class VideoFinder:
             yield self._inside(folder)
         yield self._below()
 
-    def _first(self, videos: dict[str, list[str]], names: list[str], *, where: str) -> Entry | None:
-        found = (self._one(videos.get(name, []), where=where) for name in names)
-        return next(filter(None, found), None)
+    def _first(
+        self, videos: dict[str, list[str]], names: list[str], *, where: str, times_s: Times = (None, None)
+    ) -> Entry | None:
+        for name in names:
+            if name in videos:
+                return self._one(videos[name], where=where, times_s=times_s)
+        return None
 
-    def _one(self, names: list[str], *, where: str) -> Entry | None:
+    def _one(self, names: list[str], *, where: str, times_s: Times = (None, None)) -> Entry | None:
         if len(names) > 1:
             raise UsageError(
                 f"{self._root} holds both {names[0]} and {names[1]}, and {where} names neither: keep one of "
                 "them, or point --root at its folder."
             )
-        return self._entry(names[0], where=where) if names else None
+        return self._entry(names[0], where=where, times_s=times_s) if names else None
 
-    def _entry(self, name: str, *, where: str) -> Entry:
+    def _entry(self, name: str, *, where: str, times_s: Times = (None, None)) -> Entry:
         file = os.path.normpath(os.path.join(self._root, name))  # noqa: PTH118 (a Path costs ten times as much)
         is_plain = not name.startswith(("/", ".."))
         told = os.path.normpath(name) if is_plain else os.path.relpath(file, self._root)
-        return Entry(path=file, name=told, where=where)
+        return Entry(path=file, name=told, where=where, start_s=times_s[0], end_s=times_s[1])
 
     def _inside(self, folder: str) -> dict[str, list[str]]:
         """Return the videos right inside a folder by their stem, relative to the root."""
