@@ -13,6 +13,7 @@ from vfm.video2token.container.bitstream.codecs import reader_for
 from vfm.video2token.container.bitstream.facts import NotSelectableError, PacketFacts
 from vfm.video2token.container.bitstream.zeros import ZeroCount
 from vfm.video2token.container.demuxer import LibavLog
+from vfm.video2token.container.empty_chunks import num_missing
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -41,6 +42,7 @@ class Packets:
         corrupt_at: places of packets that the container marks as corrupt.
         zeros: how many have zeros where their codec has none.
         num_counted: packets as the container counts them.
+        num_missing: packets that the container promises and does not have.
         is_whole: read to the end, not only as far as a segment reaches.
     """
 
@@ -55,6 +57,7 @@ class Packets:
     corrupt_at: list[int] = field(default_factory=list)
     zeros: ZeroCount = field(default_factory=ZeroCount)
     num_counted: int = 0
+    num_missing: int = 0
     is_whole: bool = True
 
     def __len__(self) -> int:
@@ -97,7 +100,8 @@ def read_packets(
         reader.take(packet)
         if is_behind(packet):
             reader.packets.is_whole = False
-            break
+            return reader.packets
+    reader.packets.num_missing = num_missing(container, stream, num_packets=reader.packets.num_counted)
     return reader.packets
 
 

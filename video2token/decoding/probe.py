@@ -14,6 +14,7 @@ import numpy as np
 
 from vfm.video2token.container.bitstream.zeros import ZeroCount
 from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, capture_log, choose_stream, open_video
+from vfm.video2token.container.empty_chunks import num_missing
 from vfm.video2token.container.file_check import check_file
 from vfm.video2token.picture.converter import PictureConverter
 from vfm.video2token.rejection import RejectReason, VideoRejected
@@ -40,6 +41,7 @@ class _Packets:
     is_keyframe: bytearray = field(default_factory=bytearray)
     is_discard: bytearray = field(default_factory=bytearray)
     zeros: ZeroCount
+    num_missing: int = 0
     is_whole: bool = True  # could be read to the end
 
     def __len__(self) -> int:
@@ -137,6 +139,7 @@ def _read(container: "InputContainer", stream: "VideoStream") -> "tuple[VideoFra
                 first = _first_frame(stream, packet)
     except av.FFmpegError:
         packets.is_whole = False
+    packets.num_missing = num_missing(container, stream, num_packets=len(packets))
     return first, packets
 
 
@@ -175,8 +178,8 @@ def _damage(packets: _Packets, *, promised: int) -> tuple[str, ...]:
         damage.append(f"Packets before the first keyframe, which are lost: {packets.begin}.")
     if packets.zeros.num_zeroed:
         damage.append(f"Packets with runs of zeros that their codec forbids: {packets.zeros.num_zeroed}.")
-    if promised > len(packets):
-        damage.append(f"The container lists {promised} packets and has {len(packets)}.")
+    if packets.num_missing:
+        damage.append(f"The container lists {promised} packets and has {promised - packets.num_missing}.")
     if not packets.is_whole:
         damage.append(f"The file can be read up to packet {len(packets)} only.")
     return tuple(damage)

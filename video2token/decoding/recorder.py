@@ -77,7 +77,6 @@ class FrameRecorder:
 
     def judge(self, decoding: FullDecoder, *, num_backward: int) -> None:
         """Put each kind of damage into a sentence."""
-        promised, num_packets = self._stream.frames, self._packets.num_counted
         # Where recordings were joined, the container takes the joint itself for lost data.
         num_corrupt = len(self._packets.corrupt_at) - decoding.num_concatenations
         self._num_errors = self._packets.num_errors + decoding.num_errors + max(0, num_corrupt)
@@ -91,8 +90,9 @@ class FrameRecorder:
             "Times that its timestamps restart": decoding.num_restarts,
         }
         self._damage += [f"{what}: {count}." for what, count in counts.items() if count]
-        if self._packets.is_whole and promised > num_packets:
-            self._damage.append(f"The container lists {promised} packets and has {num_packets}.")
+        if self._packets.num_missing:
+            promised, num_missing = self._stream.frames, self._packets.num_missing
+            self._damage.append(f"The container lists {promised} packets and has {promised - num_missing}.")
 
     def finish(self, sampler: Sampler[Any]) -> None:
         """Take note of the times, after the last frame.

@@ -123,7 +123,7 @@ class _Video:
     ) -> FrameRecorder:
         if announces_alpha(opened.stream):
             packets.obstacle = packets.obstacle or "its alpha lies beside the pictures"
-        if packets.is_whole and opened.stream.frames > packets.num_counted:
+        if packets.num_missing:
             packets.obstacle = packets.obstacle or "the container lists more packets than it has"
         line = timeline(packets)
         sampler = rule.sampler(line.pairs())
