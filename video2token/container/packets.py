@@ -14,6 +14,7 @@ from vfm.video2token.container.bitstream.facts import NotSelectableError, Packet
 from vfm.video2token.container.bitstream.zeros import ZeroCount
 from vfm.video2token.container.demuxer import LibavLog
 from vfm.video2token.container.empty_chunks import num_missing
+from vfm.video2token.container.packed import Unpacker
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -171,7 +172,13 @@ class Behind:
 def demux(
     container: "InputContainer", stream: "VideoStream", *, packets: Packets, log: LibavLog
 ) -> "Iterator[Packet[VideoStream]]":
-    """Yield the packets that are to be decoded; errors on the way are counted in ``packets``."""
+    """Yield the packets that are to be decoded, one picture each; errors are counted in ``packets``."""
+    return Unpacker(stream)(_demux(container, stream, packets=packets, log=log))
+
+
+def _demux(
+    container: "InputContainer", stream: "VideoStream", *, packets: Packets, log: LibavLog
+) -> "Iterator[Packet[VideoStream]]":
     num_failures = 0
     # What decoders said while probing they say again; what the demuxer said of the head it says once.
     log[:] = [said for said in log if said[1] == container.format.name]

@@ -66,6 +66,8 @@ def decode_by_time(
     """
     if not info.has_one_clock:
         raise VideoRejected(RejectReason.UNSUPPORTED, "Its timestamps restart midway: use --decoder pyav.")
+    if info.is_packed and not info.is_unpacked_by_libav:
+        raise _not_unpacked()
     work = _Work(info=info, backend=backend, quality=options.quality)
     rule = SamplingRule(
         options=options.sampling_options,
@@ -78,6 +80,8 @@ def decode_by_time(
     try:
         return work.run(times, select_frames(times, rule))
     except _FramesMissingError:
+        if info.is_packed and not info.damage:
+            raise _not_unpacked() from None
         times = backend.times()
     if not times.pts:
         raise VideoRejected(RejectReason.DECODE_ERROR, "No frame of the video could be decoded.")
@@ -87,6 +91,12 @@ def decode_by_time(
         raise VideoRejected(
             RejectReason.DECODE_ERROR, "Its frames decode in one pass and not in another."
         ) from None
+
+
+def _not_unpacked() -> VideoRejected:
+    return VideoRejected(
+        RejectReason.UNSUPPORTED, "Its packed B-frames would not all be decoded: use --decoder pyav."
+    )
 
 
 class _FramesMissingError(Exception):

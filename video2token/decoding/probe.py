@@ -5,23 +5,28 @@ frames exist, so that the frames they are asked for are chosen by one rule.
 """
 
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 
+from vfm.video2token.container.bitstream.codecs import reader_for
+from vfm.video2token.container.bitstream.facts import NotSelectableError, Reader
 from vfm.video2token.container.bitstream.zeros import ZeroCount
 from vfm.video2token.container.demuxer import MAX_SOURCE_PIXELS, capture_log, choose_stream, open_video
 from vfm.video2token.container.empty_chunks import num_missing
 from vfm.video2token.container.file_check import check_file
+from vfm.video2token.container.packed import Unpacker
 from vfm.video2token.picture.converter import PictureConverter
 from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.timeline import FrameTimes
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -41,19 +46,35 @@ class _Packets:
     is_keyframe: bytearray = field(default_factory=bytearray)
     is_discard: bytearray = field(default_factory=bytearray)
     zeros: ZeroCount
+    unpacker: Unpacker
+    reader: Reader | None  # tells pictures that are not coded, and not shown
+    num_counted: int = 0  # as the container counts them
     num_missing: int = 0
     is_whole: bool = True  # could be read to the end
 
     def __len__(self) -> int:
         return len(self.pts)
 
-    def add(self, packet: Any) -> None:
+    def counted(self, packets: "Iterable[Packet[VideoStream]]") -> "Iterator[Packet[VideoStream]]":
+        """Yield those that are not empty."""
+        for packet in packets:
+            if packet.size:
+                self.num_counted += 1
+                yield packet
+
+    def add(self, packet: "Packet[VideoStream]") -> None:
         self.pts.append(_NO_TIME if packet.pts is None else packet.pts)
         self.dts.append(_NO_TIME if packet.dts is None else packet.dts)
         self.durations.append(packet.duration or 0)
         self.is_keyframe.append(packet.is_keyframe)
-        self.is_discard.append(packet.is_discard)
+        self.is_discard.append(packet.is_discard or not self._is_shown(packet))
         self.zeros.take(packet)
+
+    def _is_shown(self, packet: "Packet[VideoStream]") -> bool:
+        try:
+            return self.reader is None or self.reader(bytes(packet)).is_shown
+        except NotSelectableError:
+            return True
 
     @property
     def begin(self) -> int:
@@ -75,6 +96,8 @@ class VideoInfo:
         origin: the container's start in these units, where FFmpeg's filter ``fps`` counts from.
         damage: sentences about packets that are missing or cannot be decoded.
         file_flags: what the bytes of the file say before it is opened, such as ``trailing_data``.
+        is_packed: some packets hold several pictures.
+        is_unpacked_by_libav: libavcodec gives all of them.
     """
 
     converter: PictureConverter
@@ -89,6 +112,8 @@ class VideoInfo:
     source_fps: float | None
     damage: tuple[str, ...]
     file_flags: tuple[str, ...]
+    is_packed: bool = False
+    is_unpacked_by_libav: bool = True
 
 
 def probe(path: str, *, size_px: int, size_bytes: int = -1) -> VideoInfo:
@@ -109,11 +134,12 @@ def probe(path: str, *, size_px: int, size_bytes: int = -1) -> VideoInfo:
         if first is None:
             raise _nothing(stream, num_packets=len(packets))
         first.make_writable()
+        unpacker = packets.unpacker
         rate = stream.average_rate
         return VideoInfo(
             converter=PictureConverter(first, stream=stream, size_px=size_px),
             first=first,
-            times=_times(packets, is_counted=container.format.name in _TIMELESS),
+            times=_times(packets, is_counted=unpacker.is_packed or container.format.name in _TIMELESS),
             has_one_clock=_has_one_clock(packets, stream=stream, time_base=time_base),
             stream_index=stream.index,
             time_base=time_base,
@@ -123,6 +149,8 @@ def probe(path: str, *, size_px: int, size_bytes: int = -1) -> VideoInfo:
             source_fps=round(float(rate), 6) if rate else None,
             damage=_damage(packets, promised=stream.frames),
             file_flags=facts.flags,
+            is_packed=unpacker.is_packed,
+            is_unpacked_by_libav=unpacker.is_marked and unpacker.is_regular,
         )
 
 
@@ -130,20 +158,23 @@ def _read(container: "InputContainer", stream: "VideoStream") -> "tuple[VideoFra
     """Return the first frame and what all packets say of themselves."""
     first: VideoFrame | None = None
     context = stream.codec_context
-    packets = _Packets(zeros=ZeroCount(context.codec.canonical_name, bytes(context.extradata or b"")))
+    codec, extradata = context.codec.canonical_name, bytes(context.extradata or b"")
+    packets = _Packets(
+        zeros=ZeroCount(codec, extradata),
+        unpacker=Unpacker(stream),
+        reader=reader_for(codec, extradata) if codec == "mpeg4" else None,
+    )
     try:
-        for packet in container.demux(stream):
-            if packet.size:
-                packets.add(packet)
-            if first is None:
-                first = _first_frame(stream, packet)
+        for packet in packets.unpacker(packets.counted(container.demux(stream))):
+            packets.add(packet)
+            first = first or _first_frame(stream, packet)
     except av.FFmpegError:
         packets.is_whole = False
-    packets.num_missing = num_missing(container, stream, num_packets=len(packets))
-    return first, packets
+    packets.num_missing = num_missing(container, stream, num_packets=packets.num_counted)
+    return first or _first_frame(stream, None), packets
 
 
-def _first_frame(stream: "VideoStream", packet: Any) -> "VideoFrame | None":
+def _first_frame(stream: "VideoStream", packet: "Packet[VideoStream] | None") -> "VideoFrame | None":
     try:
         return next(iter(stream.codec_context.decode(packet)), None)
     except (av.FFmpegError, ValueError):

@@ -1,4 +1,4 @@
-"""What the bytes of one coded packet say of it: VP8, VP9, AV1, MPEG-1, 2 and 4, and intra-only codecs.
+"""What the bytes of one coded packet say of it: VP8, VP9, AV1, MPEG-1 and 2, and intra-only codecs.
 
 See ``bitstream`` for the terms. VP8, VP9 and AV1 pictures adapt probabilities that later ones start from, so
 all of them count as references.
@@ -7,11 +7,12 @@ all of them count as references.
 import re
 from collections.abc import Callable
 
+from vfm.video2token.container.bitstream.bits import Bits
 from vfm.video2token.container.bitstream.facts import NotSelectableError, PacketFacts, Reader
+from vfm.video2token.container.bitstream.mpeg4 import Mpeg4Reader
 from vfm.video2token.container.bitstream.nal import h264_reader, hevc_reader
 
 _MPEG_CODE = re.compile(rb"\x00\x00\x01([\x00\xb3\xb7\xb8])", re.DOTALL)
-_MPEG4_CODE = re.compile(rb"\x00\x00\x01([\x20-\x2f\xb6])", re.DOTALL)
 
 
 def reader_for(codec: str, extradata: bytes) -> Reader | None:
@@ -22,12 +23,15 @@ def reader_for(codec: str, extradata: bytes) -> Reader | None:
         "av1": _av1,
         "mpeg1video": _mpeg12,
         "mpeg2video": _mpeg12,
-        "mpeg4": _mpeg4,
         "mjpeg": _mjpeg,
         "prores": _intra,
         "dnxhd": _intra,
     }
-    framed: dict[str, Callable[[bytes], Reader]] = {"h264": h264_reader, "hevc": hevc_reader}
+    framed: dict[str, Callable[[bytes], Reader]] = {
+        "h264": h264_reader,
+        "hevc": hevc_reader,
+        "mpeg4": Mpeg4Reader,
+    }
     return framed[codec](extradata) if codec in framed else plain.get(codec)
 
 
@@ -72,7 +76,7 @@ def _vp9_frames(data: bytes) -> list[tuple[int, int]]:
 
 def _vp9_header(frame: bytes) -> tuple[bool, bool, bytes]:
     """Return whether a frame is a keyframe, whether it is shown, and a keyframe's size and colour."""
-    bits = _Bits(frame)
+    bits = Bits(frame)
     if bits.take(2) != 2:
         raise NotSelectableError("damage in a frame's header")
     profile = bits.take(1) | bits.take(1) << 1
@@ -153,21 +157,6 @@ def _mpeg12(data: bytes) -> PacketFacts:
     )
 
 
-def _mpeg4(data: bytes) -> PacketFacts:
-    """ISO/IEC 14496-2 6.2.2, 6.2.5: video object layers and planes."""
-    kinds, parameters = [], []
-    for match in _MPEG4_CODE.finditer(data):
-        code, at = match.group(1)[0], match.start()
-        if code == 0xB6:
-            kinds.append(data[at + 4] >> 6)
-        else:
-            end = data.find(b"\0\0\1", at + 4)
-            parameters.append(data[at : end if end > 0 else len(data)])
-    if len(kinds) != 1:
-        raise NotSelectableError("several or no pictures in a packet")
-    return PacketFacts(is_entry=kinds == [0], is_reference=kinds != [2], parameters=tuple(parameters))
-
-
 def _mjpeg(data: bytes) -> PacketFacts:
     """ITU-T T.81 B.2: a JPEG that brings its own tables needs no other."""
     head = data[: 1 << 14]
@@ -178,15 +167,3 @@ def _mjpeg(data: bytes) -> PacketFacts:
 
 def _intra(_: bytes) -> PacketFacts:
     return PacketFacts(is_entry=True, is_reference=False)
-
-
-class _Bits:
-    """Reads the first bits of a header, most significant first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data[:24].ljust(24, b"\0"))
-        self._left = 24 * 8
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        return self._value >> self._left & ((1 << count) - 1)

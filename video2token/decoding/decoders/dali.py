@@ -51,6 +51,10 @@ def decode(
         raise VideoRejected(
             RejectReason.UNSUPPORTED, f"DALI does not decode {info.codec}{where}: use --decoder pyav."
         )
+    if info.is_packed:
+        raise VideoRejected(
+            RejectReason.UNSUPPORTED, "DALI does not take packed B-frames apart: use --decoder pyav."
+        )
     return decode_by_time(info, _Library(dali, path, info), options, start_s=start_s, end_s=end_s)
 
 
