@@ -73,7 +73,7 @@ class _Packets:
     def _is_shown(self, packet: "Packet[VideoStream]") -> bool:
         try:
             return self.reader is None or self.reader(bytes(packet)).is_shown
-        except NotSelectableError:
+        except (NotSelectableError, IndexError):
             return True
 
     @property

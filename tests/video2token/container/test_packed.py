@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest import mock
 
 import av
@@ -13,6 +14,7 @@ from support.avi import DIVX_MARK, coded, not_coded, pack, write_avi
 from support.media import number_in
 from vfm.shards.pixels import jpeg
 from vfm.video2token.container import packets as packets_module
+from vfm.video2token.container.packed import Unpacker
 from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import dali, ffmpeg, pyav, torchcodec
 from vfm.video2token.options import ExtractOptions
@@ -154,6 +156,16 @@ def test_frames_that_stay_leave_a_gap(tmp_path: Path, stay: bytes) -> None:
         video = decode(path, decoder=decoder, **NATIVE)
         assert numbers(video) == list(range(NUM_FRAMES))
         assert (list(video.pts_s), video.damage) == (expected[:9] + expected[12:], ())
+
+
+def test_headers_may_come_with_the_packets(tmp_path: Path) -> None:
+    context = SimpleNamespace(codec=SimpleNamespace(canonical_name="mpeg4"), extradata=None)
+    unpacker = Unpacker(cast("Any", SimpleNamespace(codec_context=context)))
+    with av.open(str(film_in(tmp_path, num_b=2, num=12))) as container:
+        packets = list(unpacker(packet for packet in container.demux(video=0) if packet.size))
+    assert [bytes(packet) for packet in packets[1:]] == coded(12, num_b=2)[1:]
+    assert [packet.pts for packet in packets] == [1, 4, 2, 3, 7, 5, 6, 10, 8, 9, 12, 11]
+    assert (unpacker.is_packed, unpacker.is_marked, unpacker.is_regular) == (True, True, True)
 
 
 @pytest.mark.parametrize("name", ["plain.avi", "plain.mp4"])

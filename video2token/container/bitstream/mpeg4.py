@@ -6,11 +6,12 @@ from typing import NamedTuple
 from vfm.video2token.container.bitstream.bits import Bits
 from vfm.video2token.container.bitstream.facts import NotSelectableError, PacketFacts
 
-_CODE = re.compile(rb"\x00\x00\x01([\x20-\x2f\xb6])", re.DOTALL)
-_ANY_CODE = b"\0\0\1"
-_PICTURE_CODE = b"\0\0\1\xb6"
-_EXTENDED_ASPECT, _GREY_ALPHA = 15, 3
+PICTURE_CODE = b"\0\0\1\xb6"
+_CODE = re.compile(rb"\x00\x00\x01")  # a literal, which ``re`` searches for at the speed of memory
+_PICTURE, _LAYERS = 0xB6, range(0x20, 0x30)
 _INTRA, _BIDIRECTIONAL = 0, 2
+_MAX_NOT_CODED_BYTES = 32  # of a header and what fills its last byte
+_EXTENDED_ASPECT, _GREY_ALPHA = 15, 3
 
 
 class Picture(NamedTuple):
@@ -38,64 +39,73 @@ class Mpeg4Reader:
 
     def __init__(self, extradata: bytes) -> None:
         self._num_time_bits: int | None = None
-        self._heed_layers(extradata)
+        self.heed(extradata)
+
+    def heed(self, headers: bytes) -> None:
+        """Take headers that apply to the pictures behind them."""
+        self._layers(headers, codes=_codes(headers))
 
     def __call__(self, data: bytes) -> PacketFacts:
         """Return what a packet says of its picture.
 
         Raises:
             NotSelectableError: it has none or several.
+            IndexError: it ends in a header.
         """
-        pictures = self.pictures(data)
+        codes = _codes(data)
+        layers = self._layers(data, codes=codes) if len(codes) > 1 else []
+        pictures = [at for at in codes if data[at + 3] == _PICTURE]
         if len(pictures) != 1:
             raise NotSelectableError("several or no pictures in a packet")
-        (picture,) = pictures
+        at = pictures[0]
+        kind, is_coded = data[at + 4] >> 6, self._is_coded(data, at=at, end=len(data))
         return PacketFacts(
-            is_entry=picture.is_intra and picture.is_coded,
-            is_reference=not picture.is_bidirectional,
-            is_shown=picture.is_coded,
-            parameters=tuple(_layers(data)),
+            is_entry=kind == _INTRA and is_coded,
+            is_reference=kind != _BIDIRECTIONAL,
+            is_shown=is_coded,
+            parameters=tuple(layers),
         )
 
     def pictures(self, data: bytes) -> list[Picture]:
-        """Return the pictures in a packet; the first with all that stands before it."""
-        self._heed_layers(data)
-        at, start, pictures = data.find(_PICTURE_CODE), 0, []
-        while at >= 0:
-            following = data.find(_PICTURE_CODE, at + 4)
-            # Headers of the next picture stand between this one's data and its start code.
-            end = data.find(_ANY_CODE, at + 4) if following >= 0 else len(data)
-            pictures.append(self._picture(data[start:end], head=data[at + 4 : end]))
-            at, start = following, end
+        """Return the pictures in a packet; headers between two belong to the second."""
+        codes = _codes(data)
+        self._layers(data, codes=codes)
+        starts = [at for at in codes if data[at + 3] == _PICTURE and at + 4 < len(data)]
+        ends = [next(code for code in codes if code > at) for at in starts[:-1]] + [len(data)]
+        pictures = []
+        for start, at, end in zip([0, *ends], starts, ends, strict=False):
+            kind = data[at + 4] >> 6
+            is_coded = self._is_coded(data, at=at, end=end)
+            pictures.append(Picture(data[start:end], kind == _INTRA, kind == _BIDIRECTIONAL, is_coded))
         return pictures
 
-    def _picture(self, data: bytes, *, head: bytes) -> Picture:
-        """Read the header of a picture (6.2.5) behind its start code, up to ``vop_coded``."""
-        bits = Bits(head)
-        kind = bits.take(2)
-        return Picture(data, kind == _INTRA, kind == _BIDIRECTIONAL, self._is_coded(bits))
-
-    def _is_coded(self, bits: Bits) -> bool:
-        if self._num_time_bits is None:
+    def _is_coded(self, data: bytes, *, at: int, end: int) -> bool:
+        """Read the header of a picture (6.2.5) up to ``vop_coded``."""
+        if self._num_time_bits is None or end - at > _MAX_NOT_CODED_BYTES:
             return True
+        bits = Bits(data[at + 4 : end])
+        bits.take(2)
         while bits.take(1):  # whole seconds since the picture before
             pass
         bits.take(1 + self._num_time_bits + 1)
         return bool(bits.take(1))
 
-    def _heed_layers(self, data: bytes) -> None:
-        for layer in _layers(data):
+    def _layers(self, data: bytes, *, codes: list[int]) -> list[bytes]:
+        """Return the headers of video object layers, and heed them: they apply to the pictures behind."""
+        layers = [
+            data[at:end]
+            for at, end in zip(codes, [*codes[1:], len(data)], strict=False)
+            if data[at + 3] in _LAYERS
+        ]
+        for layer in layers:
             self._num_time_bits = _num_time_bits(layer)
+        return layers
 
 
-def _layers(data: bytes) -> list[bytes]:
-    """Return the headers of video object layers, which apply to the pictures behind them."""
-    layers = []
-    for match in _CODE.finditer(data):
-        if match.group(1) != b"\xb6":
-            end = data.find(_ANY_CODE, match.end())
-            layers.append(data[match.start() : end if end > 0 else len(data)])
-    return layers
+def _codes(data: bytes) -> list[int]:
+    """Return where start codes are, with the byte that tells their kind."""
+    last = len(data) - 4
+    return [match.start() for match in _CODE.finditer(data) if match.start() <= last]
 
 
 def _num_time_bits(layer: bytes) -> int:
