@@ -44,6 +44,7 @@ class Packets:
         zeros: how many have zeros where their codec has none.
         num_counted: packets as the container counts them.
         num_missing: packets that the container promises and does not have.
+        is_packed: some held several pictures, which were taken apart.
         is_whole: read to the end, not only as far as a segment reaches.
     """
 
@@ -59,6 +60,7 @@ class Packets:
     zeros: ZeroCount = field(default_factory=ZeroCount)
     num_counted: int = 0
     num_missing: int = 0
+    is_packed: bool = False
     is_whole: bool = True
 
     def __len__(self) -> int:
@@ -173,7 +175,10 @@ def demux(
     container: "InputContainer", stream: "VideoStream", *, packets: Packets, log: LibavLog
 ) -> "Iterator[Packet[VideoStream]]":
     """Yield the packets that are to be decoded, one picture each; errors are counted in ``packets``."""
-    return Unpacker(stream)(_demux(container, stream, packets=packets, log=log))
+    unpacker = Unpacker(stream)
+    for packet in unpacker(_demux(container, stream, packets=packets, log=log)):
+        packets.is_packed = unpacker.is_packed
+        yield packet
 
 
 def _demux(

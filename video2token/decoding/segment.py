@@ -77,8 +77,9 @@ def read_segment(
         if is_behind(packet):
             packets.is_whole = False
             break
-    if packets.is_whole or packets.cached is None:  # the end decides the last frame's time
-        raise NotSelectableError("the segment reaches the video's end, or is large")
+    # The end decides the last frame's time, and in packed pictures all that lies before decides times.
+    if packets.is_whole or packets.cached is None or packets.is_packed:
+        raise NotSelectableError("the segment reaches the video's end, is large, or packed")
     return packets
 
 

@@ -101,6 +101,14 @@ def test_a_segment_is_cut_out_of_it(tmp_path: Path) -> None:
     assert video.decoding == "selective"
 
 
+def test_a_late_segment_of_an_mp4_is_not_looked_for_by_its_index(tmp_path: Path) -> None:
+    path = remuxed(film_in(tmp_path, num_b=2, num=800), "late.mp4")
+    video = decode(path, fps=5.0, start_s=70.0, end_s=71.0)
+    assert numbers(video) == [number % 256 for number in (700, 702, 704, 706, 708)]
+    assert video.pts_s == pytest.approx([70.1, 70.3, 70.5, 70.7, 70.9])
+    assert (video.damage, video.decoding) == ((), "selective")
+
+
 def test_a_large_video_is_read_twice(tmp_path: Path) -> None:
     path = film_in(tmp_path, num_b=2)
     kept = decode(path, fps=2.0)
