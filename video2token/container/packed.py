@@ -74,6 +74,11 @@ class Unpacker:
         self._places: dict[int, int] = {}  # times by rank
         self._num_places = self._num_pictures = self._num_ranked = 0
 
+    @property
+    def can_be_packed(self) -> bool:
+        """Whether the codec is the one whose packets may hold several pictures."""
+        return self._reader is not None
+
     def __call__(self, packets: "Iterable[Packet[VideoStream]]") -> "Iterator[Packet[VideoStream]]":
         """Yield the packets of a stream, none of them empty, one picture each."""
         if self._reader is None:

@@ -175,8 +175,15 @@ def demux(
     container: "InputContainer", stream: "VideoStream", *, packets: Packets, log: LibavLog
 ) -> "Iterator[Packet[VideoStream]]":
     """Yield the packets that are to be decoded, one picture each; errors are counted in ``packets``."""
+    demuxed = _demux(container, stream, packets=packets, log=log)
     unpacker = Unpacker(stream)
-    for packet in unpacker(_demux(container, stream, packets=packets, log=log)):
+    return _unpacked(demuxed, unpacker, packets=packets) if unpacker.can_be_packed else demuxed
+
+
+def _unpacked(
+    demuxed: "Iterator[Packet[VideoStream]]", unpacker: Unpacker, *, packets: Packets
+) -> "Iterator[Packet[VideoStream]]":
+    for packet in unpacker(demuxed):
         packets.is_packed = unpacker.is_packed
         yield packet
 

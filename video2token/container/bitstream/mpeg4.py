@@ -46,18 +46,16 @@ class Mpeg4Reader:
         self._layers(headers, codes=_codes(headers))
 
     def __call__(self, data: bytes) -> PacketFacts:
-        """Return what a packet says of its picture.
+        """Return what a packet of one picture says of it; ``Unpacker`` gives no others.
 
         Raises:
-            NotSelectableError: it has none or several.
+            NotSelectableError: it has none.
             IndexError: it ends in a header.
         """
-        codes = _codes(data)
-        layers = self._layers(data, codes=codes) if len(codes) > 1 else []
-        pictures = [at for at in codes if data[at + 3] == _PICTURE]
-        if len(pictures) != 1:
-            raise NotSelectableError("several or no pictures in a packet")
-        at = pictures[0]
+        at = data.find(PICTURE_CODE)
+        if at < 0:
+            raise NotSelectableError("no picture in a packet")
+        layers = self._layers(data[:at], codes=_codes(data[:at])) if at else []
         kind, is_coded = data[at + 4] >> 6, self._is_coded(data, at=at, end=len(data))
         return PacketFacts(
             is_entry=kind == _INTRA and is_coded,
