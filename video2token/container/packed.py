@@ -84,13 +84,19 @@ class Unpacker:
         if self._reader is None:
             yield from packets
             return
+        before: Packet[VideoStream] | None = None  # looked at only where a packed one follows
         for packet in packets:
             data = bytes(packet)
             if self.is_packed or self._is_first_packed(data, self._reader):
+                if before is not None:
+                    self._note_time(before)
+                    before = None
                 yield from self._take(packet, self._reader.pictures(data))
-            else:
+                continue
+            if self._shift is None:
                 self._note_time(packet)
-                yield packet
+            before = packet
+            yield packet
         yield from self._rest()
 
     def _is_first_packed(self, data: bytes, reader: Mpeg4Reader) -> bool:
