@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vfm.shards.format.plan import build_plan
-from vfm.video2token.sources.lists.reading import ListOptions
 from vfm.video2token.sources.listing import Listing, list_sources
+from vfm.video2token.sources.lists.reading import ListOptions
 
 _PER_FOLDER = 10_000
 

@@ -30,6 +30,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
     "shards": {
         **{room: set() for room in _BASE},
         "open_files": {"errors"},
+        "splits": {"errors"},
         "io": {"errors"},
         "order": {"array_types", "errors"},
         "clips": {"array_types", "errors"},
@@ -39,7 +40,8 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "format": {"array_types", "errors", "io", "pixels", "columns"},
         "writing": {"errors", "io", "format"},
         "reading": {
-            *("array_types", "errors", "order", "open_files", "io", "pixels", "clips", "columns", "format"),
+            *("array_types", "errors", "order", "open_files", "io"),
+            *("pixels", "clips", "columns", "format", "splits"),
         },
         "verification": {"codecs", "errors", "io", "pixels", "columns", "format", "reading"},
         "hdf5": {"errors", "progress", "io", "columns", "format", "reading"},

@@ -10,7 +10,7 @@ from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next, split_words
 from vfm.cli.display.progress import make_progress
 from vfm.cli.options import shared
-from vfm.shards.format.splits import ALL, TRAIN, VAL, canonical_split
+from vfm.shards.splits import ALL, TRAIN, VAL, canonical_split
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:

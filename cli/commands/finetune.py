@@ -9,7 +9,7 @@ import click
 from vfm.cli.display.next_step import say_next, split_words
 from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
-from vfm.shards.format.splits import TRAIN, VAL
+from vfm.shards.splits import TRAIN, VAL
 
 if TYPE_CHECKING:
     from vfm.trainer.runs.folder import RunOptions

@@ -11,7 +11,7 @@ from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next
 from vfm.cli.display.progress import make_progress
 from vfm.cli.options import shared
-from vfm.shards.format.splits import TRAIN
+from vfm.shards.splits import TRAIN
 
 if TYPE_CHECKING:
     from vfm.shards.reading.dataset import Dataset

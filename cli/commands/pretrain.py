@@ -8,7 +8,7 @@ import click
 from vfm.cli.display.next_step import say_next, split_words
 from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
-from vfm.shards.format.splits import TRAIN
+from vfm.shards.splits import TRAIN
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vfm.cli.display import output
 from vfm.shards.columns.commands import kind_of
-from vfm.shards.format.splits import ALL, TEST, TRAIN, VAL
+from vfm.shards.splits import ALL, TEST, TRAIN, VAL
 
 if TYPE_CHECKING:
     from vfm.trainer.recipes.recipe import Recipe

@@ -103,6 +103,12 @@ def list_options() -> Decorator:
             help="Show the formats of lists that are known, with an example of each.",
         ),
         _class_options(),
+        _file_options(),
+    )
+
+
+def _file_options() -> Decorator:
+    return together(
         click.option(
             "--any-suffix",
             is_flag=True,

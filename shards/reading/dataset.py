@@ -12,7 +12,6 @@ from vfm.shards.errors import DamageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.manifest import Manifest, read_manifest
 from vfm.shards.format.sample import SampleMeta
-from vfm.shards.format.splits import ALL, canonical_split
 from vfm.shards.io.hashing import sha256
 from vfm.shards.io.json import canonical_json
 from vfm.shards.io.npy import from_npy
@@ -24,6 +23,7 @@ from vfm.shards.reading.item import describe, place_of, read_item
 from vfm.shards.reading.join import open_columns
 from vfm.shards.reading.keys import Keys
 from vfm.shards.reading.lookup import canonical_splits, find_row, rows_of_split
+from vfm.shards.splits import ALL, canonical_split
 
 
 def open_dataset(

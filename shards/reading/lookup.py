@@ -11,7 +11,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES, PLAN_NAME, shard_name
 from vfm.shards.format.plan import Plan, PlanMissingError, Source, read_plan
 from vfm.shards.format.report import read_report
-from vfm.shards.format.splits import ALL, TEST, VAL, canonical_split
+from vfm.shards.splits import ALL, TEST, VAL, canonical_split
 
 _MAX_LISTED = 5
 

@@ -12,8 +12,8 @@ from vfm.shards.format.index import Index, read_index
 from vfm.shards.format.layout import FRAMES, index_path, shard_name
 from vfm.shards.format.manifest import Column, read_manifest
 from vfm.shards.format.report import ShardReport, read_report
-from vfm.shards.format.splits import canonical_split
 from vfm.shards.io.json import canonical_json
+from vfm.shards.splits import canonical_split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vfm.shards.format.splits import TRAIN
 from vfm.shards.reading.dataset import Dataset
+from vfm.shards.splits import TRAIN
 from vfm.shards.wording import counted
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.updates.optim import lr_at

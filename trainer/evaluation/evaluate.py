@@ -10,8 +10,8 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.format.plan import PlanMissingError, read_plan
-from vfm.shards.format.splits import ALL, TRAIN, canonical_split
 from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.splits import ALL, TRAIN, canonical_split
 from vfm.shards.wording import counted
 from vfm.trainer import methods
 from vfm.trainer.data.labels import with_labels

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
-from vfm.shards.format.splits import TRAIN
 from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.splits import TRAIN
 from vfm.shards.wording import counted
 from vfm.trainer.data.labels import with_labels
 from vfm.trainer.distributed import World, gather

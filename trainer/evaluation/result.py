@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from vfm.shards.format.splits import VAL, canonical_split
 from vfm.shards.reading.dataset import Dataset
+from vfm.shards.splits import VAL, canonical_split
 from vfm.trainer.data.labels import majority_rate, sample_list_sha256
 from vfm.trainer.evaluation.statistics import confusion_matrix, top_k_accuracy, wilson_interval
 from vfm.trainer.recipes.requirements import Fit

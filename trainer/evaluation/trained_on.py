@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from vfm.shards.format.splits import ALL, TRAIN
 from vfm.shards.reading.dataset import Dataset
+from vfm.shards.splits import ALL, TRAIN
 from vfm.shards.wording import counted
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.runs.initial_weights import InitialWeights

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.splits import ALL, canonical_split
+from vfm.shards.splits import ALL, canonical_split
 
 Precision = Literal["auto", "fp32", "bf16"]
 Parallel = Literal["ddp", "fsdp"]

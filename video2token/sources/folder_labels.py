@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from vfm.shards.format.splits import TEST, TRAIN, VAL, canonical_split
+from vfm.shards.splits import TEST, TRAIN, VAL, canonical_split
 from vfm.video2token.sources.entry import Entry
 
 _SPLITS = (TRAIN, VAL, TEST)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.splits import check_split
-from vfm.video2token.sources import annotations
+from vfm.shards.splits import check_split
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.folder_labels import label_by_folders
 from vfm.video2token.sources.folders import walk
 from vfm.video2token.sources.inputs import Input
 from vfm.video2token.sources.lists import file_types
+from vfm.video2token.sources.lists.format import load_format
 from vfm.video2token.sources.lists.reading import ListOptions, Reading
 from vfm.video2token.sources.lists.recognition import open_list, recognized
 from vfm.video2token.sources.lists.video_finder import VideoFinder
@@ -98,7 +98,7 @@ def _of_folder(path: Path, options: ListOptions) -> InputRead:
 def _of_list(path: Path, options: ListOptions) -> InputRead:
     found = open_list(path)
     name = recognized(found, name=options.format_name)
-    format_ = annotations.load(name)
+    format_ = load_format(name)
     if options.label is not None and options.label not in format_.labels:
         told = f"has {' or '.join(format_.labels)}" if format_.labels else "has one kind of label"
         raise UsageError(

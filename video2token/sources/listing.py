@@ -15,7 +15,7 @@ from typing import Literal
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import derive_key
 from vfm.shards.format.plan import Source
-from vfm.shards.format.splits import check_split
+from vfm.shards.splits import check_split
 from vfm.shards.wording import listed
 from vfm.video2token.sources.classes import name_labels
 from vfm.video2token.sources.entry import HIDDEN, VIDEO_SUFFIXES, Entry

@@ -9,6 +9,7 @@ from vfm.video2token.sources import annotations
 from vfm.video2token.sources.entry import HIDDEN
 from vfm.video2token.sources.input_read import InputRead
 from vfm.video2token.sources.listing import Listing, has_length, missing_paths
+from vfm.video2token.sources.lists.format import load_format
 
 _NUM_CLASSES = 3  # how many of the classes are shown
 _NUM_NAMED = 3  # how many of many faults a sentence names
@@ -31,7 +32,7 @@ def _reads(listing: Listing) -> Iterator[str]:
         who = f"{inputs[0].path} is" if len(inputs) == 1 else f"{len(inputs)} lists are"
         first = "" if len(inputs) == 1 else f", the first {inputs[0].path}"
         num_entries = sum(len(each.entries) for each in inputs)
-        yield f"{who} read as {annotations.load(name).title}{first}: {_many(num_entries, 'sample')}."
+        yield f"{who} read as {load_format(name).title}{first}: {_many(num_entries, 'sample')}."
     by_name: dict[str, list[str]] = {}
     for each in listing.inputs:
         if each.split_by_name is not None:
@@ -111,6 +112,6 @@ def formats_told() -> str:
 
 
 def _format_told(name: str) -> str:
-    found = annotations.load(name)
+    found = load_format(name)
     lines = [f"{name}: {found.title}", *(f"    {line}" for line in found.example.split("\n"))]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 import re
 
-from vfm.shards.format.splits import TEST, TRAIN, VAL, canonical_split
+from vfm.shards.splits import TEST, TRAIN, VAL, canonical_split
 
 _WORD = re.compile(r"[A-Za-z]+")
 _LIST = re.compile(r"list$")  # trainlist01

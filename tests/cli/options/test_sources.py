@@ -68,8 +68,8 @@ def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
         "split, key: 4 samples.",
         "splits: train 1, val 2, no split 1.",
         r"classes: 3 (0 \x1b[31m, 1 run, 2 sit).",
-        f"note: 1 of 4 videos are missing and go to quarantine, the first {root / 'gone.mp4'}; --missing error "
-        "refuses such a list.",
+        f"note: 1 of 4 videos are missing and go to quarantine, the first {root / 'gone.mp4'}; --missing "
+        "error refuses such a list.",
         r"note: 2 classes with a single sample: \x1b[31m, sit.",
         "nothing was written (--dry-run)",
         "next: the same command without --dry-run",

@@ -8,9 +8,9 @@ descriptions, so that is the sample here; the chunks are left unread. Source: th
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import path_of, texts_of
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.reading import Reading
 

@@ -7,9 +7,9 @@ published with Diving48 V2 (Li et al. 2018, ECCV).
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.reading import Reading
 

@@ -8,9 +8,9 @@ published with EPIC-KITCHENS-100 (Damen et al. 2022, IJCV, arXiv:2006.13256).
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of, times_of
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile, Row
 from vfm.video2token.sources.lists.reading import Reading
 

@@ -7,9 +7,9 @@ files published with HowTo100M (Miech et al. 2019, ICCV, arXiv:1906.03327).
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.reading import Reading
 

@@ -11,10 +11,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.annotations.video_folder import CAPTIONS, LABELS, entry_texts, say_unread
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile, Row
 from vfm.video2token.sources.lists.reading import Reading
 

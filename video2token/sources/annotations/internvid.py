@@ -6,9 +6,9 @@ Source: the files published with InternVid (Wang et al. 2023, arXiv:2307.06942).
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of, times_of
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.reading import Reading
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of
 from vfm.video2token.sources.lists.file_types import json as json_files
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.reading import Reading
 

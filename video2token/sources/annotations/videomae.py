@@ -6,8 +6,8 @@ Source: the documentation of VideoMAE and UMT on preparing data sets.
 from collections.abc import Iterator
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.annotations import Format
 from vfm.video2token.sources.entry import Entry, is_video
+from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, has_commas, named_video
 from vfm.video2token.sources.lists.reading import Reading

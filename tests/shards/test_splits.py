@@ -3,7 +3,7 @@
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.splits import canonical_split, check_split
+from vfm.shards.splits import canonical_split, check_split
 
 
 @pytest.mark.parametrize(

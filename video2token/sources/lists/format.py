@@ -1,0 +1,39 @@
+"""What a format of lists is: the contract of ``annotations``, one file per format."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from vfm.video2token.sources import annotations
+from vfm.video2token.sources.entry import Entry
+from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.reading import Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How the lists of one data set look, and what they mean.
+
+    Attributes:
+        title: what it is called in a sentence that begins "read as".
+        example: two lines of such a list.
+        fits: says whether a list looks like it.
+        entries: yields the entries of such a list; raises UsageError where it is none, with the place.
+        is_common: whether many write so, and no one data set: it is taken where no other fits.
+        classes: gives all labels in their published order; empty where a list does not say it.
+        labels: what ``--label`` may say, where entries have several kinds of label.
+    """
+
+    title: str
+    example: str
+    fits: Callable[[ListFile], bool]
+    entries: Callable[[ListFile, Reading], Iterator[Entry]]
+    is_common: bool = False
+    classes: Callable[[ListFile], tuple[str, ...]] = lambda _found: ()
+    labels: tuple[str, ...] = ()
+
+
+def load_format(name: str) -> Format:
+    """Return the format of a name, one of ``annotations.names()``."""
+    found: Format = importlib.import_module(f"{annotations.__name__}.{name.replace('-', '_')}").FORMAT
+    return found
