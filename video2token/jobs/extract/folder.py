@@ -1,5 +1,6 @@
 """Makes a folder ready to hold a plan's frames, or finds that it holds them already, or something else."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
@@ -15,6 +16,7 @@ from vfm.shards.wording import counted, listed
 from vfm.video2token.jobs.extract.retry import with_agreed_sizes
 from vfm.video2token.rejection import Retry
 
+_ADDED = "requested and not there"
 _NUM_NAMED = 3  # how many of many differences a sentence names
 
 
@@ -83,13 +85,20 @@ def _refuse_other(data: Path, *, plan: Plan, column: Column, manifest: Manifest)
     if not differences and manifest.plan_sha256 != plan.sha256:
         differences = _plan_differences(read_plan(data / PLAN_NAME), plan)
     if differences:
-        are_sizes = all(difference.startswith("size_bytes of ") for difference in differences)
-        retry = ", or take what was rejected as it is now, with --retry-failed." if are_sizes else "."
         named = listed(differences, limit=_NUM_NAMED, separator="; ")
         raise UsageError(
             f"{data} was begun with other options or sources ({named}): repeat those, or choose another "
-            f"output{retry}"
+            f"output{_other_way(differences)}."
         )
+
+
+def _other_way(differences: Sequence[str]) -> str:
+    """Return what else can be done about differences of one kind."""
+    if all(difference.startswith("size_bytes of ") for difference in differences):
+        return ", or take what was rejected as it is now, with --retry-failed"
+    if len(differences) == 1 and f" {_ADDED}" in differences[0]:
+        return " for the new ones alone, as several datasets can be trained on together"
+    return ""
 
 
 def _plan_differences(there: Plan, asked: Plan) -> list[str]:
@@ -102,7 +111,7 @@ def _plan_differences(there: Plan, asked: Plan) -> list[str]:
     if gone:
         changed.append(f"{counted(len(gone), 'source')} there and not requested, the first {gone[0]}")
     if added:
-        changed.append(f"{counted(len(added), 'source')} requested and not there, the first {added[0]}")
+        changed.append(f"{counted(len(added), 'source')} {_ADDED}, the first {added[0]}")
     changed += _class_differences(there.classes, asked.classes)
     return changed
 

@@ -232,7 +232,8 @@ def test_other_sources_are_refused_by_name(films: Film, film: Film, tmp_path: Pa
     root = films(3)
     run(root, tmp_path / "data")
     film("films/a/new.mp4", num_frames=3)
-    with pytest.raises(UsageError, match=r"1 source requested and not there, the first a/new\.mp4"):
+    told = r"the first a/new\.mp4\): repeat those, or choose another output for the new ones alone, as several"
+    with pytest.raises(UsageError, match=told):
         run(root, tmp_path / "data")
     (root / "a" / "new.mp4").unlink()
     (root / "a" / "000.mp4").unlink()
