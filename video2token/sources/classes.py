@@ -88,7 +88,7 @@ def class_order(
     """Return the classes of a dataset in the order of their index.
 
     Args:
-        labels: those that occur, by name where ``classes`` names them.
+        labels: of all samples, by name where ``classes`` names them.
         classes: their names are the classes, all of them, in their order.
         num_classes: for labels that are integers: the classes are 0 to ``num_classes - 1``.
 
@@ -98,7 +98,8 @@ def class_order(
     Raises:
         UsageError: integers with gaps that nothing explains, or a ``num_classes`` that does not fit.
     """
-    distinct = in_order(labels)
+    every = list(labels)
+    distinct = in_order(every)
     if classes is not None:
         if num_classes is not None:
             raise UsageError(f"--num-classes {num_classes} is given beside {classes.told}: leave it out.")
@@ -107,7 +108,7 @@ def class_order(
     if num_classes is not None:
         return _counted_out(distinct, num_classes, are_integers=are_integers)
     if are_integers and distinct[-1] != str(len(distinct) - 1):
-        _refuse_gaps(distinct)
+        _refuse_gaps(distinct, do_repeat=len(distinct) < len(every))
     return distinct
 
 
@@ -144,7 +145,7 @@ def _counted_out(labels: Sequence[str], num_classes: int, *, are_integers: bool)
     return tuple(map(str, range(num_classes)))
 
 
-def _refuse_gaps(labels: Sequence[str]) -> NoReturn:
+def _refuse_gaps(labels: Sequence[str], *, do_repeat: bool) -> NoReturn:
     """Refuse integers, ascending, of which some number from 0 up does not occur."""
     there, num_classes = set(labels), int(labels[-1]) + 1
     absent = [
@@ -154,9 +155,12 @@ def _refuse_gaps(labels: Sequence[str]) -> NoReturn:
     told = ", ".join(absent[:_NUM_TOLD]) + (f" and {more} more" if more > 0 else "")
     start = ", as in a list that counts from 1" if labels[0] == "1" else ""
     from_1 = ", which may count from 1 (`1 Archery`)," if labels[0] == "1" else ""
+    are_counts = len(labels) > 1 and labels[0] not in {"0", "1"} and not do_repeat
+    doubt = " (or are they numbers of frames? none occurs twice)" if are_counts else ""
     raise UsageError(
-        f"The labels are the integers {labels[0]} to {labels[-1]}, and no video has {told}{start}: name the "
-        f"classes with --classes FILE{from_1} or say how many there are, such as --num-classes {num_classes}."
+        f"The labels are the integers {labels[0]} to {labels[-1]}{doubt}, and no video has {told}{start}: "
+        f"name the classes with --classes FILE{from_1} or say how many there are, such as --num-classes "
+        f"{num_classes}."
     )
 
 

@@ -22,16 +22,17 @@ def class_order(
     Raises:
         UsageError: numbers that contradict one another, have gaps, or do not fit the options.
     """
-    labels = {label for source in sources for label in source.labels}
+    every = [label for source in sources for label in source.labels]
+    labels = set(every)
     if options.classes is not None or options.num_classes is not None or not labels:
-        return order_of_labels(labels, classes=options.classes, num_classes=options.num_classes)
+        return order_of_labels(every, classes=options.classes, num_classes=options.num_classes)
     fixed = {each.classes for each in inputs if each.classes}
     if len(fixed) == 1 and labels <= set(classes := fixed.pop()):
         return classes
     numbers = _numbers(inputs)
     if numbers and labels <= numbers.keys():
         return _numbered(numbers)
-    return order_of_labels(labels, classes=None, num_classes=None)
+    return order_of_labels(every, classes=None, num_classes=None)
 
 
 def _numbers(inputs: Sequence[InputRead]) -> dict[str, int]:
