@@ -144,7 +144,7 @@ def test_a_task_that_hangs_once_is_tried_again_beside_the_others(
     run: Callable[..., list[Reply]], tmp_path: Path
 ) -> None:
     tasks = [["hang once", str(tmp_path / "seen")], *[["who", 0.2]] * 6]
-    replies = run(tasks, timeout_s=1.0)
+    replies = run(tasks, timeout_s=2.0)
     assert [reply.failure for reply in replies] == [None] * 7
 
 
@@ -152,7 +152,7 @@ def test_a_second_try_is_not_held_up_by_results_that_wait_for_it(
     run: Callable[..., list[Reply]], tmp_path: Path
 ) -> None:
     tasks = [["hang once", str(tmp_path / "seen")], *[["bytes", 1000]] * 20]
-    replies = run(tasks, timeout_s=1.0, max_waiting_bytes=2000)
+    replies = run(tasks, timeout_s=2.0, max_waiting_bytes=2000)
     assert [reply.failure for reply in replies] == [None] * 21
 
 
