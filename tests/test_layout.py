@@ -156,6 +156,7 @@ WHOLE = {"faults", "golden", "support"}
 # Tests of something that several modules do together: what they are about.
 TOGETHER = {
     "cli/commands/test_extract_signals.py": "vfm extract --signals",
+    "cli/test_dataset_pages.py": "commands of the pages about data sets",
     "cli/test_how_to.py": "commands of the documentation",
     "cli/display/test_terminal.py": "a pty and a pipe",
     "shards/test_readers.py": "other libraries that read the shards",
