@@ -20,8 +20,10 @@ from click.testing import CliRunner
 from support.media import write_film
 from vfm.cli.main import group
 from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.video2token.sources import annotations
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to" / "datasets"
+REFERENCE = PAGES.parents[1] / "reference" / "sources.md"
 NUM_SECONDS = 90  # of the one video that stands for all: longer than any segment of the pages
 SAYS = "it says:"
 QUICK = ["--size", "16", "--workers", "1"]  # what a command is given besides, so that many run in a minute
@@ -286,10 +288,32 @@ def test_every_command_has_its_outcome_and_every_list_is_named_in_one() -> None:
     }
 
 
+def anchors(text: str) -> list[str]:
+    """Return what links to the headings of a page are called, in their order."""
+    titles = re.findall(r"^##+ (.+)$", text, flags=re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+@pytest.mark.parametrize("page", [*sorted(PAGES.glob("*.md")), REFERENCE], ids=lambda page: page.stem)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)(?:#([\w-]+))?\)", page.read_text())
+    assert links
+    for file, anchor in links:
+        there = page.parent / file if file else page
+        assert not anchor or anchor in anchors(there.read_text()), (file, anchor)
+        assert there.is_file(), file
+
+
+def test_the_reference_names_every_format() -> None:
+    text = REFERENCE.read_text().partition("## Lists")[2].partition("## Columns")[0]
+    rows = re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE)
+    assert sorted(re.findall(r"`([\w-]+)`", " ".join(rows))) == annotations.names()
+
+
 @pytest.mark.parametrize("page", sorted(path.name for path in PAGES.glob("*.md")))
 def test_the_table_of_a_page_leads_to_its_sections(page: str) -> None:
-    head = (PAGES / page).read_text().partition("\n## ")[0]
-    anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in sections(page)]
+    text = (PAGES / page).read_text()
+    head = text.partition("\n## ")[0]
     linked = re.findall(r"^\| \[.*?\]\(#([\w-]+)\)", head, flags=re.MULTILINE)
-    assert linked == anchors[: len(linked)]
-    assert set(anchors[len(linked) :]) <= {"classes-in-their-published-order", "splits"}
+    assert linked == anchors(text)[: len(linked)]
+    assert set(anchors(text)[len(linked) :]) <= {"classes-in-their-published-order", "splits"}

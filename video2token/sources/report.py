@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from vfm.shards.format.classes import is_integer
+from vfm.shards.format.plan import Source
 from vfm.shards.wording import listed
 from vfm.video2token.sources import annotations
 from vfm.video2token.sources.entry import HIDDEN
@@ -46,7 +47,8 @@ def _reads(listing: Listing) -> Iterator[str]:
 
 
 def _counts(listing: Listing) -> Iterator[str]:
-    """Yield the samples of each split, and the classes with the first of them."""
+    """Yield the segments, the captions, the samples of each split, and the classes with the first of them."""
+    yield from _counts_of_parts(listing.sources)
     splits = Counter(source.split for source in listing.sources)
     labels = Counter(label for source in listing.sources for label in source.labels)
     if set(splits) != {None}:
@@ -59,9 +61,20 @@ def _counts(listing: Listing) -> Iterator[str]:
     yield f"classes: {len(classes):,} ({_first(classes)})."
     num_unlabelled = sum(not source.labels for source in listing.sources)
     if num_unlabelled:
-        yield f"note: {_many(num_unlabelled, 'sample')} of {len(listing.sources):,} have no label."
+        yield f"note: {num_unlabelled:,} of {_many(len(listing.sources), 'sample')} have no label."
     if unused := [name for name in classes if name not in labels]:
         yield f"note: {_many(len(unused), 'class')} without a sample: {listed(unused, limit=_NUM_NAMED)}."
+
+
+def _counts_of_parts(sources: Sequence[Source]) -> Iterator[str]:
+    """Yield how many segments and captions there are, as data sets count them, and of how many videos."""
+    segments = [source for source in sources if source.start_s is not None or source.end_s is not None]
+    if segments:
+        videos = {(source.path, source.offset) for source in segments}
+        yield f"segments: {len(segments):,} of {_many(len(videos), 'video')}."
+    captions = [len(source.captions) for source in sources if source.captions]
+    if captions:
+        yield f"captions: {sum(captions):,} of {_many(len(captions), 'sample')}."
 
 
 def _first(classes: Sequence[str]) -> str:
@@ -72,7 +85,7 @@ def _first(classes: Sequence[str]) -> str:
 
 def _oddities(listing: Listing) -> Iterator[str]:
     for reason, places in listing.left_out.items():
-        what = _HIDDEN_ONES if reason == HIDDEN else f"rows that are {reason}"
+        what = _HIDDEN_ONES if reason == HIDDEN else f"rows ({reason})"
         yield f"note: {what} are left out: {len(places):,}, the first {places[0]}."
     if missing := missing_paths(listing.sources):
         yield (
