@@ -23,6 +23,7 @@ from vfm.video2token.sources.tars.entries import read_tar
 _NO_VIDEOS = frozenset(
     (".7z", ".bz2", ".gz", ".lst", ".ndjson", ".pkl", ".tgz", ".xlsx", ".xml", ".yaml", ".zip")
 )
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # lists of Hugging Face in their folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +89,14 @@ def _of_file(path: Path, options: ListOptions) -> InputRead:
 def _of_folder(path: Path, options: ListOptions) -> InputRead:
     every = list(walk(path))
     videos = [entry for entry in every if not entry.left_out]
+    unread = [name for name in _METADATA if (path / name).is_file()]
+    notes = [f"{path / name} is not read: name it to have what it says of the videos." for name in unread]
     if not (options.has_folder_labels and videos):
-        return InputRead(path=path, entries=every)
+        return InputRead(path=path, entries=every, notes=notes)
     labelled, told = label_by_folders(videos)
     left_out = [entry for entry in every if entry.left_out]
-    return InputRead(path=path, entries=[*labelled, *left_out], notes=(f"{path} {told}",) if told else ())
+    notes += [f"{path} {told}"] if told else []
+    return InputRead(path=path, entries=[*labelled, *left_out], notes=notes)
 
 
 def _of_list(path: Path, options: ListOptions) -> InputRead:

@@ -239,3 +239,13 @@ def test_unreadable_folder_is_an_error_and_not_skipped(
     monkeypatch.setattr(os, "scandir", refuse)  # tests may run as root, whom no mode stops
     with pytest.raises(MachineError, match="closed cannot be read .*Permission denied.*change its mode"):
         list_sources([tmp_path], missing="error")
+
+
+def test_a_list_inside_a_folder_is_told_and_not_read(tmp_path: Path) -> None:
+    touch(tmp_path, "videos/a.mp4", "videos/b.mp4")
+    listing = list_sources([tmp_path / "videos"], missing="error")
+    assert not listing.inputs[0].notes
+    path = write_list(tmp_path / "videos" / "metadata.jsonl", '{"file_name": "a.mp4", "text": "a cat"}\n')
+    listing = list_sources([tmp_path / "videos"], missing="error")
+    assert listing.inputs[0].notes == [f"{path} is not read: name it to have what it says of the videos."]
+    assert [source.captions for source in listing.sources] == [(), ()]
