@@ -78,7 +78,7 @@ def list_options() -> Decorator:
             "--root",
             type=PATH,
             metavar="FOLDER",
-            help="What paths in lists are relative to, else the list's folder.",
+            help="Folder of the videos that lists name, else the list's own.",
         ),
         click.option(
             "--list",
@@ -92,7 +92,7 @@ def list_options() -> Decorator:
             "--format",
             "format_name",
             metavar="NAME",
-            help="How lists are to be read, see --formats, else as they look.",
+            help="Read lists as this format, one of --formats, and not as the one they look like.",
         ),
         click.option(
             "--formats",
@@ -100,7 +100,7 @@ def list_options() -> Decorator:
             is_eager=True,
             expose_value=False,
             callback=_show_formats,
-            help="Show the formats of lists that are known, with an example of each.",
+            help="Show the formats of lists, with an example of each.",
         ),
         _class_options(),
         _file_options(),
@@ -143,11 +143,15 @@ def _class_options() -> Decorator:
             "--num-classes",
             type=click.IntRange(min=1),
             metavar="N",
-            help="Of labels that are integers from 0 to N-1, when not all of them occur.",
+            help="How many classes there are, where labels are integers and not all of 0 to N-1 occur.",
         ),
-        click.option("--label", metavar="NAME", help="Which label is the class, of a format with several."),
         click.option(
-            "--no-labels", is_flag=True, help="Take no labels and splits from the names of folders."
+            "--label",
+            metavar="NAME",
+            help="The label that is the class, in lists with several: verb, noun or action of EPIC-KITCHENS.",
+        ),
+        click.option(
+            "--no-labels", is_flag=True, help="Take neither labels nor splits from the names of folders."
         ),
     )
 
