@@ -104,10 +104,10 @@ def _of_list(path: Path, options: ListOptions) -> InputRead:
     name = recognized(found, name=options.format_name)
     format_ = load_format(name)
     if options.label is not None and options.label not in format_.labels:
-        told = f"has {' or '.join(format_.labels)}" if format_.labels else "has one kind of label"
-        raise UsageError(
-            f"{path} is read as {format_.title}, which {told}: leave --label {options.label} out."
-        )
+        told = "has one kind of label: leave it out"
+        if format_.labels:
+            told = f"has no such label: choose {', '.join(format_.labels)}"
+        raise UsageError(f"--label {options.label}: {path} is read as {format_.title}, which {told}.")
     notes: list[str] = []
     videos = VideoFinder(options.root_of(path), any_suffix=options.any_suffix)
     reading = Reading(options=options, videos=videos, say=lambda told: notes.append(f"{path.name}: {told}"))

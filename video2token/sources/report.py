@@ -74,7 +74,7 @@ def _counts_of_parts(sources: Sequence[Source]) -> Iterator[str]:
         yield f"segments: {len(segments):,} of {_many(len(videos), 'video')}."
     captions = [len(source.captions) for source in sources if source.captions]
     if captions:
-        yield f"captions: {sum(captions):,} of {_many(len(captions), 'sample')}."
+        yield f"captions: {sum(captions):,} for {_many(len(captions), 'sample')}."
 
 
 def _first(classes: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.sources.listing import VIDEO_SUFFIXES, list_sources
+from vfm.video2token.sources.listing import VIDEO_SUFFIXES, ListOptions, list_sources
 from vfm.video2token.sources.lists import file_types
 
 
@@ -249,3 +249,16 @@ def test_a_list_inside_a_folder_is_told_and_not_read(tmp_path: Path) -> None:
     listing = list_sources([tmp_path / "videos"], missing="error")
     assert listing.inputs[0].notes == [f"{path} is not read: name it to have what it says of the videos."]
     assert [source.captions for source in listing.sources] == [(), ()]
+
+
+def test_a_label_that_a_list_does_not_have_is_refused(tmp_path: Path) -> None:
+    header = "narration_id,video_id,start_timestamp,stop_timestamp,narration,verb_class,noun_class"
+    row = "P01_01_0,P01_01,00:00:00.14,00:00:03.37,open door,3,8"
+    epic = write_list(tmp_path / "epic.csv", f"{header}\n{row}\n")
+    other = write_list(tmp_path / "l.txt", "a.mp4 0\n")
+    options = ListOptions(label="adverb")
+    told = "--label adverb: .*epic.csv is read as EPIC-.*, which has no such label: choose verb, noun, action"
+    with pytest.raises(UsageError, match=told):
+        list_sources([epic], missing="quarantine", options=options)
+    with pytest.raises(UsageError, match="l.txt is read as .*, which has one kind of label: leave it out"):
+        list_sources([other], missing="quarantine", options=options)
