@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from support.media import write_film
 from vfm.cli.main import group
+from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.video2token.sources import annotations
 
@@ -276,6 +277,34 @@ def test_commands_of_a_data_set_do_what_its_page_says(
         told += done.output
     for line in said(text):
         assert f"{line.removeprefix('…')}\n" in told, told
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("l.txt", "v/a 68 140\nv/b 31 127\n", "--format mmaction2-frames.*--format path-start-end"),
+        ("l.txt", "v/a.mp4 3 12\n", "--format mmaction2-frames.*--format path-start-end"),
+        ("l.csv", "v/a.mp4,140\nv/b.mp4,127\n", "no video has 0, 1, 2 and .*--num-classes"),
+        (
+            "l.json",
+            '{"v/a.mp4": "run", "v/b.mp4": "jump"}',
+            "--format path-to-caption.*--format path-to-label",
+        ),
+        ("l.csv", "path,caption,label\nv/a.mp4,x,1\nv/a.mp4,y,2\n", "line 3 gives .*'2', and .* line 2 '1'"),
+        ("l.csv", "path\nother/a.mp4\n", "None of the 1 videos that .* names is there"),
+    ],
+)
+def test_what_a_page_calls_refused_is_refused(
+    name: str, text: str, told: str, video: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    (tmp_path / "v").mkdir()
+    for stem in "ab":
+        shutil.copy(video, tmp_path / "v" / f"{stem}.mp4")
+    command = ["extract", str(tmp_path / name), str(tmp_path / "data"), "--fps", "2"]
+    with pytest.raises(UsageError, match=told):
+        CliRunner().invoke(group, command, standalone_mode=False, catch_exceptions=False)
+    assert not (tmp_path / "data").exists()
 
 
 def test_every_command_has_its_outcome_and_every_list_is_named_in_one() -> None:
