@@ -232,7 +232,7 @@ def test_other_sources_are_refused_by_name(films: Film, film: Film, tmp_path: Pa
     root = films(3)
     run(root, tmp_path / "data")
     film("films/a/new.mp4", num_frames=3)
-    told = r"the first a/new\.mp4\): repeat those, or choose another output for the new ones alone, as several"
+    told = r"the first a/new\.mp4\): repeat those, or choose another output for the new ones alone, as"
     with pytest.raises(UsageError, match=told):
         run(root, tmp_path / "data")
     (root / "a" / "new.mp4").unlink()
