@@ -167,6 +167,7 @@ TOGETHER = {
     "trainer/runs/test_several_columns.py": "frames and a target column, from recipe to evaluation",
     "video2token/decoding/decoders/test_matrix.py": "every decoder",
     "video2token/picture/test_converter_exact.py": "swscale's own arithmetic",
+    "video2token/sources/annotations/test_formats.py": "every published format, by one table",
     "video2token/sources/lists/test_lists.py": "every kind of list",
 }
 

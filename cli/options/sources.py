@@ -80,6 +80,32 @@ def list_options() -> Decorator:
             metavar="FOLDER",
             help="Folder of the videos that lists name, else the list's own.",
         ),
+        _kind_options(),
+        _class_options(),
+        click.option(
+            "--any-suffix",
+            is_flag=True,
+            help="Take the video of the same name with another suffix for one that is missing.",
+        ),
+        click.option(
+            "--other-columns",
+            type=click.Choice(["error", "ignore"]),
+            default="error",
+            show_default=True,
+            help="What to do about unknown columns of a list.",
+        ),
+        click.option(
+            "--missing",
+            type=click.Choice(["error", "quarantine"]),
+            default="quarantine",
+            show_default=True,
+            help="What to do about missing files and segments without length.",
+        ),
+    )
+
+
+def _kind_options() -> Decorator:
+    return together(
         click.option(
             "--list",
             "lists",
@@ -101,32 +127,6 @@ def list_options() -> Decorator:
             expose_value=False,
             callback=_show_formats,
             help="Show the formats of lists, with an example of each.",
-        ),
-        _class_options(),
-        _file_options(),
-    )
-
-
-def _file_options() -> Decorator:
-    return together(
-        click.option(
-            "--any-suffix",
-            is_flag=True,
-            help="Take the video of the same name with another suffix for one that is missing.",
-        ),
-        click.option(
-            "--other-columns",
-            type=click.Choice(["error", "ignore"]),
-            default="error",
-            show_default=True,
-            help="What to do about unknown columns of a list.",
-        ),
-        click.option(
-            "--missing",
-            type=click.Choice(["error", "quarantine"]),
-            default="quarantine",
-            show_default=True,
-            help="What to do about missing files and segments without length.",
         ),
     )
 

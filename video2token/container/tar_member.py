@@ -81,14 +81,17 @@ def extracted_row(path: str, *, row: int, mtime_ns: int) -> Iterator[str]:
         os.close(table)
     try:
         data = read_bytes(Path(path), row=row)
+    except IndexError:
+        raise VideoRejected(RejectReason.CHANGED, "Its table has no such row of bytes.") from None
     except (pa.ArrowException, OSError) as error:
         raise VideoRejected(RejectReason.UNREADABLE, f"Its table cannot be read ({error}).") from None
     if not data:
         raise VideoRejected(RejectReason.EMPTY, "Its row in the table holds no bytes.")
-    with tempfile.TemporaryFile(prefix="vfm-") as copy:
+    with tempfile.TemporaryFile(prefix="vfm-", buffering=0) as copy:  # a buffer would fail again when closed
         try:
-            copy.write(data)
-            copy.flush()
+            rest = memoryview(data)
+            while rest:
+                rest = rest[copy.write(rest) :]
         except OSError as error:
             _refuse_full(error, size_bytes=len(data))
         yield f"/proc/{os.getpid()}/fd/{copy.fileno()}"

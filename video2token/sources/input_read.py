@@ -1,18 +1,18 @@
 """Reads one input, whatever it is, into entries."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.shards.splits import check_split
+from vfm.shards.splits import canonical_split, check_split
+from vfm.video2token.sources import annotations
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.folder_labels import label_by_folders
 from vfm.video2token.sources.folders import walk
 from vfm.video2token.sources.inputs import Input
 from vfm.video2token.sources.lists import file_types
-from vfm.video2token.sources.lists.format import load_format
 from vfm.video2token.sources.lists.reading import ListOptions, Reading
 from vfm.video2token.sources.lists.recognition import open_list, recognized
 from vfm.video2token.sources.lists.video_finder import VideoFinder
@@ -102,7 +102,7 @@ def _of_folder(path: Path, options: ListOptions) -> InputRead:
 def _of_list(path: Path, options: ListOptions) -> InputRead:
     found = open_list(path)
     name = recognized(found, name=options.format_name)
-    format_ = load_format(name)
+    format_ = annotations.load(name)
     if options.label is not None and options.label not in format_.labels:
         told = "has one kind of label: leave it out"
         if format_.labels:
@@ -111,9 +111,9 @@ def _of_list(path: Path, options: ListOptions) -> InputRead:
     notes: list[str] = []
     videos = VideoFinder(options.root_of(path), any_suffix=options.any_suffix)
     reading = Reading(options=options, videos=videos, say=lambda told: notes.append(f"{path.name}: {told}"))
-    entries = merged(format_.entries(found, reading))
+    entries = merged(format_.entries(found, reading), joins_labels=format_.joins_labels)
     return InputRead(
-        path=path, entries=entries, format_name=name, classes=format_.classes(found), notes=notes
+        path=path, entries=entries, format_name=name, classes=format_.classes(found, reading), notes=notes
     )
 
 
@@ -122,6 +122,7 @@ def _split_up(found: InputRead, *, split: str | None) -> InputRead:
     by_name = split_of_name(found.path.stem) if found.format_name is not None else None
     is_split = any(entry.split for entry in found.entries)
     by_name = None if split or is_split else by_name
+    notes = [*found.notes, *_overruled(found, split=split)]
     left_out: dict[str, list[str]] = {}
     for entry in found.entries:
         if entry.left_out:
@@ -133,6 +134,7 @@ def _split_up(found: InputRead, *, split: str | None) -> InputRead:
         split_by_name=by_name,
         renamed_splits=_renamed(entry.split for entry in kept) if split is None else {},
         left_out=left_out,
+        notes=notes,
     )
 
 
@@ -140,10 +142,29 @@ def _with_split(entry: Entry, split: str | None) -> Entry:
     return entry if entry.split == split else replace(entry, split=split)
 
 
+def _overruled(found: InputRead, *, split: str | None) -> Iterator[str]:
+    """Yield a note of the splits that a list says itself and the user has given another."""
+    if split is None:
+        return
+    others = [
+        entry
+        for entry in found.entries
+        if not entry.left_out and canonical_split(entry.split or split) != split
+    ]
+    if others:
+        yield (
+            f"{found.path}: {len(others):,} of its samples are of another split there, the first of "
+            f"{others[0].split}, and of {split} here, as --list says."
+        )
+
+
 def _own_split(entry: Entry) -> str | None:
-    return None if entry.split is None else check_split(entry.split)
+    try:
+        return None if entry.split is None else check_split(entry.split)
+    except UsageError as error:
+        raise UsageError(f"{entry.where}: {error}") from None
 
 
 def _renamed(splits: Iterable[str | None]) -> dict[str, str]:
-    names = {split: check_split(split) for split in set(splits) if split is not None}
+    names = {split: canonical_split(split) for split in set(splits) if split is not None}
     return {name: one for name, one in sorted(names.items()) if name != one}

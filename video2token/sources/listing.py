@@ -9,7 +9,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from vfm.shards.errors import UsageError
@@ -123,12 +123,14 @@ def list_sources(
 def _sources(entries: Iterable[Entry], *, input_: Input) -> Iterator[Source]:
     """Yield the sources of one input's entries."""
     path, name = input_.path, input_.name
-    if path.suffix.lower() == ".tar" and not name.parts:
-        name = PurePosixPath(path.name)  # a video in a tar is never called as one beside it
     prefix = f"{name}/" if name.parts else ""
+    inside = prefix or f"{path.name}/"  # a video in a file is never called as one beside it
     for entry in entries:
+        if entry.offset is not None:
+            yield _source(entry, identity=inside + entry.name)
+            continue
         # A video that was named itself has its whole name there already.
-        is_itself = bool(prefix) and entry.path == str(path) and entry.offset is None
+        is_itself = bool(prefix) and entry.path == str(path)
         yield _source(entry, identity=str(name) if is_itself else prefix + entry.name)
 
 

@@ -30,8 +30,8 @@ def class_order(
     if len(fixed) == 1 and labels <= set(classes := fixed.pop()):
         return classes
     numbers = _numbers(inputs)
-    if numbers and labels <= numbers.keys():
-        return _numbered(numbers)
+    if numbers:
+        return _numbered(numbers, labels=labels)
     return order_of_labels(every, classes=None, num_classes=None)
 
 
@@ -50,7 +50,12 @@ def _numbers(inputs: Sequence[InputRead]) -> dict[str, int]:
     return numbers
 
 
-def _numbered(numbers: dict[str, int]) -> tuple[str, ...]:
+def _numbered(numbers: dict[str, int], *, labels: set[str]) -> tuple[str, ...]:
+    if strange := sorted(labels - numbers.keys()):
+        raise UsageError(
+            f"The lists give some classes a number, and none to {strange[0]}: name all classes in their "
+            "order with --classes."
+        )
     names = {index: name for name, index in numbers.items()}
     if len(names) < len(numbers):
         twice = sorted(name for name, index in numbers.items() if names[index] != name)

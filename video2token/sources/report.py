@@ -10,7 +10,6 @@ from vfm.video2token.sources import annotations
 from vfm.video2token.sources.entry import HIDDEN
 from vfm.video2token.sources.input_read import InputRead
 from vfm.video2token.sources.listing import Listing, has_length, missing_paths
-from vfm.video2token.sources.lists.format import load_format
 
 _NUM_CLASSES = 3  # how many of the classes are shown
 _NUM_NAMED = 3  # how many of many faults a sentence names
@@ -33,7 +32,7 @@ def _reads(listing: Listing) -> Iterator[str]:
         who = f"{inputs[0].path} is" if len(inputs) == 1 else f"{len(inputs)} lists are"
         first = "" if len(inputs) == 1 else f", the first {inputs[0].path}"
         num_entries = sum(len(each.entries) for each in inputs)
-        yield f"{who} read as {load_format(name).title}{first}: {_many(num_entries, 'sample')}."
+        yield f"{who} read as {annotations.load(name).title}{first}: {_many(num_entries, 'sample')}."
     by_name: dict[str, list[str]] = {}
     for each in listing.inputs:
         if each.split_by_name is not None:
@@ -61,7 +60,7 @@ def _counts(listing: Listing) -> Iterator[str]:
     yield f"classes: {len(classes):,} ({_first(classes)})."
     num_unlabelled = sum(not source.labels for source in listing.sources)
     if num_unlabelled:
-        yield f"note: {num_unlabelled:,} of {_many(len(listing.sources), 'sample')} have no label."
+        yield f"note: without a label: {num_unlabelled:,} of {_many(len(listing.sources), 'sample')}."
     if unused := [name for name in classes if name not in labels]:
         yield f"note: {_many(len(unused), 'class')} without a sample: {listed(unused, limit=_NUM_NAMED)}."
 
@@ -87,17 +86,17 @@ def _oddities(listing: Listing) -> Iterator[str]:
     for reason, places in listing.left_out.items():
         what = _HIDDEN_ONES if reason == HIDDEN else f"rows ({reason})"
         yield f"note: {what} are left out: {len(places):,}, the first {places[0]}."
-    if missing := missing_paths(listing.sources):
+    sources = listing.sources
+    if missing := missing_paths(sources):
         yield (
-            f"note: {len(missing):,} of {len(listing.sources):,} videos are missing and go to quarantine, "
-            f"the first {missing[0]}; --missing error refuses such a list."
+            f"note: missing, and so in quarantine: {len(missing):,} of {_many(len(sources), 'sample')}, the "
+            f"first {missing[0]}; --missing error refuses such a list."
         )
-    empty = [source for source in listing.sources if not has_length(source.start_s, source.end_s)]
-    if empty:
+    if empty := [source for source in sources if not has_length(source.start_s, source.end_s)]:
         first = empty[0]
         yield (
-            f"note: {len(empty):,} of {len(listing.sources):,} segments have no length and go to quarantine, "
-            f"the first from {first.start_s or 0.0:g} to {first.end_s:g} s of {first.identity}."
+            f"note: without length, and so in quarantine: {_many(len(empty), 'segment')}, the first from "
+            f"{first.start_s or 0.0:g} to {first.end_s:g} s of {first.identity}."
         )
     yield from _odd_labels(listing)
 
@@ -125,6 +124,6 @@ def formats_told() -> str:
 
 
 def _format_told(name: str) -> str:
-    found = load_format(name)
+    found = annotations.load(name)
     lines = [f"{name}: {found.title}", *(f"    {line}" for line in found.example.split("\n"))]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_dry_run_counts_and_writes_nothing(films: Film, tmp_path: Path) -> None:
         "split, key: 4 samples.",
         "splits: train 1, val 2, no split 1.",
         r"classes: 3 (0 \x1b[31m, 1 run, 2 sit).",
-        f"note: 1 of 4 videos are missing and go to quarantine, the first {root / 'gone.mp4'}; --missing "
+        f"note: missing, and so in quarantine: 1 of 4 samples, the first {root / 'gone.mp4'}; --missing "
         "error refuses such a list.",
         r"note: 2 classes with a single sample: \x1b[31m, sit.",
         "nothing was written (--dry-run)",
@@ -197,3 +198,110 @@ def test_aliases_are_documented() -> None:
         "output_folder",
     ):
         assert f"`--{name}`" in text
+
+
+def labels_of(data: Path) -> dict[str, tuple[object, ...]]:
+    """Return label, split and published index of each sample, by its source."""
+    dataset = open_dataset(data)
+    return {
+        meta.source: (meta.labels, meta.split)
+        for meta in (dataset.meta(index) for index in range(len(dataset)))
+    }
+
+
+def test_several_lists_have_a_split_each_and_the_published_order(films: Film, tmp_path: Path) -> None:
+    root = films(4)
+    names = [f"{name}/v_{name}_g01_c0{take}.avi" for name in ("Rowing", "Archery") for take in (1, 2)]
+    for name, film in zip(names, sorted(root.rglob("*.mp4")), strict=True):
+        (root / name).parent.mkdir(exist_ok=True)
+        film.rename(root / name)
+    (tmp_path / "trainlist01.txt").write_text(f"{names[0]} 1\n{names[2]} 2\n")
+    (tmp_path / "testlist01.txt").write_text(f"{names[1]}\n{names[3]}\n")
+    lists = ("--list", f"train={tmp_path}/trainlist01.txt", "--list", f"validation={tmp_path}/testlist01.txt")
+    done = invoke(tmp_path / "data", "--root", root, *lists)
+    assert done.return_value == 0
+    assert done.stderr.splitlines()[:3] == [
+        f"2 lists are read as UCF101's trainlist or testlist, the first {tmp_path}/trainlist01.txt: "
+        "4 samples.",
+        "splits: train 2, val 2.",
+        "classes: 2 (0 Rowing, 1 Archery).",
+    ]
+    assert labels_of(tmp_path / "data") == {
+        f"trainlist01.txt/{names[0]}": (("Rowing",), "train"),
+        f"trainlist01.txt/{names[2]}": (("Archery",), "train"),
+        f"testlist01.txt/{names[1]}": (("Rowing",), "val"),
+        f"testlist01.txt/{names[3]}": (("Archery",), "val"),
+    }
+    with tarfile.open(tmp_path / "data" / "frames" / "000000.tar") as tar:
+        indexes = {
+            member.name: tar.extractfile(member).read()  # type: ignore[union-attr]
+            for member in tar
+            if member.name.endswith(".cls")
+        }
+    assert {name.split("-")[2]: index for name, index in indexes.items()} == {"Rowing": b"0", "Archery": b"1"}
+
+
+@pytest.mark.parametrize("text", ["train", "=l.csv", "train=", " =l.csv"])
+def test_a_list_needs_a_split_and_a_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not SPLIT=FILE, such as train=trainlist01.txt"):
+        invoke(tmp_path / "data", "--list", text)
+
+
+def test_formats_are_shown_without_anything_else() -> None:
+    done = CliRunner().invoke(command, ["--formats"])
+    assert done.exit_code == 0
+    assert "\n\nwebvid: WebVid's list\n    videoid,contentUrl,duration,page_dir,name\n" in done.stdout
+    assert done.stdout.startswith("activitynet: ActivityNet's annotations\n")
+
+
+def test_format_label_classes_and_suffix_reach_the_lists(films: Film, tmp_path: Path) -> None:
+    root = films(2)
+    (root / "l.txt").write_text("a/000.mp4 10 0\nb/001.webm 12 2\n")
+    with pytest.raises(UsageError, match=r"\('a/000\.mp4 10 0'\) can be read as .* choose one with --format"):
+        invoke(root / "l.txt", tmp_path / "data", "--dry-run")
+    chosen = (root / "l.txt", tmp_path / "data", "--dry-run", "--format", "mmaction2-frames")
+    with pytest.raises(UsageError, match="The labels are the integers 0 to 2, and no video has 1: name the"):
+        invoke(*chosen)
+    done = invoke(*chosen, "--num-classes", "3", "--any-suffix", "--json")
+    found = json.loads(done.stdout)
+    assert (found["labels"], found["num_missing"]) == ({"0": 1, "2": 1}, 0)
+    assert "classes: 3 (the integers from 0 to 2)." in done.stderr.splitlines()
+    found = result_of(*chosen, "--num-classes", "3")
+    assert found["num_missing"] == 1
+    with pytest.raises(UsageError, match="There is no format 'x': choose one of activitynet, "):
+        invoke(root / "l.txt", tmp_path / "data", "--format", "x")
+    (root / "e.csv").write_text(
+        "narration_id,video_id,start_timestamp,stop_timestamp,verb_class,noun_class\nn,000,0,0:00:00.5,0,7\n"
+    )
+    for label, labels in (("verb", {"0": 1}), ("action", {"0,7": 1})):
+        found = result_of(root / "e.csv", tmp_path / "data", "--dry-run", "--label", label)
+        assert (found["labels"], found["num_segments"]) == (labels, 1)
+
+
+def test_folders_give_labels_unless_told_otherwise(films: Film, tmp_path: Path) -> None:
+    root = films(4)
+    found = result_of(root, tmp_path / "data", "--dry-run")
+    assert found["labels"] == {"a": 2, "b": 2}
+    assert result_of(root, tmp_path / "data", "--dry-run", "--no-labels")["labels"] == {}
+    found = result_of(tmp_path / "data", "--list", f"dev={root}", "--dry-run")
+    assert (found["labels"], found["splits"]) == ({"a": 2, "b": 2}, {"dev": 4})
+
+
+def test_bad_rows_go_to_quarantine_and_a_list_of_none_is_refused(films: Film, tmp_path: Path) -> None:
+    root = films(2)
+    (root / "l.csv").write_text("path,start,end\na/000.mp4,0,0.5\na/000.mp4,0.5,0.5\ngone.mp4,,\n")
+    done = invoke(root / "l.csv", tmp_path / "data", "--json")
+    found = json.loads(done.stdout)
+    assert (found["num_ok"], found["rejected_by_reason"]) == (1, {"empty_segment": 1, "missing": 1})
+    for sentence in (
+        f"note: missing, and so in quarantine: 1 of 3 samples, the first {root}/gone.mp4; --missing error "
+        "refuses such a list.",
+        "note: without length, and so in quarantine: 1 segment, the first from 0.5 to 0.5 s of a/000.mp4.",
+    ):
+        assert sentence in done.stderr.splitlines()
+    with pytest.raises(UsageError, match=r"gone\.mp4 is missing, 1 of 3: correct the list, or use"):
+        invoke(root / "l.csv", tmp_path / "other", "--missing", "error")
+    (root / "other.csv").write_text("path\ngone.mp4\n")
+    with pytest.raises(UsageError, match=r"None of the 1 videos that .*other\.csv names is there"):
+        invoke(root / "other.csv", tmp_path / "other")
+    assert not (tmp_path / "other").exists()

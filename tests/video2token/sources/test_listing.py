@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import MachineError, UsageError
-from vfm.video2token.sources.listing import VIDEO_SUFFIXES, ListOptions, list_sources
+from vfm.video2token.sources.listing import VIDEO_SUFFIXES, ListOptions, list_sources, refuse_absent
 from vfm.video2token.sources.lists import file_types
 
 
@@ -142,6 +142,50 @@ def test_listed_files_that_are_missing(tmp_path: Path) -> None:
         -1,
         -1,
     ]
+
+
+def test_a_list_of_another_data_set_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.webm")
+    good = write_list(tmp_path / "good.csv", "path\na.mp4\ngone.mp4\n")
+    bad = write_list(tmp_path / "bad.csv", "path\nx/1.mp4\nx/2.mp4\n")
+    refuse_absent(list_sources([good], missing="quarantine"))
+    with pytest.raises(UsageError) as caught:
+        refuse_absent(list_sources([good, bad], missing="quarantine"))
+    assert str(caught.value) == (
+        f"None of the 2 videos that {bad} names is there, the first would be {tmp_path}/x/1.mp4: give the "
+        "folder of its videos with --root, or see whether it is another data set's list."
+    )
+    other = write_list(tmp_path / "other.csv", "path\nb.mp4\n")
+    with pytest.raises(UsageError) as caught:
+        refuse_absent(list_sources([other], missing="quarantine"))
+    assert str(caught.value) == (
+        f"None of the 1 videos that {other} names is there, the first would be {tmp_path}/b.mp4: b.webm is, "
+        "so take it with --any-suffix."
+    )
+    with pytest.raises(UsageError) as caught:
+        list_sources([other], missing="error")
+    assert str(caught.value) == (
+        f"{tmp_path}/b.mp4 is missing, 1 of 1: correct the list, or use --missing quarantine to go on "
+        f"without them ({tmp_path}/b.webm is there: --any-suffix takes it)."
+    )
+
+
+@pytest.mark.parametrize("times", ["3,3", "3,2.5", ",0"])
+def test_a_segment_without_length_is_a_source_unless_that_is_an_error(tmp_path: Path, times: str) -> None:
+    touch(tmp_path, "a.mp4")
+    path = write_list(tmp_path / "l.csv", f"path,start,end\na.mp4,0,1\na.mp4,{times}\n")
+    found = list_sources([path], missing="quarantine").sources
+    start, _, end = times.partition(",")
+    assert [(source.start_s, source.end_s) for source in found] == [
+        (0.0, 1.0),
+        (float(start) if start else None, float(end)),
+    ]
+    with pytest.raises(UsageError) as caught:
+        list_sources([path], missing="error")
+    assert str(caught.value) == (
+        f"{path} line 3: the segment from {start or 0} to {end} s has no length: let it end later, or use "
+        "--missing quarantine to go on without it."
+    )
 
 
 @pytest.mark.parametrize(

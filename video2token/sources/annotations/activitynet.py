@@ -11,8 +11,8 @@ from typing import Any
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import seconds_of, text_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 from vfm.video2token.sources.lists.video_finder import Times
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import seconds_of, text_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 
@@ -27,7 +27,10 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
     Raises:
         UsageError: it is not of this shape; the sentence names the video.
     """
-    assert isinstance(found.value, dict)
+    if not isinstance(found.value, dict):
+        raise UsageError(
+            f"{found.path} is not an object of videos by their ids: give the file of ActivityNet Captions."
+        )
     for video_id, facts in found.value.items():
         where = f"{found.path} video {video_id}"
         timestamps, sentences = (

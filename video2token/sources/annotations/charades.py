@@ -11,8 +11,8 @@ from dataclasses import replace
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import seconds_of, text_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 from vfm.video2token.sources.lists.video_finder import Times
 
@@ -57,5 +57,5 @@ FORMAT = Format(
     '46GP8,HR43,Kitchen,6,7,Yes,"A person cooks.",food,"A person cooks.",c092 11.90 21.20,24.83',
     fits=fits,
     entries=entries,
-    classes=lambda _found: CLASSES,
+    classes=lambda _found, _reading: CLASSES,
 )

@@ -10,8 +10,8 @@ from dataclasses import replace
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import seconds_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _LINE = re.compile(r"(?P<id>\S+) (?P<start>\S+) (?P<end>\S+)\s*##\s*(?P<sentence>.*)")

@@ -7,8 +7,8 @@ from typing import Any
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry, is_video, refuse_remote
 from vfm.video2token.sources.lists.cells import key_of, path_of, seconds_of, text_of, texts_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _READERS = {"key": key_of, "path": path_of}

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 
@@ -35,5 +35,5 @@ FORMAT = Format(
     ' {"vid_name": "-mwcnyUVtrA_00002", "label": 3, "start_frame": 0, "end_frame": 97}]',
     fits=fits,
     entries=entries,
-    classes=lambda _found: tuple(map(str, range(48))),
+    classes=lambda _found, _reading: tuple(map(str, range(48))),
 )

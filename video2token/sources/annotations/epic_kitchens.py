@@ -10,10 +10,11 @@ from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of, times_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
+_NUM_CLASSES = {"verb": 97, "noun": 300}
 _CLASSES = {
     None: (),
     "verb": ("verb_class",),
@@ -34,6 +35,11 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
         reading.say("its segments get captions and no labels: --label verb, noun or action gives them.")
     for row in found.rows():
         yield _entry(row, columns=_CLASSES[label], reading=reading)
+
+
+def classes(_found: ListFile, reading: Reading) -> tuple[str, ...]:
+    """Return the numbers of all verbs or nouns; empty for actions, whose number nobody fixed."""
+    return tuple(map(str, range(_NUM_CLASSES.get(reading.options.label or "", 0))))
 
 
 def _entry(row: Row, *, columns: tuple[str, ...], reading: Reading) -> Entry:
@@ -60,5 +66,7 @@ FORMAT = Format(
     "P01_01_0,P01,P01_01,00:00:01.089,00:00:00.14,00:00:03.37,…",
     fits=fits,
     entries=entries,
+    classes=classes,
     labels=("verb", "noun", "action"),
+    joins_labels=True,
 )

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _FILE = re.compile(r"(?P<name>\w+?)_test_split\d\.txt")

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 

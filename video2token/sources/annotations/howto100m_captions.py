@@ -10,8 +10,8 @@ from dataclasses import replace
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of, times_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _FIELDS = ("start", "end", "text")
@@ -19,7 +19,7 @@ _FIELDS = ("start", "end", "text")
 
 def fits(found: ListFile) -> bool:
     """Return whether the videos have lists of times and texts, or the columns are these and no more."""
-    if set(found.columns) - {""} == set(_FIELDS):
+    if _is_csv(found):
         return True
     first = next(iter(found.value.values()), None) if isinstance(found.value, dict) else None
     return isinstance(first, dict) and first.keys() >= set(_FIELDS)
@@ -29,13 +29,17 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
     """Yield the segments with their texts.
 
     Raises:
-        UsageError: lists of different lengths.
+        UsageError: it is neither of the two, or has lists of different lengths.
     """
-    for video_id, row in _rows_of_json(found) if isinstance(found.value, dict) else _rows(found):
+    for video_id, row in _rows(found) if _is_csv(found) else _rows_of_json(found):
         times_s = times_of(row, "start", "end")
         text = text_of(row.cells.get("text"), where=row.where, column="text")
         entry = reading.videos.by_id(video_id, where=row.where, times_s=times_s)
         yield replace(entry, captions=() if text is None else (text,))
+
+
+def _is_csv(found: ListFile) -> bool:
+    return set(found.columns) - {""} == set(_FIELDS)
 
 
 def _rows(found: ListFile) -> Iterator[tuple[str, Row]]:
@@ -44,7 +48,8 @@ def _rows(found: ListFile) -> Iterator[tuple[str, Row]]:
 
 
 def _rows_of_json(found: ListFile) -> Iterator[tuple[str, Row]]:
-    assert isinstance(found.value, dict)
+    if not isinstance(found.value, dict):
+        raise UsageError(f"{found.path} has no start, end and text of videos: give a file of HowTo100M.")
     for video_id, facts in found.value.items():
         where = f"{found.path} video {video_id}"
         lists = [facts.get(name) for name in _FIELDS] if isinstance(facts, Mapping) else []

@@ -1,7 +1,7 @@
 """LSMDC: lines with tabs, though called .csv: the clip, four times in the film, and the sentence.
 
-The clips are cut already, so the times are left unread. Source: the files published with LSMDC 2016 (Rohrbach
-et al. 2017, IJCV, arXiv:1605.03705).
+The clips are cut already, so the times are left unread. The blind test's list has no sentences. Source: the
+files published with LSMDC 2016 (Rohrbach et al. 2017, IJCV, arXiv:1605.03705).
 """
 
 import re
@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _TIME = r"\d\d\.\d\d\.\d\d\.\d{3}"
@@ -38,7 +38,9 @@ def _entry(line: Line, *, reading: Reading) -> Entry:
     if cut is None:
         raise UsageError(f"{line.where} does not begin with a clip of LSMDC and a tab: fix it.")
     entry = reading.videos.by_id(cut["clip"], where=line.where, folders=(cut["film"],))
-    return replace(entry, captions=tuple(filter(None, [cut["sentence"].strip()])))
+    sentence = cut["sentence"].strip()
+    has_sentence = sentence and not re.fullmatch(_TIME, sentence)
+    return replace(entry, captions=(sentence,) if has_sentence else ())
 
 
 FORMAT = Format(

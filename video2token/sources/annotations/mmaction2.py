@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry, is_video
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, has_commas, named_video
 from vfm.video2token.sources.lists.reading import Reading
 
@@ -52,7 +52,7 @@ def _entry(line: Line, *, reading: Reading) -> Entry:
 
 FORMAT = Format(
     title="MMAction2's list of videos and labels",
-    example="v/a.mp4 3\nv/cam 1.mp4 0",
+    example="v/a.mp4 1\nv/cam 1.mp4 0",
     fits=fits,
     entries=entries,
     is_common=True,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, named_video
 from vfm.video2token.sources.lists.reading import Reading
 
@@ -40,7 +40,7 @@ def _entry(line: Line, *, reading: Reading) -> Entry:
 
 FORMAT = Format(
     title="a list of path, number of frames and label",
-    example="v/a.mp4 250 3\nv/b 163 0",
+    example="v/a 250 1\nv/b 163 0",
     fits=fits,
     entries=entries,
     is_common=True,

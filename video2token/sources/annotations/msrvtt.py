@@ -14,8 +14,8 @@ from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of
 from vfm.video2token.sources.lists.file_types import json as json_files
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _WHOLE = ("MSRVTT_data.json", "MSRVTT_v2.json", "train_val_videodatainfo.json")  # beside a list of ids
@@ -126,5 +126,5 @@ FORMAT = Format(
     "ret0,msr9770,video9770,a person is connecting something to system",
     fits=fits,
     entries=entries,
-    classes=lambda _found: tuple(map(str, range(20))),
+    classes=lambda _found, _reading: tuple(map(str, range(20))),
 )

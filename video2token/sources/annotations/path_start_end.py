@@ -6,8 +6,8 @@ from dataclasses import replace
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import seconds_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, named_video
 from vfm.video2token.sources.lists.reading import Reading
 
@@ -43,7 +43,7 @@ def _entry(line: Line, *, reading: Reading) -> Entry:
 
 FORMAT = Format(
     title="a list of path, begin and end in seconds, and label",
-    example="v/a.mp4 0.0 4.5 3\nv/a.mp4 7.2 12.0 0",
+    example="v/a.mp4 0.0 4.5 1\nv/a.mp4 7.2 12.0 0",
     fits=fits,
     entries=entries,
     is_common=True,

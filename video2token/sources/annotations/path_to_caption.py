@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import texts_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.path_texts import are_labels, is_of_paths, items
 from vfm.video2token.sources.lists.reading import Reading
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import texts_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.path_texts import are_captions, is_of_paths, items
 from vfm.video2token.sources.lists.reading import Reading
 
@@ -29,7 +29,7 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
 
 FORMAT = Format(
     title="an object of labels by path",
-    example='{"v/a.mp4": "run",\n "v/b.mp4": "jump"}',
+    example='{"v/a.mp4": 1,\n "v/b.mp4": 0}',
     fits=fits,
     entries=entries,
     is_common=True,

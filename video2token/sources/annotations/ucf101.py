@@ -11,8 +11,8 @@ from dataclasses import replace
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.classes import ClassList, read_classes
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import Line, ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _LINE = re.compile(r"(?P<path>(?P<name>\w+)/v_\w+_g\d\d_c\d\d\.avi)(?:\s+(?P<number>\d+))?")
@@ -23,9 +23,9 @@ def fits(found: ListFile) -> bool:
     """Return whether the lines are UCF101's; numbers that do not begin at 1 are another tool's."""
     if not found.head or not all(map(_LINE.fullmatch, found.head)):
         return False
-    numbers = [line.rpartition(" ")[2] for line in (line.text for line in found.lines())]
-    counted = [int(number) for number in numbers if number.isdigit()]
-    return not counted or min(counted) == 1
+    cuts = (_LINE.fullmatch(line.text) for line in found.lines())
+    numbers = [int(cut["number"]) for cut in cuts if cut and cut["number"]]
+    return not numbers or min(numbers) == 1
 
 
 def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
@@ -50,7 +50,7 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
         yield replace(entry, class_index=index)
 
 
-def classes(found: ListFile) -> tuple[str, ...]:
+def classes(found: ListFile, _reading: Reading) -> tuple[str, ...]:
     """Return the names in ``classInd.txt`` beside the list, in their order; empty where there is none."""
     beside = _classes_beside(found)
     return () if beside is None else beside.names
@@ -66,6 +66,10 @@ def _entry(line: Line, *, reading: Reading) -> Entry:
     if cut is None:
         raise UsageError(f"{line.where} is not `Class/v_Class_gNN_cNN.avi` with a number or without: fix it.")
     index = None if cut["number"] is None else int(cut["number"]) - 1
+    if index == -1:
+        raise UsageError(
+            f"{line.where} has the number 0, and UCF101's classes count from 1: choose another --format."
+        )
     entry = reading.videos.named(cut["path"], where=line.where)
     return replace(entry, labels=(cut["name"],), class_index=index)
 

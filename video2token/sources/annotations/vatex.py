@@ -11,8 +11,8 @@ from dataclasses import replace
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of, texts_of
-from vfm.video2token.sources.lists.format import Format
 from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _ID = re.compile(r"(.+)_(\d{6})_(\d{6})")

@@ -7,7 +7,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_key
 from vfm.video2token.sources.lists.list_file import Row
 
-_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2})(?:[.,](\d+))?")
+_CLOCK = re.compile(r"(?:([0-9]{1,6}):)?([0-9]{1,6}):([0-9]{1,2})(?:\.([0-9]*))?")
 SEPARATOR = "|"  # between several labels or captions in one cell of text
 
 

@@ -10,8 +10,8 @@ from vfm.video2token.sources import annotations
 from vfm.video2token.sources.entry import Entry, refuse_remote
 from vfm.video2token.sources.folders import refuse_empty
 from vfm.video2token.sources.lists import file_types
-from vfm.video2token.sources.lists.format import Format, load_format
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
 
 _ADDRESSES = ("url", "urls", "video_url")
@@ -46,7 +46,7 @@ def recognized(found: ListFile, *, name: str | None) -> str:
         if name not in annotations.names():
             raise UsageError(f"There is no format {name!r}: choose one of {', '.join(annotations.names())}.")
         return name
-    formats = {each: load_format(each) for each in annotations.names()}
+    formats = {each: annotations.load(each) for each in annotations.names()}
     fitting = [each for each, kind in formats.items() if kind.fits(found)]
     fitting = [each for each in fitting if not formats[each].is_common] or fitting
     if not fitting:
@@ -62,7 +62,7 @@ def entries_of(found: ListFile, *, name: str, reading: Reading) -> Iterator[Entr
     Raises:
         UsageError: it is not such a list; the sentence names the place.
     """
-    yield from load_format(name).entries(found, reading)
+    yield from annotations.load(name).entries(found, reading)
 
 
 def _refuse_several(found: ListFile, formats: Sequence[tuple[str, Format]]) -> None:

@@ -50,7 +50,7 @@ def _lines(path: Path) -> Iterator[Line]:
 def _rows(path: Path, *, delimiter: str) -> Iterator[Row]:
     with _opened(path, newline="") as file:
         lines = csv.reader(file, strict=True, delimiter=delimiter)
-        header = [plain(name) for name in next(lines, [])]
+        header = [plain(name) for name in next(filter(None, lines), [])]
         if len(set(header)) < len(header):
             raise UsageError(f"{path} line 1 has a column twice: name each once.")
         for cells in lines:

@@ -51,9 +51,9 @@ class VideoFinder:
     ) -> Entry:
         """Return an entry for the file of an id: right under the root, in some folders, or anywhere below.
 
-        A segment is first looked for as a clip that is cut already, ``ID_START_END`` in whole seconds, six
-        digits each or as few as it takes, whose entry has no times; then as ``ID`` or ``v_ID``; each with any
-        suffix of a video. One that is nowhere is told by its first name.
+        A segment whose times are whole seconds is first looked for as a clip that is cut already,
+        ``ID_START_END``, six digits each or as few as it takes, whose entry has no times; then as ``ID`` or
+        ``v_ID``; each with any suffix of a video. One that is nowhere is told by its first name.
 
         Args:
             video_id: as the list writes it, with or without a suffix.
@@ -68,18 +68,21 @@ class VideoFinder:
             raise UsageError(f"{where} has no usable id of a video: write it, or delete it.")
         if is_video(video_id) and os.path.lexists(os.path.join(self._root, video_id)):  # noqa: PTH118
             return self._entry(video_id, where=where, times_s=times_s)
-        stem = _stem(video_id) if is_video(video_id) else video_id
+        stem = _stem(video_id)
         clips, wholes = _clip_names(stem, times_s), _whole_names(stem)
         for videos in self._searched(folders):
             if clip := self._first(videos, clips, where=where):
                 return clip
             if whole := self._first(videos, wholes, where=where, times_s=times_s):
                 return whole
-        return self._entry(video_id if is_video(video_id) else (clips or wholes)[0] + _SUFFIX, where=where)
+        if clips and not is_video(video_id):
+            return self._entry(clips[0] + _SUFFIX, where=where)
+        return self._entry(video_id if is_video(video_id) else stem + _SUFFIX, where=where, times_s=times_s)
 
     def _searched(self, folders: Iterable[str]) -> Iterator[dict[str, list[str]]]:
         for folder in (".", *folders):
-            yield self._inside(folder)
+            if videos := self._inside(folder):
+                yield videos
         yield self._below()
 
     def _first(
@@ -131,7 +134,8 @@ def beside(path: str) -> str | None:
 
 
 def _clip_names(stem: str, times_s: Times) -> list[str]:
-    if times_s[0] is None or times_s[1] is None:
+    # Other times are not told apart by names in whole seconds: one clip would be that of two segments.
+    if times_s[0] is None or times_s[1] is None or times_s[0] % 1 or times_s[1] % 1:
         return []
     start, end = int(times_s[0]), int(times_s[1])
     return [f"{stem}_{start:06d}_{end:06d}", f"{stem}_{start}_{end}"]

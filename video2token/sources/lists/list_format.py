@@ -1,10 +1,8 @@
-"""What a format of lists is: the contract of ``annotations``, one file per format."""
+"""What a format of lists is: the contract of ``annotations``."""
 
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from vfm.video2token.sources import annotations
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.reading import Reading
@@ -22,6 +20,7 @@ class Format:
         is_common: whether many write so, and no one data set: it is taken where no other fits.
         classes: gives all labels in their published order; empty where a list does not say it.
         labels: what ``--label`` may say, where entries have several kinds of label.
+        joins_labels: whether rows of one segment that differ in their labels are one sample with all of them.
     """
 
     title: str
@@ -29,11 +28,6 @@ class Format:
     fits: Callable[[ListFile], bool]
     entries: Callable[[ListFile, Reading], Iterator[Entry]]
     is_common: bool = False
-    classes: Callable[[ListFile], tuple[str, ...]] = lambda _found: ()
+    classes: Callable[[ListFile, Reading], tuple[str, ...]] = lambda _found, _reading: ()
     labels: tuple[str, ...] = ()
-
-
-def load_format(name: str) -> Format:
-    """Return the format of a name, one of ``annotations.names()``."""
-    found: Format = importlib.import_module(f"{annotations.__name__}.{name.replace('-', '_')}").FORMAT
-    return found
+    joins_labels: bool = False
