@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import seconds_of, text_of
+from vfm.video2token.sources.lists.cells import only, seconds_of, text_of
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
@@ -47,7 +47,7 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
             start_s, end_s = (seconds_of(time, where=where, column="timestamps") for time in times)
             caption = text_of(sentence, where=where, column="sentences")
             entry = reading.videos.by_id(video_id, where=where, times_s=(start_s, end_s))
-            yield replace(entry, captions=() if caption is None else (caption,))
+            yield replace(entry, captions=only(caption))
 
 
 FORMAT = Format(

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import seconds_of, text_of
+from vfm.video2token.sources.lists.cells import row_texts, seconds_of
 from vfm.video2token.sources.lists.list_file import ListFile, Row
 from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
@@ -28,9 +28,7 @@ def fits(found: ListFile) -> bool:
 def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
     """Yield the actions of each video, those of one segment together; a video without any is whole."""
     for row in found.rows():
-        video_id, actions = (
-            text_of(row.cells.get(name), where=row.where, column=name) for name in ("id", "actions")
-        )
+        video_id, actions = row_texts(row, "id", "actions")
         segments = _segments(actions or "", row=row)
         for times_s, labels in segments.items():
             yield replace(

@@ -4,13 +4,12 @@ The frames are those of the published clips, which are cut already: they are no 
 published with Diving48 V2 (Li et al. 2018, ECCV).
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import text_of
-from vfm.video2token.sources.lists.list_file import ListFile
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.cells import only, row_texts
+from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format, each_row
 from vfm.video2token.sources.lists.reading import Reading
 
 
@@ -19,14 +18,9 @@ def fits(found: ListFile) -> bool:
     return found.has("vid_name", "label")
 
 
-def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
-    """Yield the clips with their labels."""
-    for row in found.rows():
-        name, label = (
-            text_of(row.cells.get(column), where=row.where, column=column) for column in ("vid_name", "label")
-        )
-        entry = reading.videos.by_id(name, where=row.where)
-        yield replace(entry, labels=() if label is None else (label,))
+def _entry(row: Row, reading: Reading) -> Entry:
+    name, label = row_texts(row, "vid_name", "label")
+    return replace(reading.videos.by_id(name, where=row.where), labels=only(label))
 
 
 FORMAT = Format(
@@ -34,6 +28,6 @@ FORMAT = Format(
     example='[{"vid_name": "-mwcnyUVtrA_00001", "label": 26, "start_frame": 0, "end_frame": 128},\n'
     ' {"vid_name": "-mwcnyUVtrA_00002", "label": 3, "start_frame": 0, "end_frame": 97}]',
     fits=fits,
-    entries=entries,
+    entries=each_row(_entry),
     classes=lambda _found, _reading: tuple(map(str, range(48))),
 )

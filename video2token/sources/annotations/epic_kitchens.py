@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import text_of, times_of
+from vfm.video2token.sources.lists.cells import only, row_texts, times_of
 from vfm.video2token.sources.lists.list_file import ListFile, Row
 from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
@@ -43,21 +43,15 @@ def classes(_found: ListFile, reading: Reading) -> tuple[str, ...]:
 
 
 def _entry(row: Row, *, columns: tuple[str, ...], reading: Reading) -> Entry:
-    cells = {
-        name: text_of(row.cells.get(name), where=row.where, column=name)
-        for name in ("video_id", "participant_id", "narration", *columns)
-    }
-    times_s = times_of(row, "start_timestamp", "stop_timestamp")
-    person = cells["participant_id"]
-    folders = [person, f"{person}/videos"] if person and person.isalnum() else []
-    entry = reading.videos.by_id(cells["video_id"], where=row.where, folders=folders, times_s=times_s)
-    numbers = [number for name in columns if (number := cells[name]) is not None]
-    narration = cells["narration"]
-    return replace(
-        entry,
-        labels=(",".join(numbers),) if numbers else (),
-        captions=() if narration is None else (narration,),
+    video_id, person, narration, *numbers = row_texts(
+        row, "video_id", "participant_id", "narration", *columns
     )
+    times_s = times_of(row, "start_timestamp", "stop_timestamp")
+    folders = [person, f"{person}/videos"] if person and person.isalnum() else []
+    entry = reading.videos.by_id(video_id, where=row.where, folders=folders, times_s=times_s)
+    # Half of an action would be the label of another.
+    label = None if None in numbers else ",".join(map(str, numbers))
+    return replace(entry, labels=only(label), captions=only(narration))
 
 
 FORMAT = Format(

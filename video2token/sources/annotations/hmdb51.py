@@ -21,7 +21,7 @@ _SPLITS = {"1": "train", "2": "test", "0": None}
 def fits(found: ListFile) -> bool:
     """Return whether the name and the lines are those of a split file."""
     named = _FILE.fullmatch(found.path.name)
-    return named is not None and all(map(_LINE.fullmatch, found.head))
+    return named is not None and found.has_lines(_LINE)
 
 
 def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
@@ -38,9 +38,7 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
 
 
 def _entry(line: Line, *, name: str, reading: Reading) -> Entry:
-    cut = _LINE.fullmatch(line.text)
-    if cut is None:
-        raise UsageError(f"{line.where} is not a video and 0, 1 or 2: fix it.")
+    cut = line.cut(_LINE, expected="a video and 0, 1 or 2")
     entry = reading.videos.by_id(cut["path"], where=line.where, folders=(name,))
     split = _SPLITS[cut["part"]]
     left_out = "" if split else "0 in HMDB51's split, neither train nor test"

@@ -4,13 +4,12 @@
 files published with HowTo100M (Miech et al. 2019, ICCV, arXiv:1906.03327).
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import text_of
-from vfm.video2token.sources.lists.list_file import ListFile
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.cells import only, row_texts
+from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format, each_row
 from vfm.video2token.sources.lists.reading import Reading
 
 
@@ -19,14 +18,9 @@ def fits(found: ListFile) -> bool:
     return found.has("video_id", "category_1", "task_id")
 
 
-def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
-    """Yield the videos with their first category as the label."""
-    for row in found.rows():
-        video_id, category = (
-            text_of(row.cells.get(name), where=row.where, column=name) for name in ("video_id", "category_1")
-        )
-        entry = reading.videos.by_id(video_id, where=row.where)
-        yield replace(entry, labels=() if category is None else (category,))
+def _entry(row: Row, reading: Reading) -> Entry:
+    video_id, category = row_texts(row, "video_id", "category_1")
+    return replace(reading.videos.by_id(video_id, where=row.where), labels=only(category))
 
 
 FORMAT = Format(
@@ -34,5 +28,5 @@ FORMAT = Format(
     example="video_id,category_1,category_2,rank,task_id\n"
     "nVbIUDjzWY4,Cars & Other Vehicles,Motorcycles,27,52907",
     fits=fits,
-    entries=entries,
+    entries=each_row(_entry),
 )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import text_of, times_of
+from vfm.video2token.sources.lists.cells import only, text_of, times_of
 from vfm.video2token.sources.lists.list_file import ListFile, Row
 from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
@@ -35,7 +35,7 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
         times_s = times_of(row, "start", "end")
         text = text_of(row.cells.get("text"), where=row.where, column="text")
         entry = reading.videos.by_id(video_id, where=row.where, times_s=times_s)
-        yield replace(entry, captions=() if text is None else (text,))
+        yield replace(entry, captions=only(text))
 
 
 def _is_csv(found: ListFile) -> bool:

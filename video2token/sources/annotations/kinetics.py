@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import seconds_of, text_of
+from vfm.video2token.sources.lists.cells import only, row_texts, seconds_of
 from vfm.video2token.sources.lists.list_file import ListFile, Row
 from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
+from vfm.video2token.sources.lists.video_finder import is_inside
 
 _NEEDED = ("youtube_id", "time_start", "time_end")
 _KNOWN = (*_NEEDED, "label", "split", "is_cc")
@@ -78,17 +79,14 @@ def _check_columns(row: Row, *, reading: Reading) -> None:
 
 
 def _entry(row: Row, *, reading: Reading) -> Entry:
-    youtube_id, label, split = (
-        text_of(row.cells.get(name), where=row.where, column=name)
-        for name in ("youtube_id", "label", "split")
-    )
+    youtube_id, label, split = row_texts(row, "youtube_id", "label", "split")
     start_s, end_s = (seconds_of(row.cells[name], where=row.where, column=name) for name in _NEEDED[1:])
     if youtube_id is None or start_s is None or end_s is None:
         raise UsageError(f"{row.where} has no youtube_id or no times: write them, or delete the line.")
     entry = reading.videos.by_id(
         youtube_id, where=row.where, folders=_folders(label, split), times_s=(start_s, end_s)
     )
-    return replace(entry, labels=() if label is None else (label,), split=split)
+    return replace(entry, labels=only(label), split=split)
 
 
 def _folders(label: str | None, split: str | None) -> Iterable[str]:
@@ -97,11 +95,7 @@ def _folders(label: str | None, split: str | None) -> Iterable[str]:
     splits = [split] if split else []
     nested = [f"{one}/{other}" for one in splits for other in labels]
     # A folder of the label alone may hold clips of every split; a name with a slash would lead elsewhere.
-    return [name for name in (*nested, *splits, *labels) if _is_inside(name)]
-
-
-def _is_inside(name: str) -> bool:
-    return not name.startswith("/") and ".." not in name.split("/")
+    return [name for name in (*nested, *splits, *labels) if is_inside(name)]
 
 
 FORMAT = Format(

@@ -5,13 +5,11 @@ files published with LSMDC 2016 (Rohrbach et al. 2017, IJCV, arXiv:1605.03705).
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
-from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.list_file import Line, ListFile
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.list_format import Format, each_line
 from vfm.video2token.sources.lists.reading import Reading
 
 _TIME = r"\d\d\.\d\d\.\d\d\.\d{3}"
@@ -20,23 +18,11 @@ _LINE = re.compile(rf"(?P<clip>(?P<film>\d{{4}}_[^\t]+)_{_TIME}-{_TIME})\t(?:[^\
 
 def fits(found: ListFile) -> bool:
     """Return whether the lines begin with the name of one of LSMDC's clips."""
-    return bool(found.head) and all(map(_LINE.fullmatch, found.head))
+    return found.has_lines(_LINE)
 
 
-def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
-    """Yield the clips, from the root or the folder of their film, with their sentences.
-
-    Raises:
-        UsageError: a line of another shape.
-    """
-    for line in found.lines():
-        yield _entry(line, reading=reading)
-
-
-def _entry(line: Line, *, reading: Reading) -> Entry:
-    cut = _LINE.fullmatch(line.text)
-    if cut is None:
-        raise UsageError(f"{line.where} does not begin with a clip of LSMDC and a tab: fix it.")
+def _entry(line: Line, reading: Reading) -> Entry:
+    cut = line.cut(_LINE, expected="a clip of LSMDC and cells behind tabs")
     entry = reading.videos.by_id(cut["clip"], where=line.where, folders=(cut["film"],))
     sentence = cut["sentence"].strip()
     has_sentence = sentence and not re.fullmatch(_TIME, sentence)
@@ -48,5 +34,5 @@ FORMAT = Format(
     example="1004_Juno_00.00.32.343-00.00.35.546\\t00.00.32.343\\t…\\tSOMEONE looks, then walks.\n"
     "1004_Juno_00.01.32.343-00.01.35.546\\t00.01.32.343\\t…\\tShe sits.",
     fits=fits,
-    entries=entries,
+    entries=each_line(_entry),
 )

@@ -3,12 +3,10 @@
 Source: the documentation of MMAction2 on annotation files of its VideoDataset.
 """
 
-from collections.abc import Iterator
-
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry, is_video
 from vfm.video2token.sources.lists.list_file import Line, ListFile
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.list_format import Format, each_line
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, has_commas, named_video
 from vfm.video2token.sources.lists.reading import Reading
 
@@ -24,17 +22,8 @@ def fits(found: ListFile) -> bool:
     return has_word or (len(labels) == 1 and are_integers(labels) and not path.count(" "))
 
 
-def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
-    """Yield the videos; the integers at the end of a line are labels, so that a path may hold spaces.
-
-    Raises:
-        UsageError: a line of another shape.
-    """
-    for line in found.lines():
-        yield _entry(line, reading=reading)
-
-
-def _entry(line: Line, *, reading: Reading) -> Entry:
+def _entry(line: Line, reading: Reading) -> Entry:
+    # The integers at the end of a line are labels, so that a path may hold spaces.
     path, labels = cut_line(line.text)
     words = path.split()
     if not is_video(path) and (len(labels) > 1 or not are_integers(labels)):
@@ -54,6 +43,6 @@ FORMAT = Format(
     title="MMAction2's list of videos and labels",
     example="v/a.mp4 1\nv/cam 1.mp4 0",
     fits=fits,
-    entries=entries,
+    entries=each_line(_entry),
     is_common=True,
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.list_file import Line, ListFile
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.list_format import Format, each_line
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, named_video
 from vfm.video2token.sources.lists.reading import Reading
 
@@ -27,11 +27,10 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
         UsageError: a line of another shape.
     """
     reading.say("the first number of each line is left unread: it is how many frames the video has.")
-    for line in found.lines():
-        yield _entry(line, reading=reading)
+    yield from each_line(_entry)(found, reading)
 
 
-def _entry(line: Line, *, reading: Reading) -> Entry:
+def _entry(line: Line, reading: Reading) -> Entry:
     path, numbers = cut_line(line.text)
     if len(numbers) < 2 or not are_integers(numbers):
         raise UsageError(f"{line.where} is not a path, a number of frames and a label: fix it.")

@@ -12,7 +12,7 @@ from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import text_of
+from vfm.video2token.sources.lists.cells import only, row_texts, text_of
 from vfm.video2token.sources.lists.file_types import json as json_files
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.list_format import Format
@@ -39,9 +39,7 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
         return
     captions = {} if found.has("sentence") else _captions_beside(found, reading)
     for row in found.rows():
-        video_id, sentence = (
-            text_of(row.cells.get(name), where=row.where, column=name) for name in ("video_id", "sentence")
-        )
+        video_id, sentence = row_texts(row, "video_id", "sentence")
         known = (sentence,) if sentence is not None else tuple(captions.get(video_id or "", ()))
         yield replace(reading.videos.by_id(video_id, where=row.where), captions=known)
 
@@ -63,7 +61,7 @@ def _of_json(found: ListFile, reading: Reading) -> Iterator[Entry]:
         video_id, split, label = _video(video, where=where)
         yield replace(
             reading.videos.by_id(video_id, where=where),
-            labels=() if label is None else (label,),
+            labels=only(label),
             captions=tuple(captions[video_id]),
             split=split,
         )

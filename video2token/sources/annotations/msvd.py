@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import text_of
+from vfm.video2token.sources.lists.cells import only, row_texts
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.list_format import Format
 from vfm.video2token.sources.lists.reading import Reading
@@ -32,7 +32,7 @@ def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
     """
     for where, video_id, sentence in _rows(found) if _is_csv(found) else _lines(found):
         entry = reading.videos.by_id(video_id, where=where)
-        yield replace(entry, captions=() if sentence is None else (sentence,))
+        yield replace(entry, captions=only(sentence))
 
 
 def _is_csv(found: ListFile) -> bool:
@@ -50,9 +50,8 @@ def _lines(found: ListFile) -> Iterator[tuple[str, str, str | None]]:
 
 def _rows(found: ListFile) -> Iterator[tuple[str, str, str | None]]:
     for row in found.rows():
-        video, start, end, language, sentence = (
-            text_of(row.cells.get(name), where=row.where, column=name)
-            for name in ("videoid", "start", "end", "language", "description")
+        video, start, end, language, sentence = row_texts(
+            row, "videoid", "start", "end", "language", "description"
         )
         if language == "English":
             yield row.where, f"{video}_{start}_{end}", sentence

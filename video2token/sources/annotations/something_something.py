@@ -5,13 +5,12 @@ test split has ids alone. Source: the files published with Something-Something v
 arXiv:1706.04261).
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.cells import text_of
-from vfm.video2token.sources.lists.list_file import ListFile
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.cells import only, row_texts
+from vfm.video2token.sources.lists.list_file import ListFile, Row
+from vfm.video2token.sources.lists.list_format import Format, each_row
 from vfm.video2token.sources.lists.reading import Reading
 
 
@@ -20,17 +19,11 @@ def fits(found: ListFile) -> bool:
     return found.has("id", "template") or set(found.columns) == {"id"}
 
 
-def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
-    """Yield the videos, each with its template as the label and its sentence as the caption."""
-    for row in found.rows():
-        video_id, template, sentence = (
-            text_of(row.cells.get(name), where=row.where, column=name) for name in ("id", "template", "label")
-        )
-        yield replace(
-            reading.videos.by_id(video_id, where=row.where),
-            labels=() if template is None else (template.replace("[", "").replace("]", ""),),
-            captions=() if sentence is None else (sentence,),
-        )
+def _entry(row: Row, reading: Reading) -> Entry:
+    video_id, template, sentence = row_texts(row, "id", "template", "label")
+    label = (template or "").replace("[", "").replace("]", "")
+    entry = reading.videos.by_id(video_id, where=row.where)
+    return replace(entry, labels=only(label), captions=only(sentence))
 
 
 FORMAT = Format(
@@ -38,5 +31,5 @@ FORMAT = Format(
     example='[{"id": "78687", "label": "holding potato next to vicks",\n'
     '  "template": "Holding [something] next to [something]", "placeholders": ["potato", "vicks"]}]',
     fits=fits,
-    entries=entries,
+    entries=each_row(_entry),
 )

@@ -21,7 +21,7 @@ _CLASSES = "classInd.txt"
 
 def fits(found: ListFile) -> bool:
     """Return whether the lines are UCF101's; numbers that do not begin at 1 are another tool's."""
-    if not found.head or not all(map(_LINE.fullmatch, found.head)):
+    if not found.has_lines(_LINE):
         return False
     cuts = (_LINE.fullmatch(line.text) for line in found.lines())
     numbers = [int(cut["number"]) for cut in cuts if cut and cut["number"]]
@@ -62,9 +62,7 @@ def _classes_beside(found: ListFile) -> ClassList | None:
 
 
 def _entry(line: Line, *, reading: Reading) -> Entry:
-    cut = _LINE.fullmatch(line.text)
-    if cut is None:
-        raise UsageError(f"{line.where} is not `Class/v_Class_gNN_cNN.avi` with a number or without: fix it.")
+    cut = line.cut(_LINE, expected="`Class/v_Class_gNN_cNN.avi` with a number or without")
     index = None if cut["number"] is None else int(cut["number"]) - 1
     if index == -1:
         raise UsageError(

@@ -5,14 +5,13 @@ ICCV, arXiv:1904.03493).
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry
 from vfm.video2token.sources.lists.cells import text_of, texts_of
 from vfm.video2token.sources.lists.list_file import ListFile, Row
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.list_format import Format, each_row
 from vfm.video2token.sources.lists.reading import Reading
 
 _ID = re.compile(r"(.+)_(\d{6})_(\d{6})")
@@ -23,17 +22,7 @@ def fits(found: ListFile) -> bool:
     return found.has("videoid", "encap") or set(found.columns) == {"videoid"}
 
 
-def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
-    """Yield the clips, or the segments of whole videos, with their English captions.
-
-    Raises:
-        UsageError: an id without times.
-    """
-    for row in found.rows():
-        yield _entry(row, reading=reading)
-
-
-def _entry(row: Row, *, reading: Reading) -> Entry:
+def _entry(row: Row, reading: Reading) -> Entry:
     video_id = text_of(row.cells.get("videoid"), where=row.where, column="videoID")
     cut = _ID.fullmatch(video_id or "")
     if cut is None:
@@ -50,5 +39,5 @@ FORMAT = Format(
     example='[{"videoID": "Ptf_2VRj-V0_000122_000132",\n'
     '  "enCap": ["A boy is trying to clean a window."], "chCap": ["…"]}]',
     fits=fits,
-    entries=entries,
+    entries=each_row(_entry),
 )

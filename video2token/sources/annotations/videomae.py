@@ -3,12 +3,10 @@
 Source: the documentation of VideoMAE and UMT on preparing data sets.
 """
 
-from collections.abc import Iterator
-
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import Entry, is_video
 from vfm.video2token.sources.lists.list_file import Line, ListFile
-from vfm.video2token.sources.lists.list_format import Format
+from vfm.video2token.sources.lists.list_format import Format, each_line
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, has_commas, named_video
 from vfm.video2token.sources.lists.reading import Reading
 
@@ -26,17 +24,7 @@ def fits(found: ListFile) -> bool:
     return is_video(path) or is_video(path.partition(",")[0]) or (bool(labels) and "," not in path)
 
 
-def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:
-    """Yield the videos with their labels.
-
-    Raises:
-        UsageError: a line of another shape.
-    """
-    for line in found.lines():
-        yield _entry(line, reading=reading)
-
-
-def _entry(line: Line, *, reading: Reading) -> Entry:
+def _entry(line: Line, reading: Reading) -> Entry:
     path, labels = cut_line(line.text)
     if not is_video(path) and is_video(path.partition(",")[0]):
         raise UsageError(
@@ -52,6 +40,6 @@ FORMAT = Format(
     title="VideoMAE's or UMT's list of videos and labels",
     example="my v/78687.webm 1\nmy v/42326.webm 0",
     fits=fits,
-    entries=entries,
+    entries=each_line(_entry),
     is_common=True,
 )

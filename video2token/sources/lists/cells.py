@@ -17,6 +17,16 @@ def text_of(value: object, *, where: str, column: str) -> str | None:
     return None if text is None else text.strip()
 
 
+def row_texts(row: Row, *columns: str) -> tuple[str | None, ...]:
+    """Return the cells of some columns of a row, each as `text_of`."""
+    return tuple(text_of(row.cells.get(name), where=row.where, column=name) for name in columns)
+
+
+def only(text: str | None) -> tuple[str, ...]:
+    """Return a text as the only one of an entry's labels or captions; none where it is unknown or empty."""
+    return (text,) if text else ()
+
+
 def path_of(value: object, *, where: str, column: str) -> str | None:
     """Return a cell that holds a path, with the spaces around it, which belong to the file's name."""
     if value is None:

@@ -1,8 +1,11 @@
 """A list as it lies on the disk, before anyone knows whose it is: named rows, lines, or a JSON value."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from vfm.shards.errors import UsageError
 
 HEAD_LENGTH = 20  # lines or rows that tell the kind of a list
 
@@ -13,6 +16,16 @@ class Line:
 
     where: str
     text: str
+
+    def cut(self, pattern: re.Pattern[str], *, expected: str) -> re.Match[str]:
+        """Return the parts of the line by a pattern.
+
+        Raises:
+            UsageError: it is not what is expected.
+        """
+        if (parts := pattern.fullmatch(self.text)) is None:
+            raise UsageError(f"{self.where} is not {expected}: fix it.")
+        return parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +58,10 @@ class ListFile:
     value: object = None
     rows: Callable[[], Iterator[Row]] = lambda: iter(())
     lines: Callable[[], Iterator[Line]] = lambda: iter(())
+
+    def has_lines(self, pattern: re.Pattern[str]) -> bool:
+        """Return whether there are lines, and the first of them all have one pattern."""
+        return bool(self.head) and all(map(pattern.fullmatch, self.head))
 
     def has(self, *columns: str) -> bool:
         """Return whether the list has all of these columns, by their plain names."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vfm.video2token.sources.entry import Entry
-from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.list_file import Line, ListFile, Row
 from vfm.video2token.sources.lists.reading import Reading
 
 
@@ -31,3 +31,13 @@ class Format:
     classes: Callable[[ListFile, Reading], tuple[str, ...]] = lambda _found, _reading: ()
     labels: tuple[str, ...] = ()
     joins_labels: bool = False
+
+
+def each_line(read: Callable[[Line, Reading], Entry]) -> Callable[[ListFile, Reading], Iterator[Entry]]:
+    """Return the ``entries`` of a format each of whose lines is an entry."""
+    return lambda found, reading: (read(line, reading) for line in found.lines())
+
+
+def each_row(read: Callable[[Row, Reading], Entry]) -> Callable[[ListFile, Reading], Iterator[Entry]]:
+    """Return the ``entries`` of a format each of whose rows is an entry."""
+    return lambda found, reading: (read(row, reading) for row in found.rows())

@@ -1,11 +1,14 @@
 """JSON objects of texts by path, and whether the texts are labels or captions, which no field says."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Literal
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import is_video
+from vfm.video2token.sources.entry import Entry, is_video
+from vfm.video2token.sources.lists.cells import texts_of
 from vfm.video2token.sources.lists.list_file import ListFile
+from vfm.video2token.sources.lists.reading import Reading
 
 _MIN_WORDS = 3  # on average; labels seldom have as many, and repeat
 
@@ -31,16 +34,25 @@ def are_captions(value: Any) -> bool:
     return bool(texts) and len(set(texts)) == len(texts) and num_words >= _MIN_WORDS * len(texts)
 
 
-def items(found: ListFile) -> Iterator[tuple[str, str, Any]]:
-    """Yield place, path and value of each entry of such an object.
+def each_text(
+    field: Literal["labels", "captions"],
+) -> Callable[[ListFile, Reading], Iterator[Entry]]:
+    """Return the ``entries`` of a format that is such an object, whose texts are labels or captions.
 
-    Raises:
-        UsageError: the file holds something else.
+    They raise UsageError where the file holds something else, or a value is neither a text, an integer nor a
+    list of them.
     """
+    return lambda found, reading: _entries(found, reading, field=field)
+
+
+def _entries(found: ListFile, reading: Reading, *, field: str) -> Iterator[Entry]:
     if not isinstance(found.value, dict):
         raise UsageError(f"{found.path} does not hold an object of texts by path: choose another --format.")
     for number, (path, value) in enumerate(found.value.items(), 1):
-        yield f"{found.path} entry {number}", path, value
+        where = f"{found.path} entry {number}"
+        texts = texts_of(value, where=where, column=field.removesuffix("s"), is_many=False)
+        entry = reading.videos.named(path, where=where)
+        yield replace(entry, labels=texts) if field == "labels" else replace(entry, captions=texts)
 
 
 def _texts(value: dict[str, Any]) -> list[Any]:

@@ -64,7 +64,7 @@ class VideoFinder:
         Raises:
             UsageError: no id, or several files of one name.
         """
-        if not video_id or "\x00" in video_id or ".." in video_id.split("/") or video_id.startswith("/"):
+        if not video_id or "\x00" in video_id or not is_inside(video_id):
             raise UsageError(f"{where} has no usable id of a video: write it, or delete it.")
         if is_video(video_id) and os.path.lexists(os.path.join(self._root, video_id)):  # noqa: PTH118
             return self._entry(video_id, where=where, times_s=times_s)
@@ -124,6 +124,11 @@ class VideoFinder:
                 for first in range(len(parts)):
                     self._tree.setdefault("/".join(parts[first:]), []).append(name)
         return self._tree
+
+
+def is_inside(name: str) -> bool:
+    """Return whether a name leads to no place outside of the folder that it is relative to."""
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def beside(path: str) -> str | None:

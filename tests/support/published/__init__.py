@@ -1,0 +1,1 @@
+"""Small lists as data sets publish them, and the exact samples that they mean."""
