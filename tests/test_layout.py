@@ -86,6 +86,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "data": {"distributed", "interrupts", "method", "recipes"},
         "engine": {"data", "distributed", "interrupts", "method", "recipes"},
         "vit_backbone": {"data", "method", "models", "recipes"},
+        "video_text": {"gather", "method", "recipes"},
         "methods": {
             *(
                 "data",
@@ -95,12 +96,13 @@ ROOMS: dict[str, dict[str, set[str]]] = {
                 "models",
                 "online_teacher",
                 "recipes",
+                "video_text",
                 "vit_backbone",
             ),
         },
         "registry": {"methods", "recipes"},
         "weights": {"engine", "method", "methods", "recipes", "registry"},
-        "tasks": {"data", "method", "methods", "models", "recipes"},
+        "tasks": {"data", "method", "methods", "models", "recipes", "video_text"},
         "runs": _READ | {"methods", "online_teacher", "registry", "tasks", "weights"},
         "evaluation": _READ | {"methods", "registry", "runs", "tasks"},
         "export": _READ | {"methods", "registry", "runs", "tasks", "weights"},

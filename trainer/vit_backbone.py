@@ -124,7 +124,7 @@ def layers_above(name: str, *, num_blocks: int) -> int:
 
 def is_vector(name: str) -> bool:
     """Return whether the parameter of this name is a bias or the weight of a norm."""
-    return name.endswith("bias") or "norm" in name
+    return name.endswith("bias") or "norm" in name.lower()
 
 
 def vit_config(recipe: Recipe, *, tubelet: int) -> VitConfig:

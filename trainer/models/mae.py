@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from vfm.trainer.models.positions import sinusoid_table
-from vfm.trainer.models.vit import LAYER_NORM_EPS, Block, Encoder, VitConfig, split_mask, take
+from vfm.trainer.models.vit import LAYER_NORM_EPS, Block, Encoder, VitConfig, initialize_vit, split_mask, take
 
 _TARGET_EPS = 1e-6
+_MASK_TOKEN_STD = 0.02
 
 
 class PixelDecoder(nn.Module):
@@ -64,6 +65,13 @@ class MaskedAutoencoder(nn.Module):
             num_outputs=3 * config.tubelet * config.patch_px**2,
         )
 
+    def initialize(self, generator: torch.Generator) -> None:
+        """Draw every weight as the published code does: what leads to the decoder as torch draws it."""
+        initialize_vit(self, generator=generator)
+        nn.init.kaiming_uniform_(self.encoder_to_decoder.weight, a=5**0.5, generator=generator)
+        bounds = {"a": -_MASK_TOKEN_STD, "b": _MASK_TOKEN_STD}
+        nn.init.trunc_normal_(self.mask_token, std=_MASK_TOKEN_STD, **bounds, generator=generator)
+
     def forward(self, clips: Tensor, is_hidden: Tensor) -> Tensor:
         """Return what `reconstruct` does."""
         return self.reconstruct(clips, is_hidden)
@@ -86,8 +94,11 @@ class MaskedAutoencoder(nn.Module):
             visible: int64 [B, N_visible], the tokens that the encoder sees, ascending.
             hidden: int64 [B, N_hidden], all others, ascending.
         """
-        seen = self.encoder_to_decoder(self.encoder(clips, visible=visible))
-        seen = seen + self.decoder_positions[visible]
+        return self.decode(self.encoder(clips, visible=visible), visible=visible, hidden=hidden)
+
+    def decode(self, encoded: Tensor, *, visible: Tensor, hidden: Tensor) -> Tensor:
+        """Return what `reconstruct` does, of visible tokens that were encoded, float [B, N_visible, D]."""
+        seen = self.encoder_to_decoder(encoded) + self.decoder_positions[visible]
         guessed = self.mask_token + self.decoder_positions[hidden]
         out: Tensor = self.decoder(torch.cat([seen, guessed], dim=1), num_last=hidden.shape[1])
         return out

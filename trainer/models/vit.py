@@ -208,14 +208,31 @@ class Encoder(nn.Module):
         Returns:
             Of each block [B, N_visible, D].
         """
-        positions = self.positions if visible is None else self.positions[visible]
-        x = self.patch_embed(clips, visible=visible) + positions
+        x = self.embed(clips, visible=visible)
         found = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in blocks:
                 found.append(self.norm(x))
         return found
+
+    def embed(self, clips: Tensor, *, visible: Tensor | None = None) -> Tensor:
+        """Return what goes into the first block, [B, N_visible, D]; see `levels`."""
+        positions = self.positions if visible is None else self.positions[visible]
+        x: Tensor = self.patch_embed(clips, visible=visible) + positions
+        return x
+
+    def transform(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the normalised outputs of the last block for any tokens [B, N, D], such as words.
+
+        Args:
+            x: what goes into the first block.
+            mask: see `Attention`.
+        """
+        for block in self.blocks:
+            x = block(x, mask)
+        out: Tensor = self.norm(x)
+        return out
 
 
 def take(tokens: Tensor, which: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The sizes of the video transformer that VideoMAE and UMT share, as a recipe gives them."""
+"""The sizes of the video transformers that methods share, as a recipe gives them."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -73,3 +73,25 @@ class EncoderSizes:
     def cells_per_frame(self) -> int:
         """Tokens of one slice of time."""
         return (self.image_px // self.patch_px) ** 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoencoderSizes(EncoderSizes):
+    """Shape of VideoMAE's encoder and of the decoder that pretraining adds (arXiv 2203.12602, table 8).
+
+    Attributes:
+        tubelet: frames of a token.
+        decoder_dim: channels of the decoder.
+        decoder_depth: number of its blocks.
+        decoder_heads: attention heads of each.
+    """
+
+    tubelet: int = 2
+    decoder_dim: int = 384
+    decoder_depth: int = 4
+    decoder_heads: int = 6
+
+    def __post_init__(self) -> None:
+        EncoderSizes.__post_init__(self)
+        self.check_multiple("decoder_dim", "decoder_heads")
+        self.check_positive("tubelet", "decoder_depth")

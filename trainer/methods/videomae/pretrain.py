@@ -8,16 +8,13 @@ from torch.nn import functional
 
 from vfm.shards.format.layout import FRAMES
 from vfm.trainer.data.normalize import normalize, to_float
+from vfm.trainer.data.tube_masked_clips import tube_masked_clips
 from vfm.trainer.method import Method
-from vfm.trainer.methods.videomae.reader import PretrainReader
 from vfm.trainer.methods.videomae.recipe import Objective
 from vfm.trainer.models.mae import MaskedAutoencoder, pixel_targets
-from vfm.trainer.models.vit import initialize_vit
 from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.vit_backbone import is_vector, vit_config
-
-_MASK_TOKEN_STD = 0.02
 
 
 class VideoMae(MaskedAutoencoder, Method):
@@ -36,12 +33,7 @@ class VideoMae(MaskedAutoencoder, Method):
             decoder_heads=model.decoder_heads,
         )
         self.objective: Objective = recipe.objective
-        self.prepare = PretrainReader(
-            model=model,
-            objective=recipe.objective,
-            clip_len=recipe.data.clip_len,
-            stride=recipe.data.window_stride,
-        )
+        self.prepare = tube_masked_clips(recipe)
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's
         """Return `loss`: the mean squared error of the reconstructed pixels.
@@ -55,18 +47,6 @@ class VideoMae(MaskedAutoencoder, Method):
             pixels, is_hidden, config=self.encoder.config, normalized=self.objective.normalise_target
         )
         return {"loss": functional.mse_loss(reconstructed.float(), targets)}
-
-    def initialize(self, generator: torch.Generator) -> None:
-        """Draw every weight as the published code does: what leads to the decoder as torch draws it."""
-        initialize_vit(self, generator=generator)
-        torch.nn.init.kaiming_uniform_(self.encoder_to_decoder.weight, a=5**0.5, generator=generator)
-        torch.nn.init.trunc_normal_(
-            self.mask_token,
-            std=_MASK_TOKEN_STD,
-            a=-_MASK_TOKEN_STD,
-            b=_MASK_TOKEN_STD,
-            generator=generator,
-        )
 
     @property
     def num_tokens(self) -> int:

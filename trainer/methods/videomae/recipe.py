@@ -4,30 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipes.encoder import EncoderSizes
+from vfm.trainer.recipes.encoder import AutoencoderSizes
 from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig(EncoderSizes):
-    """Shape of the encoder and of the decoder that pretraining adds (arXiv 2203.12602, table 8).
-
-    Attributes:
-        tubelet: frames of a token.
-        decoder_dim: channels of the decoder.
-        decoder_depth: number of its blocks.
-        decoder_heads: attention heads of each.
-    """
-
-    tubelet: int = 2
-    decoder_dim: int = 384
-    decoder_depth: int = 4
-    decoder_heads: int = 6
-
-    def __post_init__(self) -> None:
-        EncoderSizes.__post_init__(self)
-        self.check_multiple("decoder_dim", "decoder_heads")
-        self.check_positive("tubelet", "decoder_depth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +30,7 @@ def base() -> Recipe:
     return Recipe(
         name="videomae-base",
         method="videomae",
-        model=ModelConfig(),
+        model=AutoencoderSizes(),
         objective=Objective(),
         data=DataConfig(columns=("frames",), clip_len=16, seconds_apart=4 / 30),
         optim=OptimConfig(
@@ -99,7 +77,7 @@ def tiny() -> Recipe:
     return replace(
         recipe,
         name="videomae-tiny",
-        model=ModelConfig(
+        model=AutoencoderSizes(
             image_px=64,
             patch_px=8,
             dim=96,

@@ -1,4 +1,4 @@
-"""From a sample's frames to what the model reads: one clip, cropped, and which tokens of it are hidden."""
+"""From a sample's frames to what masked autoencoders read: one clip, cropped, and which tubes are hidden."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ from vfm.shards.reading.clip_frames import read_frames
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clips import multi_scale_crop
 from vfm.trainer.data.masks import tube_mask
-from vfm.trainer.methods.videomae.recipe import ModelConfig, Objective
+from vfm.trainer.recipes.encoder import AutoencoderSizes
+from vfm.trainer.recipes.recipe import Recipe
 
 
 def clip_range(num_frames: int, *, clip_len: int, stride: int) -> int:
@@ -30,18 +31,22 @@ def clip_frames(start: int, *, num_frames: int, clip_len: int, stride: int) -> l
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainReader:
+class TubeMaskedClips:
     """Draws a clip of a video, crops it at a random scale, and hides tubes of it.
 
     Attributes:
-        model: sizes of the network.
-        objective: how much is hidden.
+        size_px: side of a frame.
+        num_times: slices of time that a clip is cut into.
+        num_cells: tokens of a slice.
+        mask_ratio: share of them that is hidden.
         clip_len: frames of a clip.
         stride: stored frames from one frame of a clip to the next.
     """
 
-    model: ModelConfig
-    objective: Objective
+    size_px: int
+    num_times: int
+    num_cells: int
+    mask_ratio: float
     clip_len: int
     stride: int
 
@@ -51,11 +56,25 @@ class PretrainReader:
         span = {"clip_len": self.clip_len, "stride": self.stride}
         start = int(rng.integers(0, clip_range(num_frames, **span), endpoint=True))
         times = clip_frames(start, num_frames=num_frames, **span)
-        clip = multi_scale_crop(read_frames(dataset, index, times), target_px=self.model.image_px, rng=rng)
+        clip = multi_scale_crop(read_frames(dataset, index, times), target_px=self.size_px, rng=rng)
         is_hidden = tube_mask(
-            num_times=self.clip_len // self.model.tubelet,
-            num_cells=self.model.cells_per_frame,
-            ratio=self.objective.mask_ratio,
-            rng=rng,
+            num_times=self.num_times, num_cells=self.num_cells, ratio=self.mask_ratio, rng=rng
         )
         return {"clip": clip, "is_hidden": is_hidden}
+
+
+def tube_masked_clips(recipe: Recipe) -> TubeMaskedClips:
+    """Return the reader of a recipe whose model is an `AutoencoderSizes`, its stride known.
+
+    Raises:
+        UsageError: its clips are no windows of frames equally far apart.
+    """
+    model: AutoencoderSizes = recipe.model
+    return TubeMaskedClips(
+        size_px=model.image_px,
+        num_times=recipe.data.clip_len // model.tubelet,
+        num_cells=model.cells_per_frame,
+        mask_ratio=recipe.objective.mask_ratio,
+        clip_len=recipe.data.clip_len,
+        stride=recipe.data.window_stride,
+    )

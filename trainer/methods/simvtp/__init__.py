@@ -1,0 +1,89 @@
+"""SimVTP (Ma et al. 2022, arXiv 2212.03490): reconstruct hidden tubelets and words of videos and captions.
+
+Nothing here imports torch before a model is asked for, so that listing recipes stays instant.
+"""
+
+# ruff: noqa: PLC0415
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from vfm.shards.reading.dataset import Dataset
+    from vfm.trainer.forward_pass import ForwardPass
+    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.online_teacher import OpenTeacher
+    from vfm.trainer.recipes.recipe import Recipe
+
+_WORDS = "text_embeddings.word_embeddings.weight"
+
+
+def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | None" = None) -> "Method":
+    """Return the pretraining method of a recipe, its weights drawn from the recipe's seed.
+
+    Raises:
+        UsageError: the recipe contradicts itself, or the dataset's vocabulary.
+    """
+    del open_teacher
+    from vfm.trainer.methods.simvtp.pretrain import build_method
+
+    return build_method(recipe, dataset)
+
+
+def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module":
+    """Return the pretraining network of a recipe without a dataset, its weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts itself, or the state has no words.
+    """
+    from vfm.trainer.methods.simvtp.network import SimvtpNetwork, vocab_size_in
+
+    return SimvtpNetwork(recipe, vocab_size=vocab_size_in(state, _WORDS))
+
+
+def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone":
+    """Return the encoder of clips alone without a dataset, its weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts itself.
+    """
+    del state
+    from vfm.trainer.vit_backbone import VitBackbone, vit_config
+
+    return VitBackbone(vit_config(recipe, tubelet=recipe.model.tubelet))
+
+
+def forward_pass(recipe: "Recipe") -> "ForwardPass":
+    """Return one clip's pass through the network of a recipe, weights not drawn, as training runs it.
+
+    Raises:
+        UsageError: the recipe contradicts itself.
+    """
+    from vfm.trainer.methods.simvtp.cost import forward_pass
+
+    return forward_pass(recipe)
+
+
+def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of a recipe's columns the encoder's clips are read from: the frames."""
+    return tuple(name for name in columns if name == "frames")
+
+
+def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
+    """Return the encoder of clips alone, for finetuning and nearest neighbours; see `build`."""
+    del dataset
+    from vfm.trainer.vit_backbone import build_backbone, vit_config
+
+    return build_backbone(vit_config(recipe, tubelet=recipe.model.tubelet), seed=recipe.train.seed)
+
+
+def build_clip_reader(recipe: "Recipe", dataset: "Dataset | None") -> "ClipReader":
+    """Return what reads the clips that `build_backbone`'s encoder takes."""
+    del dataset
+    from vfm.shards.pixels.views import centre
+    from vfm.trainer.data.clips import PixelReader
+
+    return PixelReader(view=centre(recipe.model.image_px))

@@ -1,0 +1,1 @@
+"""What methods that learn from videos and sentences share: captions, contrast, matching."""

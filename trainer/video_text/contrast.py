@@ -1,0 +1,73 @@
+"""Videos and captions that find each other among those of a batch: the contrastive loss, and negatives."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vfm.shards.errors import UsageError
+from vfm.trainer.gather import gather_rows, is_distributed, rank
+
+_NORM_FLOOR = 1e-8
+NO_NEGATIVE = -1
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Return vectors [..., D] of length 1, in float32; one shorter than 1e-8 is divided by that."""
+    return functional.normalize(vectors.float(), dim=-1, eps=_NORM_FLOOR)
+
+
+def contrast_loss(
+    text: Tensor, video: Tensor, *, temperature: float, caption_ids: Tensor, across_ranks: bool = False
+) -> Tensor:
+    """Contrast each caption with all videos and each video with all captions; both directions are added.
+
+    Radford et al. 2021, arXiv 2103.00020, figure 3, without the halving; as SimVTP's code has it.
+
+    Args:
+        text: float [B, D], of this rank's captions.
+        video: float [B, D], of the videos that these belong to.
+        temperature: divides the cosines.
+        caption_ids: int64 [B]; where two are equal the captions are, and neither is held against the other.
+        across_ranks: whether those of all ranks are told apart, not those of each by itself.
+
+    Returns:
+        A float32 scalar, the mean over this rank's pairs.
+
+    Raises:
+        UsageError: there is one pair in all, whose loss would be 0 whatever the vectors are.
+    """
+    with torch.autocast(text.device.type, enabled=False):
+        text, video = unit(text), unit(video)
+        is_gathered = across_ranks and is_distributed()
+        texts, videos = (gather_rows(text), gather_rows(video)) if is_gathered else (text, video)
+        ids = gather_rows(caption_ids) if is_gathered else caption_ids
+        if len(texts) < 2:
+            raise UsageError(
+                "A micro-batch of one video has no other caption to tell from its own: set "
+                "train.micro_batch_size, or train.batch_size per rank, to 2 or more."
+            )
+        own = torch.arange(len(text), device=text.device) + len(text) * (rank() if is_gathered else 0)
+        is_same = caption_ids[:, None] == ids[None]
+        is_same[torch.arange(len(text), device=text.device), own] = False
+        found = [
+            functional.cross_entropy((rows @ others.T / temperature).masked_fill(is_same, -torch.inf), own)
+            for rows, others in ((text, videos), (video, texts))
+        ]
+        return found[0] + found[1]
+
+
+def draw_negatives(caption_ids: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """Return for each pair another of the batch whose caption differs, int64 [B]; -1 where there is none.
+
+    Drawn from torch's own source of chance, which the training loop seeds for every update.
+
+    Args:
+        caption_ids: int64 [B], see `contrast_loss`.
+        weights: float [B, B], how likely each is drawn for each, 0 or more; None makes all alike.
+    """
+    allowed = (caption_ids[:, None] != caption_ids[None]).float()
+    # A weight that underflows to 0 must not shut out the only other pair.
+    weighted = allowed if weights is None else allowed * weights.detach().float().clamp_min(1e-12)
+    has_any = allowed.any(dim=1)
+    drawn = torch.multinomial(torch.where(has_any[:, None], weighted, 1.0), 1)[:, 0]
+    return torch.where(has_any, drawn, NO_NEGATIVE)
