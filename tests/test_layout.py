@@ -103,8 +103,8 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "registry": {"methods", "recipes"},
         "weights": {"engine", "method", "methods", "recipes", "registry"},
         "tasks": {"data", "method", "methods", "models", "recipes", "video_text"},
-        "runs": _READ | {"methods", "online_teacher", "registry", "tasks", "weights"},
-        "evaluation": _READ | {"methods", "registry", "runs", "tasks"},
+        "runs": _READ | {"methods", "online_teacher", "registry", "tasks", "video_text", "weights"},
+        "evaluation": _READ | {"methods", "registry", "runs", "tasks", "video_text"},
         "export": _READ | {"methods", "registry", "runs", "tasks", "weights"},
     },
     "cli": {
@@ -163,6 +163,7 @@ TOGETHER = {
     "cli/display/test_terminal.py": "a pty and a pipe",
     "shards/test_readers.py": "other libraries that read the shards",
     "trainer/methods/maskfeat/test_golden.py": "the reference implementation",
+    "trainer/methods/simvtp/test_golden.py": "the reference implementation",
     "trainer/methods/umt/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_ranks.py": "several processes",

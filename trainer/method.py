@@ -174,13 +174,21 @@ class Method(nn.Module, ABC):
         return self.prepare
 
     def held_out(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return figures [B] of samples that are not learned from, ``loss`` among them.
+        """Return figures [B] of samples that are not learned from, or [B, D] of what figures are made of.
 
         Args:
             batch: what `held_out_reader` returned, stacked along a new first dimension.
         """
         num_samples = len(next(iter(batch.values())))
         return {name: value.expand(num_samples) for name, value in self(batch).items()}
+
+    def held_out_figures(self, rows: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return what is logged of all held-out samples, ``loss`` among it: the means of their figures.
+
+        Args:
+            rows: of `held_out`, of all samples, float64 [N] or [N, ...].
+        """
+        return {name: float(values.mean()) for name, values in rows.items()}
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Take all weights of another pretraining run of this method, heads and decoders among them.

@@ -12,8 +12,8 @@ from vfm.trainer.recipes.probe import PROBES, probing
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import nearest, rebuild
 from vfm.trainer.recipes.values import OtherVersionError
-from vfm.trainer.recipes.yaml_keys import check_choice, check_keys, check_top, in_file
-from vfm.trainer.recipes.yaml_reader import SUFFIXES, read_yaml
+from vfm.trainer.recipes.yaml.keys import check_choice, check_keys, check_top, in_file
+from vfm.trainer.recipes.yaml.reader import SUFFIXES, read_yaml
 
 
 def recipe_names() -> list[str]:

@@ -94,7 +94,7 @@ def show(name: str, settings: tuple[str, ...], as_json: bool, as_yaml: bool, wit
 def _as_file(recipe: "Recipe", settings: Sequence[str]) -> str:
     from vfm import __version__
     from vfm.trainer.recipes.requirements import requirements_of
-    from vfm.trainer.recipes.yaml_writer import to_yaml
+    from vfm.trainer.recipes.yaml.writer import to_yaml
 
     changed = f", with {', '.join(settings)}" if settings else ""
     command = " ".join(["vfm", *_way_to_run(recipe, "FILE.yaml")])

@@ -7,12 +7,19 @@ import numpy.typing as npt
 
 from vfm.shards.errors import DamageError
 
+_HEADER_BYTES = 128  # of a file that `to_npy` writes of one or two axes, whatever their lengths
+
 
 def to_npy(array: npt.NDArray[np.generic]) -> bytes:
     """Return ``array`` as an ``.npy`` file, the same bytes for the same array; object arrays are refused."""
     file = io.BytesIO()
     np.lib.format.write_array(file, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
     return file.getvalue()
+
+
+def num_items(sizes_bytes: npt.NDArray[np.int64], *, itemsize: int) -> npt.NDArray[np.int64]:
+    """Return how many numbers arrays of up to two axes hold, by the size of their files, int64 [N]."""
+    return (sizes_bytes - _HEADER_BYTES) // itemsize
 
 
 def from_npy(data: bytes | memoryview, *, name: str) -> npt.NDArray[np.generic]:

@@ -7,7 +7,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.array_types import Int64, UInt8
+from vfm.shards.array_types import Int64, UInt8, UInt32
 from vfm.shards.errors import DamageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.manifest import Manifest, read_manifest
@@ -35,8 +35,7 @@ def open_dataset(
 
     Args:
         data: the dataset's folder.
-        columns: which columns will be read; ``frames`` supplies keys, labels and metadata in any case, its
-            pixels only when it is named.
+        columns: which columns will be read; pixels are only where ``frames`` is named.
         select_split: keep only the samples of this split, under any of its names; ``all`` keeps every one.
 
     Raises:
@@ -45,15 +44,13 @@ def open_dataset(
     """
     manifest = read_manifest(data)
     readers = open_columns(data, manifest=manifest, names=tuple(columns))
-    num_samples = len(readers[FRAMES].index)
-    hashes = {name: readers[name].tar_hashes for name in columns}
     dataset = Dataset(
         data,
         manifest=manifest,
         readers=readers,
-        rows=np.arange(num_samples, dtype=np.int64),
+        rows=np.arange(len(readers[FRAMES].index), dtype=np.int64),
         columns=tuple(columns),
-        fingerprint=sha256(canonical_json(hashes)),
+        fingerprint=sha256(canonical_json({name: readers[name].tar_hashes for name in columns})),
     )
     if select_split is None or canonical_split(select_split) == ALL:
         return dataset
@@ -261,12 +258,17 @@ class Dataset:
         """
         name = field if field.endswith(".npy") else f"{field}.npy"
         data = self._readers[column].mapped(self._rows[index], name)
-        array = from_npy(data, name=f"{self.keys[index]}.{name} of column {column}")
+        what = f"{self.keys[index]}.{name} of column {column}"
+        array = from_npy(data, name=what)
         if array.ndim < 4:
-            raise DamageError(
-                f"{self.keys[index]}.{name} of column {column} holds no tokens: compute it again."
-            )
+            raise DamageError(f"{what} holds no tokens: compute it again.")
         return array.reshape(-1, *array.shape[4:])[which]
+
+    def stored(self, column: str, field: str) -> tuple[Int64, UInt32]:
+        """Return bytes and CRC-32 of a member of every sample, int64 and uint32 [N], without reading any."""
+        index = self._readers[column].index
+        place = index.fields.index(field)
+        return index.sizes[self._rows, place], index.crcs[self._rows, place]
 
     def select(self, indices: Sequence[int] | Int64) -> "Dataset":
         """Return the dataset of these samples, in this order."""

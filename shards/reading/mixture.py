@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.array_types import Int64, UInt8
+from vfm.shards.array_types import Int64, UInt8, UInt32
 from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import UsageError
 from vfm.shards.format.classes import in_order
@@ -171,6 +171,11 @@ class Mixture(Dataset):
         """See `Dataset.rows`."""
         part, own = self._find(index)
         return part.rows(own, column, field, which)
+
+    def stored(self, column: str, field: str) -> tuple[Int64, UInt32]:
+        """See `Dataset.stored`."""
+        sizes_bytes, crcs = zip(*(part.stored(column, field) for part in self._parts), strict=True)
+        return np.concatenate(sizes_bytes), np.concatenate(crcs)
 
     def select(self, indices: Sequence[int] | Int64) -> "Mixture":
         """Return the mixture of these samples, which stand in ascending order; weights stay what they are."""

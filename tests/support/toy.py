@@ -18,6 +18,7 @@ from vfm.shards.pixels.views import View, centre
 from vfm.shards.writing.writer import ShardWriter
 
 VOCAB_SIZE, GRID, NUM_FRAMES, SAMPLES_PER_SHARD = 16, 4, 8, 5
+WITHOUT_CAPTION = 7  # the sample that has none in columns of text
 FRAMES = make_column("frames", kind="frames", fields=("json", "mp4", "cls"), options={}, source=None)
 
 
@@ -52,10 +53,17 @@ def write_dataset(
 ) -> Path:
     """Write a dataset in shards of 5 whose codes drift with the class; classes and splits take turns.
 
+    Columns called ``text.`` hold captions, see `_captions`.
+
     Codes of view k are those of the first one plus k; unless given there is one, the middle.
     """
     shown = (centre(crop_px),) if views is None else views
-    targets = [_target(name, codebook=codebook, views=shown, enlargement=enlargement) for name in columns]
+    targets = [
+        _text(name)
+        if name.startswith("text.")
+        else _target(name, codebook=codebook, views=shown, enlargement=enlargement)
+        for name in columns
+    ]
     num_shards = -(-num_samples // SAMPLES_PER_SHARD)
     for shard in range(num_shards):
         numbers = range(shard * SAMPLES_PER_SHARD, min((shard + 1) * SAMPLES_PER_SHARD, num_samples))
@@ -79,6 +87,21 @@ def write_dataset(
     )
     write_manifest(folder, manifest)
     return folder
+
+
+def _text(name: str) -> Column:
+    options = {
+        "vocab_size": VOCAB_SIZE,
+        "vocabulary": "toy",
+        "vocabulary_sha256": "0" * 64,
+        "pad_id": 0,
+        "mask_id": 4,
+        "special_ids": [0, 1, 2, 3, 4],
+        "max_ids": 512,
+        "dtype": "uint8",
+    }
+    fields = ("ids.npy", "num_ids.npy")
+    return make_column(name, kind="text", fields=fields, options=options, source=FRAMES.fingerprint)
 
 
 def _target(name: str, *, codebook: str, views: tuple[View, ...], enlargement: float) -> Column:
@@ -121,6 +144,8 @@ def _members(column: Column, i: int, row: IndexRow) -> dict[str, bytes]:
             "mp4": b"".join(_jpegs(i)),
             "cls": str(row.class_index).encode(),
         }
+    if column.kind == "text":
+        return _captions(i, row)
     # A bar that moves left or right, from a place that differs from sample to sample; its code is the class.
     codes = np.zeros((1, NUM_FRAMES, GRID, GRID), dtype=np.uint16)
     step = 1 if row.class_index % 2 == 0 else -1
@@ -129,6 +154,18 @@ def _members(column: Column, i: int, row: IndexRow) -> dict[str, bytes]:
         codes[0, time, :, (i // 2 + step * time) % GRID] = 10 + row.class_index
     shifts = np.arange(len(column.options["views"]), dtype=np.uint16)[:, None, None, None]
     return {"codes.npy": to_npy((codes + shifts) % VOCAB_SIZE)}
+
+
+def _captions(i: int, row: IndexRow) -> dict[str, bytes]:
+    """Return two captions of a sample: its class and place as words between marks, and its place alone.
+
+    Sample 7 has none, where there are so many.
+    """
+    place = 8 + i % 8
+    ids = np.array([[2, 5 + row.class_index, place, 3], [2, place, 3, 0]], np.uint8)
+    counts = np.array([4, 3], np.uint16)
+    kept = 0 if i == WITHOUT_CAPTION else 2
+    return {"ids.npy": to_npy(ids[:kept]), "num_ids.npy": to_npy(counts[:kept])}
 
 
 def _meta(i: int, *, split: str) -> SampleMeta:

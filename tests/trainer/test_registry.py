@@ -5,7 +5,7 @@ import pytest
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.probe import PROBES, probing
 from vfm.trainer.recipes.settings import override
-from vfm.trainer.recipes.yaml_writer import to_yaml
+from vfm.trainer.recipes.yaml.writer import to_yaml
 from vfm.trainer.registry import load_recipe, open_recipe, recipe_names
 
 
@@ -65,7 +65,11 @@ def test_every_sample_is_null_as_in_settings(reopen, word):
     [
         ("name: umt-base", "name: 3", "mine.yaml: name is 3, but must be text."),
         ("name: umt-base\n", "", "mine.yaml lacks the key name, and a file holds every key of its recipe"),
-        ("method: umt", "method: umtt", "mine.yaml: method is umtt, but must be one of maskfeat, umt, "),
+        (
+            "method: umt",
+            "method: umtt",
+            "mine.yaml: method is umtt, but must be one of maskfeat, simvtp, ",
+        ),
         ("method: umt", "method: [umt]", "method is a list, but must be one of"),
         ("method: umt", "method: paired/../umt", "method is paired/../umt, but must be one of"),
         ("task: null", "task: classif", "task is classif, but must be one of null, classify, linear, att"),

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, Self
 
-LOSS, ACCURACY = "val_loss", "val_accuracy"
+LOSS = "val_loss"
+_SCORES = ("val_accuracy", "val_t2v_r1")  # what a run is judged by, before its loss, the higher the better
 _PATIENCE = 3  # validations in a row without a lower loss, before anything is said
 
 
@@ -34,7 +35,8 @@ class Standing:
 
     Attributes:
         is_due: whether one was broken off, and is to be done before anything else.
-        best: the highest accuracy on held-out samples; where nothing is counted, the lowest loss, negated.
+        best: the highest accuracy or recall on held-out samples; where nothing is counted, the lowest loss,
+            negated.
         best_step: updates done then.
         lowest: the lowest loss on held-out samples.
         lowest_step: updates done then.
@@ -77,7 +79,8 @@ class Standing:
             Whether they are the best so far, and a sentence where samples are learned by heart, said once:
             the loss on held-out samples has not fallen in three validations, and that in training has.
         """
-        loss, score = found[LOSS], found.get(ACCURACY, -found[LOSS])
+        loss = found[LOSS]
+        score = next((found[name] for name in _SCORES if name in found), -loss)
         train_loss = self.train_sum / max(self.train_updates, 1)
         self.train_sum, self.train_updates = 0.0, 0
         self.num_since += 1

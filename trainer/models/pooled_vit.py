@@ -10,6 +10,7 @@ from vfm.trainer.models.positions import sinusoid_table, stretch_table
 from vfm.trainer.models.vit import LAYER_NORM_EPS, Block, PatchEmbed, VitConfig
 
 POSITIONS = "pos_embed"
+_NOT_POOLED = ("norm.", "text_embeddings.")  # of an encoder, and not of `PooledVit`
 _CONSTANT_TABLE = 8 * 14 * 14  # positions of the one table that UMT keeps out of its checkpoints
 
 
@@ -73,15 +74,17 @@ def umt_positions(config: VitConfig, *, pretrained_grid: tuple[int, int, int]) -
 
 
 def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what a pretraining state of VideoMAE or UMT holds for `PooledVit`.
+    """Return what a state of VideoMAE, UMT or SimVTP holds for `PooledVit`.
 
     The prefix goes; the norm behind the blocks is left aside with everything that is not the encoder, so
     that ``fc_norm`` starts from its initial values, as in the published code.
     """
-    for prefix in ("encoder.", "backbone."):
+    for prefix in ("backbone.video_encoder.", "encoder.", "backbone."):
         found = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
         if found:
-            return {name: tensor for name, tensor in found.items() if not name.startswith("norm.")}
+            return {
+                name: t for name, t in found.items() if not name.startswith(("norm.", "text_embeddings."))
+            }
     return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
 
 

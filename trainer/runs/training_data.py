@@ -11,12 +11,13 @@ from vfm.shards.wording import counted
 from vfm.trainer.data.labels import with_labels
 from vfm.trainer.recipes.columns import resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.video_text.captioned import reads_captions, with_captions
 
 
 def open_training_data(
     recipe: Recipe, data: Path | Sequence[Source], *, say: Callable[[str], None]
 ) -> tuple[Recipe, Dataset]:
-    """Return the recipe with its columns resolved, and the samples of its split; a task has labelled ones.
+    """Return the recipe with its columns resolved, and the samples of its split that are `usable`.
 
     Args:
         recipe: to train by.
@@ -30,14 +31,29 @@ def open_training_data(
     sources = [Source(data=data)] if isinstance(data, Path) else data
     recipe = resolve_columns(recipe, read_manifest(sources[0].data))
     dataset = open_mixture(sources, columns=recipe.data.columns, select_split=recipe.data.split)
-    if recipe.task is not None:
-        dataset = with_labels(dataset, say=say)
+    dataset = usable(recipe, dataset, say=say)
     if len(dataset.parts) > 1:
         _check_drawn(dataset)
         say(_told_of_weights(dataset))
-        if recipe.task is not None and (told := _told_of_classes(dataset)):
+        if needs_labels(recipe) and (told := _told_of_classes(dataset)):
             say(told)
     return recipe, dataset
+
+
+def usable(recipe: Recipe, dataset: Dataset, *, say: Callable[[str], None]) -> Dataset:
+    """Return the samples that a recipe can learn from or be judged by: with captions, or with labels.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if reads_captions(recipe):
+        return with_captions(dataset, recipe, say=say)
+    return with_labels(dataset, say=say) if needs_labels(recipe) else dataset
+
+
+def needs_labels(recipe: Recipe) -> bool:
+    """Return whether classes are learned."""
+    return recipe.task is not None and not reads_captions(recipe)
 
 
 def _check_drawn(dataset: Dataset) -> None:

@@ -20,6 +20,8 @@ from vfm.trainer.engine.validation import Validation
 from vfm.trainer.method import Method
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.neighbours import neighbour_scores
+from vfm.trainer.runs.training_data import needs_labels
+from vfm.trainer.video_text.captioned import captioned, reads_captions
 
 _BATCH_SIZE = 16
 _BANK_SIZE = 2000  # samples that neighbours are looked for among: a monitor shall not cost an epoch
@@ -85,13 +87,14 @@ class _Runner:
         return None if right is None else {**found, "knn_accuracy": right}
 
     def _figures(self, should_stop: Callable[[], bool]) -> dict[str, float] | None:
-        names: list[str] = []
+        widths: dict[str, int] = {}
 
         def compute(batch: dict[str, Tensor]) -> Tensor:
             with autocast(self.recipe.train.precision, device=self.world.device):
                 figures = self.method.held_out(batch)
-            names[:] = figures
-            return torch.stack([figure.double() for figure in figures.values()], dim=1)
+            columns = [figure.double().reshape(len(figure), -1) for figure in figures.values()]
+            widths.update(zip(figures, (column.shape[1] for column in columns), strict=True))
+            return torch.cat(columns, dim=1)
 
         size, num_samples = self._portions()
         how = replace(self._how(self._together(should_stop)), batch_size=size)
@@ -99,7 +102,8 @@ class _Runner:
         rows = how.rows(held_out, self.method.held_out_reader, compute=compute)
         if rows is None:
             return None
-        return {f"val_{name}": value for name, value in zip(names, rows.mean(0).tolist(), strict=True)}
+        found = dict(zip(widths, torch.split(rows, list(widths.values()), dim=1), strict=True))
+        return {f"val_{name}": value for name, value in self.method.held_out_figures(found).items()}
 
     def _how(self, should_stop: Callable[[], bool]) -> Inference:
         workers = num_workers(self.recipe.train.num_workers, device=self.world.device)
@@ -144,9 +148,10 @@ def _held_out(recipe: Recipe, dataset: Dataset) -> Dataset:
         return dataset.select([])
     every = dataset.every_sample()
     is_wanted = every.splits == split
-    if recipe.task is not None:
+    if needs_labels(recipe):
         is_wanted &= every.class_indices >= 0
-    return every.select(np.flatnonzero(is_wanted))
+    found = every.select(np.flatnonzero(is_wanted))
+    return captioned(found, recipe) if reads_captions(recipe) else found
 
 
 def _neighbours_of(dataset: Dataset, held_out: Dataset) -> tuple[Dataset, Dataset]:

@@ -82,11 +82,14 @@ class CaptionReader:
         The last is the same number wherever the caption is the same.
         """
         rows = self.rows(dataset, index)
-        which = int(rng.integers(len(rows))) if len(rows) > 1 else 0
+        return self.of(rows[int(rng.integers(len(rows))) if len(rows) > 1 else 0])
+
+    def of(self, row: Int64) -> dict[str, np.ndarray]:
+        """Return what a call does, of one of the `rows`."""
         ids = np.full(self.max_ids, self.column.pad_id, np.int64)
-        ids[: len(rows[which])] = rows[which]
-        number = int(sha256(rows[which].tobytes())[:_HEX_DIGITS], 16)
-        return {IDS: ids, NUM_IDS: np.array(len(rows[which])), CAPTION_ID: np.array(number)}
+        ids[: len(row)] = row
+        number = int(sha256(row.tobytes())[:_HEX_DIGITS], 16)
+        return {IDS: ids, NUM_IDS: np.array(len(row)), CAPTION_ID: np.array(number)}
 
     def rows(self, dataset: Dataset, index: int) -> list[Int64]:
         """Return the ids of every caption of a sample, of joined ones as one, each ``max_ids`` or fewer."""

@@ -6,9 +6,34 @@ from torch.nn import functional
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.gather import gather_rows, is_distributed, rank
+from vfm.trainer.recipes.recipe import Recipe
 
 _NORM_FLOOR = 1e-8
 NO_NEGATIVE = -1
+
+
+def check_contrast(recipe: Recipe) -> None:
+    """Refuse a recipe by which a video could be told from itself, or from nothing.
+
+    Raises:
+        UsageError: the first, the second, or captions may be longer than the network reads.
+    """
+    config, positions = recipe.train, recipe.model.text_positions
+    if recipe.objective.max_ids > positions:
+        raise UsageError(
+            f"objective.max_ids is {recipe.objective.max_ids} and model.text_positions {positions}, which "
+            f"is all that the network reads: add `--set objective.max_ids={positions}`."
+        )
+    if not config.drop_last:
+        raise UsageError(
+            "train.drop_last is false, so that a batch across two epochs can hold a video twice, which would "
+            "be told from itself: leave train.drop_last true."
+        )
+    for name in ("batch_size", "micro_batch_size"):
+        if getattr(config, name) == 1:
+            raise UsageError(
+                f"train.{name} is 1, and a caption is told from others of its batch: set it to 2 or more."
+            )
 
 
 def unit(vectors: Tensor) -> Tensor:

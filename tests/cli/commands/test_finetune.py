@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from vfm.cli.commands import finetune, pretrain
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipes.yaml_writer import to_yaml
+from vfm.trainer.recipes.yaml.writer import to_yaml
 from vfm.trainer.registry import load_recipe
 
 SHRUNK = (

@@ -17,7 +17,7 @@ from vfm.cli.main import group
 from vfm.shards.errors import UsageError
 from vfm.trainer.engine.checkpoint import newest
 from vfm.trainer.recipes.settings import override
-from vfm.trainer.recipes.yaml_writer import to_yaml
+from vfm.trainer.recipes.yaml.writer import to_yaml
 from vfm.trainer.registry import load_recipe
 
 SHRUNK = (

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vfm.trainer.method import Backbone, ClipReader, Method
     from vfm.trainer.online_teacher import OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
+    from vfm.trainer.video_text.captions import TextColumn
+    from vfm.trainer.video_text.model import VideoTextModel
 
 _WORDS = "text_embeddings.word_embeddings.weight"
 
@@ -87,3 +89,14 @@ def build_clip_reader(recipe: "Recipe", dataset: "Dataset | None") -> "ClipReade
     from vfm.trainer.data.clips import PixelReader
 
     return PixelReader(view=centre(recipe.model.image_px))
+
+
+def build_video_text(recipe: "Recipe", column: "TextColumn") -> "VideoTextModel":
+    """Return the encoders of clips and captions of a recipe of finetuning, drawn from the recipe's seed.
+
+    Raises:
+        UsageError: the recipe contradicts itself.
+    """
+    from vfm.trainer.methods.simvtp.finetuned import build_video_text
+
+    return build_video_text(recipe, column)

@@ -33,7 +33,8 @@ from vfm.trainer.video_text.captions import (
     TextColumn,
     text_column,
 )
-from vfm.trainer.video_text.contrast import contrast_loss, draw_negatives, unit
+from vfm.trainer.video_text.contrast import check_contrast, contrast_loss, draw_negatives, unit
+from vfm.trainer.video_text.model import is_text_of
 from vfm.trainer.vit_backbone import is_vector
 
 
@@ -95,7 +96,7 @@ class Simvtp(SimvtpNetwork, Method):
                 pixels=to_float(batch["clip"]),
                 is_hidden=batch["is_hidden"],
                 ids=batch[IDS][:, :longest],
-                is_text=torch.arange(longest, device=num_ids.device) < num_ids[:, None],
+                is_text=is_text_of(num_ids, length=longest),
                 hidden_words=torch.nonzero_static(is_masked.flatten(), size=num_masked)[:, 0],
                 caption_ids=batch[CAPTION_ID],
             )
@@ -210,27 +211,12 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Simvtp:
     """
     column_of_kind(recipe, FRAMES)
     column = text_column(recipe, dataset)
-    check(recipe, column)
-    method = Simvtp(recipe, column=column)
-    method.initialize(torch.Generator().manual_seed(recipe.train.seed))
-    return method
-
-
-def check(recipe: Recipe, column: TextColumn) -> None:
-    """Refuse what cannot be pretrained by a recipe on a column of captions."""
-    goal, positions = recipe.objective, recipe.model.text_positions
+    check_contrast(recipe)
     if column.mask_id is None:
         raise UsageError(
             f"The vocabulary of column {column.name} has no id for a hidden word, such as [MASK] of BERT's: "
             "make the column with another, `vfm tokenize DATA --target text:VOCABULARY`."
         )
-    if goal.max_ids > positions:
-        raise UsageError(
-            f"objective.max_ids is {goal.max_ids} and model.text_positions {positions}: the first must not "
-            "be the larger."
-        )
-    if not recipe.train.drop_last:
-        raise UsageError(
-            "train.drop_last is false, so that a batch across two epochs can hold a video twice, which would "
-            "be told from itself: leave train.drop_last true."
-        )
+    method = Simvtp(recipe, column=column)
+    method.initialize(torch.Generator().manual_seed(recipe.train.seed))
+    return method

@@ -10,8 +10,8 @@ from torch.nn import functional
 from vfm.trainer.data.normalize import to_unit_range
 from vfm.trainer.method import Backbone, Method, load_exactly
 from vfm.trainer.recipes.classify import ClassifyConfig
-from vfm.trainer.tasks.classify.clips import CLIP, ERASED, LABEL, RandomClip, SpreadClips
-from vfm.trainer.tasks.classify.mixing import draw_mix, erased_clips, mixed_clips, mixed_labels
+from vfm.trainer.tasks.classify.clips import CLIP, LABEL, RandomClip, SpreadClips
+from vfm.trainer.tasks.classify.mixing import draw_mix, drawn_clips, mixed_clips, mixed_labels
 
 
 class Classify(Method):
@@ -57,10 +57,7 @@ class Classify(Method):
             batch: arrays of `RandomClip`, stacked.
         """
         config = self.config
-        if config.augment.is_drawn:
-            batch = {name: array.flatten(0, 1) for name, array in batch.items()}
-        if config.augment.erase:
-            batch = {**batch, CLIP: erased_clips(to_unit_range(batch[CLIP]), batch[ERASED])}
+        batch = drawn_clips(batch, config.augment)
         if config.mixup or config.cutmix:
             return {"loss": self._mixed_loss(batch)}
         logits = self.logits(batch)

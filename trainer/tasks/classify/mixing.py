@@ -4,6 +4,7 @@ As timm mixes whole batches and UMT and VideoMAE finetune: clip i meets the i-th
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vfm.shards.pixels.imagenet import MEAN, STD
+from vfm.trainer.data.normalize import to_unit_range
+from vfm.trainer.recipes.classify import Augmentation
+from vfm.trainer.tasks.classify.clips import CLIP, ERASED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,20 @@ def mixed_labels(labels: Tensor, mix: Mix, *, num_classes: int) -> Tensor:
     """Return the share of each class, float [N, classes], of labels int64 [N]."""
     wanted = functional.one_hot(labels, num_classes).float()
     return mix.share * wanted + (1 - mix.share) * wanted.flip(0)
+
+
+def drawn_clips(batch: Mapping[str, Tensor], augment: Augmentation) -> Mapping[str, Tensor]:
+    """Return the clips of a batch one by one, and noise in the boxes that were drawn for it.
+
+    Args:
+        batch: arrays of `RandomClip`, stacked; where clips are drawn, several of each sample [B, R, ...].
+        augment: how they were drawn.
+    """
+    if augment.is_drawn:
+        batch = {name: array.flatten(0, 1) for name, array in batch.items()}
+    if augment.erase:
+        batch = {**batch, CLIP: erased_clips(to_unit_range(batch[CLIP]), batch[ERASED])}
+    return batch
 
 
 def erased_clips(clips: Tensor, boxes: Tensor) -> Tensor:

@@ -8,13 +8,15 @@ from torch import Tensor, nn
 
 from support.fixtures import read_fixture
 from vfm.shards.pixels.imagenet import MEAN, STD
+from vfm.trainer.methods.simvtp.finetune import msrvtt
+from vfm.trainer.methods.simvtp.finetuned import DualEncoder
 from vfm.trainer.methods.simvtp.pretrain import Pairs, Simvtp
 from vfm.trainer.methods.simvtp.recipe import base
 from vfm.trainer.models.mae import pixel_targets
 from vfm.trainer.models.vit import split_mask
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.video_text.captions import TextColumn
-from vfm.trainer.video_text.contrast import unit
+from vfm.trainer.video_text.contrast import contrast_loss, unit
 
 SIZES = {
     "model.image_px": "img_size",
@@ -32,6 +34,19 @@ SIZES = {
     "objective.mask_ratio": "mask_ratio",
     "objective.word_ratio": "mlm_probability",
     "objective.temperature": "temperature",
+}
+
+
+FINETUNED_SIZES = {
+    "model.image_px": "img_size",
+    "model.patch_px": "patch_size",
+    "model.tubelet": "tubelet_size",
+    "data.clip_len": "all_frames",
+    "model.dim": "embed_dim",
+    "model.depth": "depth",
+    "model.num_heads": "num_heads",
+    "model.text_positions": "max_position",
+    "objective.max_ids": "max_position",
 }
 
 
@@ -143,3 +158,27 @@ def test_clean_words_change_contrast_and_matching_alone(reference):
     expected = nn.functional.cross_entropy(logits, wanted).item()
     assert clean["vtm_loss"].item() == pytest.approx(expected, rel=1e-5)
     assert clean["vtm_loss"].item() != pytest.approx(masked["vtm_loss"].item(), rel=1e-3)
+
+
+@pytest.mark.needs("shared")
+def test_two_encoders_say_what_the_reference_says(shared):
+    fixture = read_fixture(shared, "simvtp_finetune_a")
+    recipe = override(msrvtt(), ["model.text_dropout=0", *fixture.settings(FINETUNED_SIZES)])
+    model = DualEncoder(recipe, vocab_size=fixture.config["text_vocab"]).eval()
+    model.load_pretrained(fixture.file().tensors)
+    given = {name.removeprefix("input/"): tensor for name, tensor in fixture.tensors.items()}
+    ids, is_text = given["input_ids"], given["attention_mask"].bool()
+    with torch.no_grad():
+        video, text = model.video_encoder(given["videos"]), model.text_vectors(ids, is_text)
+        fixture.expect("video_embeddings", video)
+        fixture.expect("text_embeddings", text)
+        fixture.expect("similarity", unit(text) @ unit(video).T)
+        loss = contrast_loss(text, video, temperature=0.05, caption_ids=torch.arange(len(text)))
+        fixture.expect("loss", loss)
+        # A mean over padding depends on how much of it there is; one over the caption alone does not.
+        longer, two_more = nn.functional.pad(ids, (0, 2)), nn.functional.pad(is_text, (0, 2))
+        fixture.expect("text_embeddings_two_more_pads", model.text_vectors(longer, two_more))
+        model.text_encoder.mean = "unpadded"
+        alone = model.text_vectors(ids, is_text)
+        torch.testing.assert_close(model.text_vectors(longer, two_more), alone, atol=1e-5, rtol=1e-5)
+        assert (alone - text).abs().max() > 1e-3

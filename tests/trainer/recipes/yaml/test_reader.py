@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.recipes.yaml_reader import read_yaml
+from vfm.trainer.recipes.yaml.reader import read_yaml
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import yaml
 
 from vfm.trainer.recipes.explained import explained
 from vfm.trainer.recipes.settings import override, to_dict
-from vfm.trainer.recipes.yaml_reader import read_yaml
-from vfm.trainer.recipes.yaml_writer import to_yaml
+from vfm.trainer.recipes.yaml.reader import read_yaml
+from vfm.trainer.recipes.yaml.writer import to_yaml
 from vfm.trainer.registry import load_recipe, recipe_names
 
 

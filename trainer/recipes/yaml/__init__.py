@@ -1,0 +1,1 @@
+"""Recipes as files of YAML: read, checked and written."""
