@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vfm.shards.errors import DamageError
-from vfm.shards.io.npy import from_npy, to_npy
+from vfm.shards.io.npy import from_npy, num_items, to_npy
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float16", "float32", "int64", "bool"])
@@ -62,3 +62,9 @@ def test_another_version_is_refused() -> None:
     data[6] = 3
     with pytest.raises(DamageError, match="npy version"):
         from_npy(bytes(data), name="a")
+
+
+def test_the_size_of_a_file_tells_how_many_numbers_it_holds():
+    shapes = [(0,), (3,), (1, 7), (0, 0), (123_456, 2)]
+    sizes = np.array([len(to_npy(np.zeros(shape, np.uint16))) for shape in shapes])
+    assert num_items(sizes, itemsize=2).tolist() == [0, 3, 7, 0, 246_912]

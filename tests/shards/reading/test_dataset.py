@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -230,3 +231,11 @@ def test_pickling_keeps_no_file_open(dataset: Dataset) -> None:
     assert count_open_files() == num_open
     assert copy.meta(0) == dataset.meta(0)
     assert copy.fingerprint == dataset.fingerprint
+
+
+def test_sizes_and_checksums_are_told_without_reading(dataset: Dataset) -> None:
+    chosen = dataset.select([3, 0])
+    members = [chosen.member(index, "frames", "json") for index in range(2)]
+    sizes_bytes, crcs = chosen.stored("frames", "json")
+    assert sizes_bytes.tolist() == [len(member) for member in members]
+    assert crcs.tolist() == [zlib.crc32(member) for member in members]
