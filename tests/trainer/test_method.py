@@ -29,7 +29,7 @@ def method(request, toy_dataset, tiny_vit):
     recipes = importlib.import_module(f"vfm.trainer.methods.{request.param}.recipe").RECIPES
     (smallest,) = (name for name in recipes if name.endswith("-tiny"))
     recipe = recipes[smallest]()
-    data = toy_dataset()
+    data = toy_dataset(columns=("vq.toy", "text.toy"))
     for kind in {kind_of(column) for column in recipe.data.columns} & {"clip"}:
         own = {"crop_px": recipe.model.frame_px, "levels": 1, "weights": str(tiny_vit)}
         tokenize(data, [f"{kind}:test_vit"], TargetOptions(own=own), accept_data=True)

@@ -5,15 +5,40 @@ import torch
 from torch import Tensor
 
 from vfm.trainer.data.masks import tube_mask
-from vfm.trainer.forward_pass import ForwardPass, blank_clips, of_pixels
+from vfm.trainer.forward_pass import ForwardPass, blank_clips, finetuning_pass, of_pixels
+from vfm.trainer.methods.simvtp.finetuned import DualEncoder
 from vfm.trainer.methods.simvtp.network import SimvtpNetwork
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.vit_backbone import VitBackbone, vit_config
 
 _VOCAB_SIZE, _NUM_IDS = 30522, 32  # BERT's vocabulary; captions of WebVid have about twelve words
 
 
 def forward_pass(recipe: Recipe) -> ForwardPass:
-    """Return the pass of pretraining: clip alone, caption alone, both together, and with another clip."""
+    """Return the pass of a recipe: of clip and caption together in pretraining, or of what a task asks of."""
+    if recipe.task is None:
+        return _pretraining_pass(recipe)
+    if recipe.task == "retrieve":
+        return _retrieving_pass(recipe)
+    encoder = VitBackbone(vit_config(recipe, tubelet=recipe.model.tubelet))
+    return finetuning_pass(recipe, encoder, features=encoder.features)
+
+
+def _retrieving_pass(recipe: Recipe) -> ForwardPass:
+    """Return the pass of a clip and a caption through their encoders."""
+    num_ids = min(_NUM_IDS, recipe.objective.max_ids)
+    network = DualEncoder(recipe, vocab_size=_VOCAB_SIZE)
+
+    def run() -> list[Tensor]:
+        ids, is_text = torch.zeros(1, num_ids, dtype=torch.int64), torch.ones(1, num_ids, dtype=torch.bool)
+        return [network.video_encoder(blank_clips(recipe)), network.text_vectors(ids, is_text)]
+
+    notes = (f"a caption of {num_ids} ids of {_VOCAB_SIZE}",)
+    return ForwardPass(network=network, run=run, clip=of_pixels(recipe), notes=notes)
+
+
+def _pretraining_pass(recipe: Recipe) -> ForwardPass:
+    """Return the pass of clip alone, caption alone, both together, and of the caption with another clip."""
     model, num_ids = recipe.model, min(_NUM_IDS, recipe.objective.max_ids)
     network = SimvtpNetwork(recipe, vocab_size=_VOCAB_SIZE)
     is_hidden = tube_mask(
