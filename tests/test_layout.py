@@ -162,6 +162,7 @@ TOGETHER = {
     "cli/test_how_to.py": "commands of the documentation",
     "cli/display/test_terminal.py": "a pty and a pipe",
     "shards/test_readers.py": "other libraries that read the shards",
+    "trainer/evaluation/retrieval/test_golden.py": "the reference implementation",
     "trainer/methods/maskfeat/test_golden.py": "the reference implementation",
     "trainer/methods/simvtp/test_golden.py": "the reference implementation",
     "trainer/methods/umt/test_golden.py": "the reference implementation",

@@ -1,0 +1,46 @@
+"""Similarities and figures of retrieval are those of SimVTP's own test."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vfm.trainer.evaluation.retrieval.figures import Ranking, ranking_of
+from vfm.trainer.evaluation.retrieval.ranks import text_to_video_ranks, video_to_text_ranks
+from vfm.trainer.evaluation.retrieval.similarity import cosine_similarity, mean_of_views
+
+NAMES = ("recall_at_1", "recall_at_5", "recall_at_10", "recall_at_50")
+
+
+def of_videos(rows: torch.Tensor, ids: torch.Tensor, *, num_videos: int) -> torch.Tensor:
+    """Return the mean over views of rows that come view by view: a row for each video, by ascending id."""
+    return mean_of_views(rows[torch.argsort(ids, stable=True)].view(num_videos, -1, rows.shape[1]))
+
+
+def told_in_percent(found: Ranking) -> list[float]:
+    shares = [100 * getattr(found, name) for name in NAMES]
+    return [*shares, found.median_rank, found.mean_rank, 100 * found.geometric_mean]
+
+
+@pytest.mark.needs("shared")
+@pytest.mark.parametrize("name", ["simvtp_retrieval_eval_a"])
+def test_similarity_and_figures_are_those_of_the_reference(shared, name) -> None:
+    about = json.loads((shared / "golden" / f"{name}.json").read_text())
+    tensors = load_file(shared / "golden" / f"{name}.safetensors")
+    num_videos, close = about["config"]["videos"], {"atol": about["suggested_atol"], "rtol": 0.0}
+    ids = tensors["input/video_ids"]
+    assert len(ids) == num_videos * about["config"]["segments"] * about["config"]["crops"]
+    text, video = (
+        of_videos(tensors[f"input/{side}_embeddings"], ids, num_videos=num_videos)
+        for side in ("text", "video")
+    )
+    similarity = cosine_similarity(text, video)
+    torch.testing.assert_close(similarity, tensors["output/similarity"], **close)
+    own = np.arange(num_videos)
+    for name_of, ranks_of in (("t2v", text_to_video_ranks), ("v2t", video_to_text_ranks)):
+        ranks = ranks_of(similarity.numpy(), video_of_text=own)
+        found = ranking_of(ranks, num_right=np.ones_like(own), num_candidates=num_videos)
+        told = torch.tensor(told_in_percent(found))
+        torch.testing.assert_close(told, tensors[f"output/{name_of}"], **close)
