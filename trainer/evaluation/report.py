@@ -1,7 +1,8 @@
 """The files of an evaluation: numbers, what was said of each sample, and who was taken for whom."""
 
-from io import BytesIO
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,8 @@ from vfm.shards.io.atomic import temp_path, write_bytes
 from vfm.shards.io.faults import disk_faults
 from vfm.shards.io.json import write_json
 from vfm.shards.io.parquet import table_bytes
-from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, Predictions
+from vfm.trainer.evaluation.picture import new_figure, png_bytes
+from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, Predictions, Result
 
 _NAMED = 60  # classes whose names a picture has room for
 _COUNTED = 20  # classes whose counts it has room for
@@ -61,18 +63,42 @@ def write_report(path: Path, result: Evaluation) -> None:
     Raises:
         MachineError: the disk is full or does not allow it.
     """
+    found = result.predictions
+    write_files(
+        path,
+        result,
+        numbers={**result.to_dict(), "confusion": found.confusion.tolist()},
+        rows=predictions_table(found),
+        picture=confusion_picture(found.confusion, found.classes),
+    )
+
+
+def write_files(
+    path: Path, result: Result, *, numbers: Mapping[str, Any], rows: pa.Table, picture: bytes
+) -> None:
+    """Write the three files of a result where `report_path` says.
+
+    Args:
+        path: of what was evaluated.
+        result: what was found.
+        numbers: JSON values, for ``.json``.
+        rows: for ``.parquet``.
+        picture: a PNG, for ``.png``.
+
+    Raises:
+        MachineError: the disk is full or does not allow it.
+    """
     json, parquet, png = (
         report_path(path, protocol=_named(result), split=result.split, suffix=suffix)
         for suffix in (".json", ".parquet", ".png")
     )
-    found = result.predictions
     with disk_faults(json):
-        write_json(json, {**result.to_dict(), "confusion": found.confusion.tolist()})
-        write_bytes(parquet, table_bytes(predictions_table(found)))
-        write_bytes(png, confusion_picture(found.confusion, found.classes))
+        write_json(json, numbers)
+        write_bytes(parquet, table_bytes(rows))
+        write_bytes(png, picture)
 
 
-def _named(what: EvaluateOptions | Evaluation) -> str:
+def _named(what: EvaluateOptions | Result) -> str:
     return f"{what.protocol}-ema" if what.ema else what.protocol
 
 
@@ -97,14 +123,9 @@ def confusion_picture(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]
         confusion: counts, rows true classes, columns those named.
         classes: their names.
     """
-    # Agg draws without a display; the figure is made directly, so no backend is chosen for the process.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     num_classes = len(classes)
     side_in = min(max(4.0, 0.3 * num_classes), 12.0)
-    figure = Figure(figsize=(side_in + 1.5, side_in), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(side_in + 1.5, side_in)
     axis = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     shown = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -117,6 +138,4 @@ def confusion_picture(confusion: npt.NDArray[np.int64], classes: tuple[str, ...]
         if count:
             color = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004 (half way)
             axis.text(column, row, str(count), ha="center", va="center", color=color)
-    png = BytesIO()
-    figure.savefig(png, dpi=120, bbox_inches="tight")
-    return png.getvalue()
+    return png_bytes(figure)

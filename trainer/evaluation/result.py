@@ -1,6 +1,6 @@
 """The result of an evaluation: what was said of each sample, and what follows from it."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -126,8 +126,8 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """The result of one run, or file of weights, under one protocol.
+class Result:
+    """What every result of one run, or file of weights, under one protocol tells.
 
     Attributes:
         run: the run's folder, or the file or folder of weights.
@@ -135,10 +135,52 @@ class Evaluation:
         protocol: see `EvaluateOptions`.
         num_clips: clips of each sample.
         num_crops: squares of each clip.
-        views: see `EvaluateOptions`.
         data: the dataset's folder.
         split: the split evaluated; ``all`` is every sample.
         ema: whether the average of the weights was.
+        num_missing: sources of the split that gave no sample, so that nobody could be asked; None where the
+            dataset's plan is lost.
+        num_trained_on: samples counted that the run has learned from; None where nobody knows, see
+            `vfm.trainer.evaluation.trained_on`.
+        fit: how the clips of these samples are.
+        sample_list_sha256: of the samples counted and what is right of each; results over equal lists can be
+            compared.
+    """
+
+    run: str
+    step: int | None
+    protocol: str
+    num_clips: int
+    num_crops: int
+    data: str
+    split: str
+    ema: bool
+    num_missing: int | None
+    num_trained_on: int | None
+    fit: Fit
+    sample_list_sha256: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values of all fields but those that are written `apart`."""
+        return {
+            each.name: _json_value(getattr(self, each.name))
+            for each in fields(self)
+            if "apart" not in each.metadata
+        }
+
+
+def apart() -> Any:
+    """Return the field of a `Result` that has a row for each sample, in a file of its own."""
+    return field(metadata={"apart": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Result):
+    """How well classes are told apart.
+
+    Attributes:
+        protocol: see `EvaluateOptions`.
+        views: see `EvaluateOptions`.
         accuracy: share of samples whose class had the highest score (top-1), 0..1.
         accuracy_interval: ends of its 95 % interval, by Wilson's score.
         top5_accuracy: share of samples whose class was among the five best; None with five classes or fewer.
@@ -146,26 +188,13 @@ class Evaluation:
         chance_rate: what drawing a class at random would reach.
         num_samples: samples counted.
         num_unlabelled: samples of the split left out because they have no label.
-        num_missing: sources of the split that gave no sample, so that nobody could be asked; None where the
-            dataset's plan is lost.
-        num_trained_on: samples counted that the run has learned from; None where nobody knows, see
-            `vfm.trainer.evaluation.trained_on`.
-        fit: how the clips of these samples are.
-        sample_list_sha256: of the keys and classes counted; results over equal lists can be compared.
         per_class: how each class fared, in the order of the classes.
         probe: how its head was chosen; None where there is no probe.
         predictions: what was said of each sample.
     """
 
-    run: str
-    step: int | None
     protocol: Protocol
-    num_clips: int
-    num_crops: int
     views: Views | None = None
-    data: str
-    split: str
-    ema: bool
     accuracy: float
     accuracy_interval: tuple[float, float]
     top5_accuracy: float | None
@@ -173,25 +202,9 @@ class Evaluation:
     chance_rate: float
     num_samples: int
     num_unlabelled: int
-    num_missing: int | None
-    num_trained_on: int | None
-    fit: Fit
-    sample_list_sha256: str
     per_class: tuple[ClassResult, ...]
     probe: ProbeResult | None = None
-    predictions: Predictions
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values of all but the predictions."""
-        told = {field.name: getattr(self, field.name) for field in fields(self)}
-        del told["predictions"]
-        return {
-            **told,
-            "accuracy_interval": list(self.accuracy_interval),
-            "fit": asdict(self.fit),
-            "per_class": [asdict(found) for found in self.per_class],
-            "probe": None if self.probe is None else asdict(self.probe),
-        }
+    predictions: Predictions = apart()
 
 
 def scored(scores_NC: Tensor, dataset: Dataset) -> dict[str, Any]:
@@ -229,3 +242,9 @@ def _per_class(found: Predictions) -> tuple[ClassResult, ...]:
         ClassResult(label=label, num_samples=total, accuracy=right / total if total else None)
         for label, total, right in zip(found.classes, totals, rights, strict=True)
     )
+
+
+def _json_value(value: Any) -> Any:
+    if is_dataclass(value):
+        return {each.name: _json_value(getattr(value, each.name)) for each in fields(value)}
+    return [_json_value(each) for each in value] if isinstance(value, tuple) else value
