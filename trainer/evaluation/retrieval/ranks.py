@@ -28,7 +28,7 @@ def text_to_video_ranks(similarity: Similarity, *, video_of_text: Int64) -> Floa
     """
     own = own_similarity(similarity, video_of_text=video_of_text)
     ranks = np.empty(len(similarity), np.float64)
-    for span in _spans(similarity):
+    for span in spans(similarity):
         ranks[span] = 1 + np.count_nonzero(similarity[span] > own[span, None], axis=1)
     return ranks
 
@@ -55,7 +55,7 @@ def video_to_text_ranks(similarity: Similarity, *, video_of_text: Int64) -> Floa
     best = np.full(num_videos, -np.inf, similarity.dtype)
     np.maximum.at(best, video_of_text, own_similarity(similarity, video_of_text=video_of_text))
     num_better, num_equal = np.zeros((2, num_videos), np.int64)
-    for span in _spans(similarity):
+    for span in spans(similarity):
         num_better += np.count_nonzero(similarity[span] > best, axis=0)
         num_equal += np.count_nonzero(similarity[span] == best, axis=0)
     ranks: Float64 = num_better + (num_equal + 1) / 2
@@ -68,7 +68,7 @@ def own_similarity(similarity: Similarity, *, video_of_text: Int64) -> Similarit
     Raises:
         UsageError: a similarity, of these or of others, is not a number.
     """
-    num_nan = sum(int(np.isnan(similarity[span]).sum()) for span in _spans(similarity))
+    num_nan = sum(int(np.isnan(similarity[span]).sum()) for span in spans(similarity))
     if num_nan:
         raise UsageError(
             f"{num_nan} of {similarity.size} similarities of texts and videos are not numbers, since the "
@@ -93,7 +93,7 @@ def num_texts_of_videos(video_of_text: Int64, *, num_videos: int) -> Int64:
     return counts
 
 
-def _spans(similarity: Similarity) -> Iterator[slice]:
+def spans(similarity: Similarity) -> Iterator[slice]:
     """Yield spans of rows that are small enough for one step."""
     num_rows, num_columns = similarity.shape
     step = max(_CHUNK // num_columns, 1)
