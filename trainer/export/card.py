@@ -129,15 +129,40 @@ def results_of(start: InitialWeights, *, run: Path) -> list[str]:
 
 
 def _told_of(report: dict[str, Any]) -> str:
-    low, high = (100 * end for end in report["accuracy_interval"])
-    top5 = report["top5_accuracy"]
-    best5 = "" if top5 is None else f", top-5 {100 * top5:.1f} %"
+    found, guess = (_retrieved if report["protocol"] == "retrieval" else _classified)(report)
     num_trained = report.get("num_trained_on")  # absent before 0.2
     learned = f", {num_trained} of which it has learned from" if num_trained else ""
     views = f"{counted(report['num_clips'], 'clip')} in {counted(report['num_crops'], 'crop')} each"
     return (
-        f"top-1 {100 * report['accuracy']:.1f} % ({low:.1f} to {high:.1f}){best5} of "
-        f"{counted(report['num_samples'], 'sample')} of split {report['split']}{learned}, {views}, protocol "
-        f"{report['protocol']}; naming the most frequent class: "
-        f"{100 * report['majority_rate']:.1f} %; sample list `{report['sample_list_sha256'][:12]}`"
+        f"{found} of split {report['split']}{learned}, {views}, protocol {report['protocol']}; {guess}; "
+        f"sample list `{report['sample_list_sha256'][:12]}`"
     )
+
+
+def _classified(report: dict[str, Any]) -> tuple[str, str]:
+    """Return what was found on how many samples, and what guessing would reach."""
+    low, high = (100 * end for end in report["accuracy_interval"])
+    top5 = report["top5_accuracy"]
+    best5 = "" if top5 is None else f", top-5 {100 * top5:.1f} %"
+    num_samples = counted(report["num_samples"], "sample")
+    return (
+        f"top-1 {100 * report['accuracy']:.1f} % ({low:.1f} to {high:.1f}){best5} of {num_samples}",
+        f"naming the most frequent class: {100 * report['majority_rate']:.1f} %",
+    )
+
+
+def _retrieved(report: dict[str, Any]) -> tuple[str, str]:
+    """Return the same of texts that search videos, and of videos that search texts."""
+    directions = {"text to video": report["text_to_video"], "video to text": report["video_to_text"]}
+    found = ", ".join(_recalled(name, direction) for name, direction in directions.items())
+    temperature = report["dual_softmax"]
+    weighted = "" if temperature is None else f", re-weighted by a dual softmax at {temperature:g}"
+    texts, videos = counted(report["num_texts"], "text"), counted(report["num_videos"], "video")
+    chances = [f"{100 * direction['chance']['recall_at_1']:.1f} %" for direction in directions.values()]
+    return f"{found}{weighted}, of {texts} and {videos}", f"random order: R@1 {' and '.join(chances)}"
+
+
+def _recalled(name: str, direction: dict[str, Any]) -> str:
+    low, high = (100 * end for end in direction["recall_at_1_interval"])
+    first, fifth, tenth = (f"{100 * direction[f'recall_at_{k}']:.1f} %" for k in (1, 5, 10))
+    return f"{name} R@1 {first} ({low:.1f} to {high:.1f}), R@5 {fifth}, R@10 {tenth}"

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from support.retrieval import small_result
 from support.weights import random_state
 from vfm.shards.errors import UsageError
 from vfm.trainer.export.folder import Export, export
@@ -105,6 +106,7 @@ def test_a_classifier_leaves_with_its_classes_card_and_results(runs, tmp_path):
         "multiview; naming the most frequent class: 12.5 %; sample list `0123456789ab`\n" in card
     )
     assert card.count("top-1") == 1
+    assert "R@1" not in card
     assert f"the fingerprint `{start.checkpoint.state['dataset']}`" in card
     assert "train.max_steps=1" in card
     path.write_text("{}")
@@ -113,6 +115,25 @@ def test_a_classifier_leaves_with_its_classes_card_and_results(runs, tmp_path):
     assert not (tmp_path / "other").exists()
     path.unlink()
     path.with_name("evaluate-knn-val.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("temperature", "weighted"), [(None, ""), (0.05, ", re-weighted by a dual softmax at 0.05")]
+)
+def test_card_tells_of_a_retrieval(runs, tmp_path, temperature, weighted):
+    root, _ = runs
+    report = small_result(step=1, dual_softmax=temperature, num_trained_on=1).to_dict()
+    path = root / "tuned" / "evaluate-retrieval-val.json"
+    path.write_text(json.dumps(report))
+    export(root / "tuned", tmp_path / "out", how=Export(), options=SILENT)
+    path.unlink()
+    assert (
+        "- text to video R@1 33.3 % (6.1 to 79.2), R@5 100.0 %, R@10 100.0 %, "
+        f"video to text R@1 0.0 % (0.0 to 65.8), R@5 100.0 %, R@10 100.0 %{weighted}, "
+        "of 3 texts and 2 videos of split val, 1 of which it has learned from, 5 clips in 1 crop each, "
+        "protocol retrieval; random order: R@1 50.0 % and 50.0 %; "
+        f"sample list `{report['sample_list_sha256'][:12]}`\n"
+    ) in (tmp_path / "out/README.md").read_text()
 
 
 def test_what_is_in_the_way_or_of_another_version_is_told(runs, tmp_path):
