@@ -1,4 +1,4 @@
-"""Similarities and figures of retrieval are those of SimVTP's own test."""
+"""Similarities and figures of retrieval are those of SimVTP's own test, and recalls those of UMT's."""
 
 import json
 
@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from vfm.trainer.evaluation.retrieval.figures import Ranking, ranking_of
+from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
 from vfm.trainer.evaluation.retrieval.ranks import text_to_video_ranks, video_to_text_ranks
 from vfm.trainer.evaluation.retrieval.similarity import cosine_similarity, mean_of_views
 
@@ -44,3 +45,22 @@ def test_similarity_and_figures_are_those_of_the_reference(shared, name) -> None
         found = ranking_of(ranks, num_right=np.ones_like(own), num_candidates=num_videos)
         told = torch.tensor(told_in_percent(found))
         torch.testing.assert_close(told, tensors[f"output/{name_of}"], **close)
+
+
+@pytest.mark.needs("shared")
+@pytest.mark.parametrize("name", ["umt2_retrieval_a"])
+def test_recalls_are_those_of_the_reference(shared, name) -> None:
+    """Of scores without ties, which the reference orders by chance."""
+    config = json.loads((shared / "golden" / f"{name}.json").read_text())["config"]
+    tensors = load_file(shared / "golden" / f"{name}.safetensors")
+    similarity = tensors["output/t2i_emb"].numpy()
+    own = np.arange(len(similarity)) // config["texts_per_video"]
+    places = (
+        places_of_videos(tensors["output/i2t_emb"].numpy().T, video_of_text=own),
+        places_of_texts(similarity, video_of_text=own),
+    )
+    txt_r1, txt_r5, txt_r10, _, img_r1, img_r5, img_r10, *_ = tensors["output/metrics_emb"].tolist()
+    for found, expected in zip(places, ((txt_r1, txt_r5, txt_r10), (img_r1, img_r5, img_r10)), strict=True):
+        ranking = ranking_of(found.ranks, num_right=found.num_right, num_candidates=found.num_candidates)
+        told = [round(100 * getattr(ranking, recall), 2) for recall in NAMES[:3]]  # as the reference does
+        assert told == pytest.approx(expected, abs=1e-4)
