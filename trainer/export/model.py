@@ -15,6 +15,7 @@ from vfm.trainer import methods
 from vfm.trainer.data.clips import PixelReader
 from vfm.trainer.export.transform import FrameTransform
 from vfm.trainer.method import Backbone, load_exactly
+from vfm.trainer.recipes.probe import PROBES
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.initial_weights import InitialWeights
 from vfm.trainer.weights.fit import HEAD, Undrawn
@@ -173,7 +174,7 @@ def model_of(
     """Return the model of a state, ready to look at clips: in evaluation mode, on the CPU.
 
     Args:
-        recipe: of pretraining, whose encoder is taken alone, or of classification.
+        recipe: of classification, or else one whose encoder of clips is taken alone.
         state: of a run or a file, under our names.
         classes: names of a classifier's classes.
         origin: where the state comes from.
@@ -181,7 +182,7 @@ def model_of(
     Raises:
         UsageError: the state is of another network, or of a probe.
     """
-    if recipe.task not in (None, "classify"):
+    if recipe.task in PROBES:
         raise UsageError(
             f"{recipe.name} is a probe, many heads on the encoder of a run: take that run in its place."
         )

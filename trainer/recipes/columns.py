@@ -11,6 +11,8 @@ from vfm.trainer.recipes.recipe import Recipe
 if TYPE_CHECKING:
     from vfm.shards.format.manifest import Manifest
 
+TEXT = "text"  # kind of the columns that hold captions' ids
+
 
 def resolve_columns(recipe: Recipe, manifest: "Manifest") -> Recipe:
     """Return ``recipe`` with each pattern in ``data.columns`` replaced by the one column it matches.
@@ -57,6 +59,16 @@ def column_of_kind(recipe: Recipe, kind: str) -> str:
             "change it with `--set data.columns=...`."
         )
     return found[0]
+
+
+def reads_captions(recipe: Recipe) -> bool:
+    """Return whether a recipe reads a column of captions' ids."""
+    return any(kind_of(name) == TEXT for name in recipe.data.columns)
+
+
+def learns_classes(recipe: Recipe) -> bool:
+    """Return whether a recipe is of a task that names classes."""
+    return recipe.task is not None and not reads_captions(recipe)
 
 
 def _commands(missing: Sequence[str], *, frame_px: int | Literal["any"]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vfm.shards.columns.commands import kind_of
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.mixture import Source
@@ -13,11 +14,12 @@ from vfm.shards.wording import counted
 from vfm.trainer import methods, tasks
 from vfm.trainer.engine.loop import Outcome
 from vfm.trainer.method import Method
-from vfm.trainer.recipes.columns import with_columns
+from vfm.trainer.recipes.columns import TEXT, learns_classes, with_columns
 from vfm.trainer.recipes.encoder import EncoderSizes
 from vfm.trainer.recipes.probe import PROBES, ProbeName, probing
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
+from vfm.trainer.recipes.retrieve import RetrieveConfig
 from vfm.trainer.recipes.settings import differences, override
 from vfm.trainer.registry import load_recipe, open_recipe, recipe_names
 from vfm.trainer.runs.class_names import check_same_classes
@@ -27,6 +29,7 @@ from vfm.trainer.runs.run import run
 from vfm.trainer.runs.training_data import open_training_data
 from vfm.trainer.tasks.classify.classifier import Classify
 from vfm.trainer.tasks.linear.probe import Probe
+from vfm.trainer.tasks.retrieve.retrieval import Retrieve
 
 
 def finetune_recipe(
@@ -55,6 +58,8 @@ def finetune_recipe(
             return override(_probe_recipe(probe, start=start, numbers=numbers), settings)
     chosen = _task_recipe(task, start=start, numbers=numbers)
     columns = methods.load(start.method).clip_columns(start.data.columns)
+    if isinstance(chosen.objective, RetrieveConfig):
+        columns = (*columns, *(name for name in chosen.data.columns if kind_of(name) == TEXT))
     data = replace(chosen.data, columns=columns)
     own = list(getattr(start.model, "OF_TRAINING", ()))
     if getattr(chosen.model, "has_own_shape", False):
@@ -209,7 +214,7 @@ def finetune(
             state = start.weights()
             task.backbone.load_pretrained(state, start=start.recipe)
             if start.keeps_head:
-                assert isinstance(task, Classify), "a probe keeps no head"
+                assert isinstance(task, Classify), "no other task keeps a head"
                 task.load_head(state)
         return task
 
@@ -218,6 +223,8 @@ def finetune(
 
 def _check_kept(start: InitialWeights, *, recipe: Recipe, dataset: Dataset) -> None:
     """Refuse a head that is none, or is of other classes, see `check_same_classes`."""
+    if not learns_classes(recipe):
+        raise UsageError(f"{recipe.name} learns no classes and has no head to keep: leave out --keep-head.")
     if recipe.task in PROBES:
         raise UsageError(f"A {recipe.task} probe begins with heads of its own: leave out --keep-head.")
     if start.path is None or not start.has_head or start.recipe.task in PROBES:
@@ -225,7 +232,9 @@ def _check_kept(start: InitialWeights, *, recipe: Recipe, dataset: Dataset) -> N
     check_same_classes(start, dataset, named=start.path, use="leave out --keep-head, or finetune it")
 
 
-def build_task(recipe: Recipe, dataset: Dataset) -> Classify | Probe:
+def build_task(recipe: Recipe, dataset: Dataset) -> Classify | Probe | Retrieve:
     """Return the task of a recipe, its encoder's weights drawn from the seed."""
-    task: Classify | Probe = importlib.import_module(f"{tasks.__name__}.{recipe.task}").build(recipe, dataset)
+    task: Classify | Probe | Retrieve = importlib.import_module(f"{tasks.__name__}.{recipe.task}").build(
+        recipe, dataset
+    )
     return task

@@ -14,6 +14,7 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import listed
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.checkpoint_state import EMA, MODEL
+from vfm.trainer.recipes.columns import learns_classes
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import differences
 from vfm.trainer.recipes.values import written
@@ -93,7 +94,7 @@ class InitialWeights:
     @property
     def has_head(self) -> bool:
         """Whether classes have been learned."""
-        return self.recipe.task is not None and not self.is_encoder
+        return learns_classes(self.recipe) and not self.is_encoder
 
     @property
     def num_classes(self) -> int:

@@ -9,9 +9,9 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.mixture import Source, open_mixture
 from vfm.shards.wording import counted
 from vfm.trainer.data.labels import with_labels
-from vfm.trainer.recipes.columns import resolve_columns
+from vfm.trainer.recipes.columns import learns_classes, reads_captions, resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.video_text.captioned import reads_captions, with_captions
+from vfm.trainer.video_text.captioned import with_captions
 
 
 def open_training_data(
@@ -35,7 +35,7 @@ def open_training_data(
     if len(dataset.parts) > 1:
         _check_drawn(dataset)
         say(_told_of_weights(dataset))
-        if needs_labels(recipe) and (told := _told_of_classes(dataset)):
+        if learns_classes(recipe) and (told := _told_of_classes(dataset)):
             say(told)
     return recipe, dataset
 
@@ -48,12 +48,7 @@ def usable(recipe: Recipe, dataset: Dataset, *, say: Callable[[str], None]) -> D
     """
     if reads_captions(recipe):
         return with_captions(dataset, recipe, say=say)
-    return with_labels(dataset, say=say) if needs_labels(recipe) else dataset
-
-
-def needs_labels(recipe: Recipe) -> bool:
-    """Return whether classes are learned."""
-    return recipe.task is not None and not reads_captions(recipe)
+    return with_labels(dataset, say=say) if learns_classes(recipe) else dataset
 
 
 def _check_drawn(dataset: Dataset) -> None:

@@ -18,10 +18,10 @@ from vfm.trainer.engine.updates.precision import autocast
 from vfm.trainer.engine.updates.sharding import whole_state
 from vfm.trainer.engine.validation import Validation
 from vfm.trainer.method import Method
+from vfm.trainer.recipes.columns import learns_classes, reads_captions
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.neighbours import neighbour_scores
-from vfm.trainer.runs.training_data import needs_labels
-from vfm.trainer.video_text.captioned import captioned, reads_captions
+from vfm.trainer.video_text.captioned import captioned
 
 _BATCH_SIZE = 16
 _BANK_SIZE = 2000  # samples that neighbours are looked for among: a monitor shall not cost an epoch
@@ -148,7 +148,7 @@ def _held_out(recipe: Recipe, dataset: Dataset) -> Dataset:
         return dataset.select([])
     every = dataset.every_sample()
     is_wanted = every.splits == split
-    if needs_labels(recipe):
+    if learns_classes(recipe):
         is_wanted &= every.class_indices >= 0
     found = every.select(np.flatnonzero(is_wanted))
     return captioned(found, recipe) if reads_captions(recipe) else found

@@ -5,20 +5,14 @@ from collections.abc import Callable
 import numpy as np
 
 from vfm.shards.array_types import Int64
-from vfm.shards.columns.commands import kind_of
 from vfm.shards.errors import UsageError
 from vfm.shards.io.npy import num_items
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.recipes.columns import column_of_kind
+from vfm.trainer.recipes.columns import TEXT, column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.video_text.captions import IDS, NUM_IDS, TEXT
+from vfm.trainer.video_text.captions import IDS, NUM_IDS
 
 _IDS, _NUM_IDS = f"{IDS}.npy", f"{NUM_IDS}.npy"
-
-
-def reads_captions(recipe: Recipe) -> bool:
-    """Return whether a recipe reads a column of ids."""
-    return any(kind_of(name) == TEXT for name in recipe.data.columns)
 
 
 def captioned(dataset: Dataset, recipe: Recipe) -> Dataset:

@@ -9,10 +9,9 @@ from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
 from vfm.shards.io.hashing import sha256
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.recipes.columns import column_of_kind
+from vfm.trainer.recipes.columns import TEXT, column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
-TEXT = "text"  # kind of the columns that hold ids
 IDS, NUM_IDS, CAPTION_ID = "ids", "num_ids", "caption_id"
 _HEX_DIGITS = 15  # of a hash, that fit into int64
 NOT_PREDICTED = -100  # label of a word that no loss looks at

@@ -13,7 +13,6 @@ from vfm.trainer.video_text.captioned import (
     count_cut,
     count_repeated,
     num_captions,
-    reads_captions,
     with_captions,
 )
 
@@ -76,8 +75,3 @@ def test_a_dataset_without_any_caption_is_refused(dataset):
     silent = dataset.select(np.array([WITHOUT_CAPTION]))
     with pytest.raises(UsageError, match="No sample of .* has a caption here: extract from a list in which"):
         with_captions(silent, RECIPE, say=print)
-
-
-def test_only_columns_of_ids_are_captions():
-    assert reads_captions(RECIPE)
-    assert not reads_captions(with_columns(RECIPE, ("frames", "vq.text")))
