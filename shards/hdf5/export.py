@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from vfm.shards.columns.codebook import BESIDE
+from vfm.shards.columns.beside import BESIDE
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.hdf5.provenance import BESIDE_GROUP, root_attributes

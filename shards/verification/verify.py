@@ -15,7 +15,7 @@ from vfm.shards.format.report import ShardReport, read_report
 from vfm.shards.format.shots import CUT_OPTION, SCENES_NAME, read_shots
 from vfm.shards.io.lock import is_held
 from vfm.shards.reading.join import misfit
-from vfm.shards.verification.codebook import check_beside
+from vfm.shards.verification.beside import check_beside
 from vfm.shards.verification.finding import Finding
 from vfm.shards.verification.interop import check_column_files, check_shard_files
 from vfm.shards.verification.members import check_members

@@ -9,7 +9,7 @@ import torch
 
 from vfm.shards.array_types import UInt8
 from vfm.shards.columns.arrays import check_codes
-from vfm.shards.columns.codebook import CODEBOOK_FOLDER
+from vfm.shards.columns.beside import CODEBOOK_FOLDER
 from vfm.shards.columns.options import views_in
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.layout import FRAMES, shard_name

@@ -9,7 +9,7 @@ import torch
 
 from vfm.shards.array_types import UInt8
 from vfm.shards.columns.arrays import CODES
-from vfm.shards.columns.codebook import CODEBOOK_FOLDER
+from vfm.shards.columns.beside import CODEBOOK_FOLDER
 from vfm.shards.columns.views import parse_views
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name

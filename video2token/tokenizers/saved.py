@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vfm.shards.columns.codebook import CONFIG_NAME
+from vfm.shards.columns.beside import CONFIG_NAME
 from vfm.shards.errors import DamageError
 from vfm.shards.io.sealed import read_sealed
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook

@@ -11,7 +11,7 @@ import torch
 
 from vfm import __version__
 from vfm.shards.array_types import UInt8
-from vfm.shards.columns.codebook import CONFIG_NAME
+from vfm.shards.columns.beside import CONFIG_NAME
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.faults import disk_faults

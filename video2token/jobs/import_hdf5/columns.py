@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from vfm.shards.columns.arrays import VECTORS, array_faults
-from vfm.shards.columns.codebook import BESIDE
+from vfm.shards.columns.beside import BESIDE
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.hdf5.provenance import BESIDE_GROUP, Provenance
@@ -19,7 +19,7 @@ from vfm.shards.hdf5.untrusted import UntrustedFile
 from vfm.shards.io.atomic import clean_stale, write_bytes
 from vfm.shards.io.hashing import sha256_file
 from vfm.shards.reading.dataset import Dataset
-from vfm.shards.verification.codebook import check_beside
+from vfm.shards.verification.beside import check_beside
 from vfm.shards.wording import counted, listed
 from vfm.video2token.jobs.import_hdf5.matching import Named, match
 from vfm.video2token.target import Arrays, Target

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from vfm.shards.columns.codebook import CONFIG_NAME, FORMATS
+from vfm.shards.columns.beside import CONFIG_NAME, FORMATS
 from vfm.shards.columns.options import MAX_VOCAB_SIZE
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.atomic import write_bytes

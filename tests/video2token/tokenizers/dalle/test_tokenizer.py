@@ -13,7 +13,7 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.sealed import read_sealed, write_sealed
 from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.reading.dataset import open_dataset
-from vfm.shards.verification.codebook import check_kept
+from vfm.shards.verification.beside import check_kept
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.preview.contact_sheet import make_sheet
 from vfm.video2token.target import TargetOptions

@@ -1,21 +1,21 @@
-"""Whether what a column keeps beside its shards is whole: a codebook, or the tables of product codes."""
+"""Whether what a column keeps beside its shards is whole: a codebook, tables or a vocabulary."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vfm.shards.codecs.product import TABLES
-from vfm.shards.columns.codebook import CODEBOOK_FOLDER, CONFIG_NAME, FORMATS, Format
+from vfm.shards.columns.beside import CODEBOOK_FOLDER, CONFIG_NAME, FORMATS, HASHED, Format
 from vfm.shards.errors import DamageError
 from vfm.shards.io.hashing import sha256_file
 from vfm.shards.io.sealed import read_sealed
 from vfm.shards.verification.finding import Finding
 
 _RESTORE = "restore it from a copy, or run the `vfm tokenize` command that made the column again."
+_RESTORE_HASHED = "restore it from a copy, or drop the column and compute it again."
 
 
 def check_beside(folder: Path, *, kind: str, options: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what of the files that make codes mean something is not as it was written.
+    """Yield what of the files that make its ids mean something is not as it was written.
 
     Args:
         folder: of the column.
@@ -25,13 +25,11 @@ def check_beside(folder: Path, *, kind: str, options: Mapping[str, Any]) -> Iter
     home, weights_sha256 = folder / CODEBOOK_FOLDER, options.get("weights_sha256")
     if kind == "vq" and (weights_sha256 is not None or home.exists()):
         yield from check_kept(home, weights_sha256=weights_sha256)
-    digest, tables = options.get("pq_sha256"), folder / TABLES
-    if digest is not None and (not tables.exists() or sha256_file(tables) != digest):
-        told = "Its SHA-256 is not the column's" if tables.exists() else "It is missing"
-        yield Finding(
-            file=f"{folder.name}/{TABLES}",
-            message=f"{told}: restore it from a copy, or drop the column and compute it again.",
-        )
+    for option, place in HASHED.items():
+        digest, path = options.get(option), folder / place
+        if digest is not None and (not path.exists() or sha256_file(path) != digest):
+            told = "Its SHA-256 is not the column's" if path.exists() else "It is missing"
+            yield Finding(file=f"{folder.name}/{place}", message=f"{told}: {_RESTORE_HASHED}")
 
 
 def check_kept(folder: Path, *, weights_sha256: str | None) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import pytest
 
 from vfm.shards.io.hashing import sha256
 from vfm.shards.io.sealed import write_sealed
-from vfm.shards.verification.codebook import check_kept
+from vfm.shards.verification.beside import check_kept
 
 WEIGHTS = b"some weights"
 OURS = {"format": "vfm-codebook", "weights_sha256": sha256(WEIGHTS)}

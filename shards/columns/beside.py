@@ -1,4 +1,4 @@
-"""What a column of codes keeps beside its shards: the files of its codebook, or its tables."""
+"""What a column of ids keeps beside its shards: its codebook, its tables or its vocabulary."""
 
 from dataclasses import dataclass
 
@@ -27,8 +27,11 @@ FORMATS = {
     "vfm-codebook": Format(weights_name="codebook.safetensors", hash_key="weights_sha256", is_optional=False),
     "vfm-dalle": Format(weights_name="decoder.safetensors", hash_key="decoder_sha256", is_optional=True),
 }
-# What a column keeps beside its shards, by file name: where it lies in the column's folder.
+VOCABULARY = "vocabulary/tokenizer.json"
+# Single files, by the option of the column that has their SHA-256: where they lie in the column's folder.
+HASHED = {"pq_sha256": TABLES, "tokenizer_sha256": VOCABULARY}
+# Every file that a column may keep beside its shards, by file name: where it lies in the column's folder.
 BESIDE = {
     name: f"{CODEBOOK_FOLDER}/{name}"
     for name in (CONFIG_NAME, *sorted(known.weights_name for known in FORMATS.values()))
-} | {TABLES: TABLES}
+} | {place.rpartition("/")[2]: place for place in HASHED.values()}
