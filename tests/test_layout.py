@@ -29,6 +29,7 @@ _READ = {"data", "distributed", "engine", "gather", "interrupts", "method", "mod
 ROOMS: dict[str, dict[str, set[str]]] = {
     "shards": {
         **{room: set() for room in _BASE},
+        "encoding": {"errors"},
         "open_files": {"errors"},
         "splits": {"errors"},
         "io": {"errors"},

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from vfm.shards.encoding import decode_utf8
 from vfm.shards.errors import UsageError
 from vfm.shards.format.classes import in_order, is_integer
 from vfm.video2token.sources.class_files import (
@@ -17,7 +18,6 @@ from vfm.video2token.sources.class_files import (
 from vfm.video2token.sources.entry import Entry, refuse_unreadable
 
 _MAX_BYTES = 1 << 26
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _MAX_DIGITS = 9  # of the number of a class
 _NUM_TOLD = 3  # of many missing numbers that a sentence names
 
@@ -193,11 +193,7 @@ def _text(path: Path) -> str:
         raise UsageError(
             f"{path} is larger than {_MAX_BYTES >> 20} MiB: name a file with one class per line."
         )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        seems = "UTF-16" if data.startswith(_UTF16) else str(error)
-        raise UsageError(f"{path} is not UTF-8 text ({seems}): re-save it as UTF-8.") from None
+    text = decode_utf8(data, name=str(path))
     if "\0" in text:
         raise UsageError(f"{path} is not UTF-8 text (it has zero bytes): re-save it as UTF-8.")
     return text

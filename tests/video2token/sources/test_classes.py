@@ -118,9 +118,17 @@ def test_published_files(tmp_path: Path, name: str, text: str, expected: ClassLi
         ("n.json", b'{"a": 2, "b": 3}', "0 is missing, as they are 2 to 3"),
         ("n.json", b'["a", " "]', "class 2 has no name"),
         ("n.csv", b"id,name\n0,\n", "line 2 has no name"),
-        ("n", "a\nü\n".encode("utf-16"), "is not UTF-8 text (UTF-16): re-save it as UTF-8."),
+        (
+            "n",
+            "a\nü\n".encode("utf-16"),
+            "is not UTF-8 text (line 1, byte 0xff): re-save it as UTF-8, as with iconv -f UTF-16",
+        ),
         ("n", "a\nb\n".encode("utf-16-le"), "is not UTF-8 text (it has zero bytes): re-save it as UTF-8."),
-        ("n", "zu Fuß\n".encode("latin-1"), "is not UTF-8 text ('utf-8' codec can't decode byte 0xdf"),
+        (
+            "n",
+            "zu Fuß\n".encode("latin-1"),
+            "is not UTF-8 text (line 1, byte 0xdf): re-save it as UTF-8, as with iconv -f LATIN1",
+        ),
         ("n", b"", "is empty: write one class per line."),
     ],
 )

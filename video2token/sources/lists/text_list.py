@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from vfm.shards.encoding import refuse_file
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import refuse_unreadable
 from vfm.video2token.sources.lists.list_file import HEAD_LENGTH, Line, ListFile, Row, plain
-
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_text(path: Path, *, delimiters: str) -> ListFile:
@@ -75,17 +74,9 @@ def _opened(path: Path, *, newline: str | None) -> Iterator[IO[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline=newline) as file:
             yield file
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text ({error}){_remedy(path)}.") from None
+    except UnicodeDecodeError:
+        refuse_file(path)
     except csv.Error as error:
         raise UsageError(f"{path} is not a table of text ({error}): close its quotes.") from None
     except PermissionError as error:
         refuse_unreadable(error)
-
-
-def _remedy(path: Path) -> str:
-    """Return what to do about a text in another encoding."""
-    with path.open("rb") as file:
-        mark = file.read(2)
-    kind = "UTF-16" if mark in _UTF16_MARKS else "LATIN1"
-    return f": re-save it as UTF-8, as with iconv -f {kind} -t UTF-8"

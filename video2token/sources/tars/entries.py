@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vfm.shards.encoding import decode_utf8
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import HIDDEN, Entry, is_video, refuse_unreadable
 from vfm.video2token.sources.tars.headers import Member, TarError, members
@@ -87,10 +88,7 @@ def _split(name: str) -> tuple[str, str, str]:
 def _text(descriptor: int, member: Member, *, where: str) -> str:
     if member.size_bytes > _MAX_TEXT_BYTES:
         raise UsageError(f"{where} has {member.size_bytes} bytes, which is too much for a caption or label.")
-    try:
-        return os.pread(descriptor, member.size_bytes, member.offset).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is not UTF-8 text ({error}): re-save it as UTF-8.") from None
+    return decode_utf8(os.pread(descriptor, member.size_bytes, member.offset), name=where)
 
 
 def _of_txt(data: str, _where: str) -> Texts:

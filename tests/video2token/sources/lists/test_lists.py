@@ -185,7 +185,7 @@ def test_columns_that_mean_nothing_are_refused_or_ignored(tmp_path: Path) -> Non
         ("l.jsonl", [{"path": None}], "l.jsonl line 1 has no usable path"),
         ("l.jsonl", [{"path": "a.mp4", "label": "a", "labels": ["a"]}], "has both 'label' and 'labels'"),
         ("l.jsonl", [{"path": "a.mp4", "key": "__x"}], "l.jsonl line 1: Key '__x' cannot name a sample"),
-        ("l.json", "{", "l.json is not JSON in UTF-8"),
+        ("l.json", "{", "l.json is not JSON (Expecting"),
         ("l.json", "7", "l.json is no list that vfm knows: name its columns path"),
         ("l.json", [{"path": "a.mp4"}, "b.mp4"], "l.json entry 2 is not an object"),
         ("l.json", {"a.mp4": {"x": 1}}, "l.json is no list that vfm knows"),

@@ -45,6 +45,7 @@ def test_lines_and_rows_know_where_they_stand(tmp_path: Path) -> None:
 
 
 TEXTS = {"l.csv": "path,label\nü.mp4,run\n", "l.txt": "ü.mp4 0\n", "l.tsv": "path\tlabel\nü.mp4\trun\n"}
+LATIN1_FAULTS = {"l.csv": (2, "fc"), "l.txt": (1, "fc"), "l.tsv": (2, "fc")}
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -58,15 +59,18 @@ def test_text_in_another_encoding_is_told_with_the_remedy(
     (tmp_path / name).write_bytes(mark + TEXTS[name].encode(encoding))
     with pytest.raises(UsageError) as caught:
         list_sources([tmp_path / name], missing="quarantine")
-    assert str(caught.value).startswith(
-        f"{tmp_path / name} is not UTF-8 text ('utf-8' codec can't decode byte "
+    line, byte = {"utf-16": (1, "ff"), "utf-16-be": (1, "fe"), "latin-1": LATIN1_FAULTS[name]}[encoding]
+    assert str(caught.value) == (
+        f"{tmp_path / name} is not UTF-8 text (line {line}, byte 0x{byte}): re-save it as UTF-8, as with "
+        f"iconv -f {kind} -t UTF-8."
     )
-    assert str(caught.value).endswith(f"): re-save it as UTF-8, as with iconv -f {kind} -t UTF-8.")
 
 
 @pytest.mark.parametrize("name", ["l.json", "l.jsonl"])
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_json_in_another_encoding_is_told(tmp_path: Path, name: str, encoding: str) -> None:
     (tmp_path / name).write_bytes('{"path": "ü.mp4"}'.encode(encoding))
-    with pytest.raises(UsageError, match=rf"{name} is not (JSON in UTF-8|UTF-8 text) .*re-save it as UTF-8"):
+    with pytest.raises(
+        UsageError, match=rf"{name} is not UTF-8 text \(line 1, byte 0xf[cf]\): re-save it as UTF-8"
+    ):
         list_sources([tmp_path / name], missing="quarantine")

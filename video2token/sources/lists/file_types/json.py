@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vfm.shards.encoding import decode_utf8
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import refuse_unreadable
 from vfm.video2token.sources.lists.list_file import HEAD_LENGTH, ListFile, Row, plain
@@ -34,8 +35,8 @@ def _rows(path: Path, value: list[Any]) -> Iterator[Row]:
 
 def _load(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
-        raise UsageError(f"{path} is not JSON in UTF-8 ({error}): re-save it as UTF-8 JSON.") from None
+        return json.loads(decode_utf8(path.read_bytes(), name=str(path)))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON ({error}): re-save it as UTF-8 JSON.") from None
     except PermissionError as error:
         refuse_unreadable(error)

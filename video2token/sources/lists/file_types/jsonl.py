@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from vfm.shards.encoding import refuse_file
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import refuse_unreadable
 from vfm.video2token.sources.lists.list_file import HEAD_LENGTH, ListFile, Row, plain
@@ -35,8 +36,8 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
                 if line.strip():
                     where = f"{path} line {number}"
                     yield where, _object(line, where=where)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text ({error}): re-save it as UTF-8.") from None
+    except UnicodeDecodeError:
+        refuse_file(path)
     except PermissionError as error:
         refuse_unreadable(error)
 
