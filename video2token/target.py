@@ -146,6 +146,11 @@ class Target(ABC):
 
         return {"torch": str(torch.__version__)}
 
+    def remarks(self, data: Path) -> Iterator[str]:
+        """Yield sentences about the finished column of the dataset in ``data``; none by default."""
+        del data
+        yield from ()
+
     def save_beside(self, folder: Path) -> None:  # noqa: B027 (as above)
         """Put into the column's folder what is needed to understand it later; nothing by default."""
 

@@ -24,6 +24,11 @@ _TYPES: dict[str, Any] = {
     "levels": int,
     "pq_codes": int,
     "pq_sha256": str,
+    "tokenizer_sha256": str,
+    "pad_id": int,
+    "mask_id": int | None,
+    "special_ids": tuple[int, ...],
+    "max_ids": int,
     "level_interval": float,
     "dim": int,
     ENLARGEMENT: float,
@@ -50,7 +55,17 @@ def check_options(options: Mapping[str, Any], *, name: str, kind: str) -> None:
     }.items():
         if not 1 <= options.get(option, 1) <= most:
             raise ValueError(f"{name}.{option} is {options[option]}, but must be 1 to {most}")
+    _check_ids(options, name=name)
     views_in(options, name=name)
+
+
+def _check_ids(options: Mapping[str, Any], *, name: str) -> None:
+    """Refuse special ids that the vocabulary has not."""
+    vocab_size = options.get("vocab_size", _MAX_TEXT_VOCAB_SIZE)
+    mask_ids = [] if options.get("mask_id") is None else [options["mask_id"]]
+    for each in (options.get("pad_id", 0), *mask_ids, *options.get("special_ids", ())):
+        if not 0 <= each < vocab_size:
+            raise ValueError(f"{name} names the id {each}, but its vocabulary has {vocab_size}")
 
 
 def views_in(options: Mapping[str, Any], *, name: str) -> tuple[View, ...]:

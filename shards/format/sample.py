@@ -102,6 +102,11 @@ class SampleMeta:
         """The first label, which is the class; None when unknown."""
         return self.labels[0] if self.labels else None
 
+    @property
+    def written_captions(self) -> tuple[str, ...]:
+        """The captions that are not blank, in their order: a text column has a row for each of them."""
+        return tuple(caption for caption in self.captions if caption.strip())
+
     def to_json(self) -> bytes:
         """Return canonical JSON, the same bytes for the same sample."""
         return canonical_json(asdict(self))

@@ -36,7 +36,7 @@ class Stored:
     """A data set that may be read.
 
     Attributes:
-        shape: its axes, none of them empty.
+        shape: its axes; one of none makes an array without numbers.
         dtype: of its numbers, in the byte order of this machine.
         chunk_bytes: of a chunk unpacked; None where it is not stored in chunks.
         filters: what a chunk went through, in order.
@@ -68,8 +68,6 @@ def look_at(dataset: h5d.DatasetID) -> Stored:
         raise UnsafeError("has no axes")
     shape = tuple(map(int, dataset.shape))
     size_bytes = math.prod(shape) * dtype.itemsize
-    if not size_bytes:
-        raise UnsafeError(f"is empty, of shape {list(shape)}")
     if size_bytes > MAX_BYTES:
         raise UnsafeError(f"declares {size_bytes / 2**30:.3g} GiB, more than {MAX_BYTES >> 30} GiB")
     chunk = plist.get_chunk() if layout == h5d.CHUNKED else None
@@ -94,7 +92,8 @@ def read_stored(dataset: h5d.DatasetID, stored: Stored) -> npt.NDArray[Any]:
     if h5z.FILTER_DEFLATE in stored.filters:
         _check_inflated(dataset, stored)
     array = np.empty(stored.shape, stored.dtype)
-    dataset.read(h5s.ALL, h5s.ALL, array)
+    if array.size:
+        dataset.read(h5s.ALL, h5s.ALL, array)
     return array
 
 
@@ -128,7 +127,7 @@ def _check_chunks(dataset: h5d.DatasetID, *, num_chunks: int, chunk_bytes: int) 
     if len(sizes) != num_chunks:
         raise UnsafeError(f"has {len(sizes)} of its {num_chunks} chunks")
     most = chunk_bytes + chunk_bytes // 64 + 64  # what cannot be packed grows a little
-    if max(sizes) > most:
+    if max(sizes, default=0) > most:
         raise UnsafeError(f"has a chunk stored as {max(sizes)} bytes where it holds {chunk_bytes}")
 
 

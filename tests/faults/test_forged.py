@@ -254,6 +254,21 @@ def test_json_that_no_parser_should_take(data: Path) -> None:
         assert_told(data, COMMANDS[:2], label=str(member[:9]))
 
 
+def test_special_ids_that_the_vocabulary_has_not(data: Path) -> None:
+    path = ("columns", "text.words", "options")
+    for option, new, told in (
+        ("mask_id", 13, "names the id 13, but its vocabulary has 13"),
+        ("pad_id", -1, "names the id -1, but its vocabulary has 13"),
+        ("special_ids", [0, 99], "names the id 99, but its vocabulary has 13"),
+        ("special_ids", ["a"], "text.words.special_ids is"),
+        ("tokenizer_sha256", 7, "text.words.tokenizer_sha256 is 7, but must be text"),
+    ):
+        copy = Path(shutil.copytree(data, data.parent / f"{option} {new}"))
+        forge_manifest(copy, (*path, option), new)
+        with pytest.raises(DamageError, match=told):
+            open_dataset(copy)
+
+
 def test_commands_that_meet_odd_options(data: Path) -> None:
     for place, new in (
         (("vocab_size",), 10**30), (("views",), []), (("views", 0, "top"), "x"), (("weights_sha256",), None),

@@ -3,18 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import tokenizers
+from tokenizers import BertWordPieceTokenizer, Tokenizer
 
+from vfm.shards.columns.beside import VOCABULARY
+from vfm.shards.columns.vocabulary import Vocabulary
+from vfm.shards.encoding import decode_utf8
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
+from vfm.shards.format.layout import FRAMES
+from vfm.shards.io.atomic import clean_stale, write_bytes
 from vfm.shards.io.hashing import sha256
-from vfm.shards.reading.dataset import Dataset
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.wording import counted
 from vfm.video2token.target import Arrays, Target, TargetOptions
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 IDS, NUM_IDS = "ids.npy", "num_ids.npy"
 _FILES = ("tokenizer.json", "vocab.txt")
@@ -41,71 +46,85 @@ def build(argument: str, own: Options, options: TargetOptions) -> "TextTarget":
     del own
     path = _find(argument)
     data = path.read_bytes()
-    tokenizer = _load(path, text=data)
+    vocabulary = Vocabulary(_load(path, text=decode_utf8(data, name=str(path))))
     name = check_name(options.name or _plain_name(path))
-    return TextTarget(tokenizer, name=name, vocabulary_sha256=sha256(data))
+    return TextTarget(vocabulary, name=name, vocabulary_sha256=sha256(data))
 
 
 class TextTarget(Target):
-    """The ids of every caption of a sample, start and end marks included.
+    """The ids of every caption of a sample that is not blank, start and end marks included.
 
     Fields: ``ids`` [C, L], the smallest unsigned integers that hold the vocabulary, padded to the longest
     caption of the sample; ``num_ids`` uint16 [C], how many of each row count. Captions longer than 512 ids
-    are cut, their end mark kept.
+    are cut, their end mark kept. A sample without a caption has no rows, ``ids`` [0, 0].
     """
 
-    def __init__(self, tokenizer: "Tokenizer", *, name: str, vocabulary_sha256: str) -> None:
+    def __init__(self, vocabulary: Vocabulary, *, name: str, vocabulary_sha256: str) -> None:
         self.name = f"text.{name}"
         self.kind = "text"
         self.fields = (IDS, NUM_IDS)
-        self._tokenizer = tokenizer
-        tokenizer.enable_truncation(_MAX_IDS)
-        tokenizer.no_padding()
-        size = tokenizer.get_vocab_size()
-        self._dtype = np.min_scalar_type(size - 1)
-        self._pad_id = _pad_id(tokenizer)
+        self._vocabulary = vocabulary
         self.options: dict[str, Any] = {
             "vocabulary": name,
             "vocabulary_sha256": vocabulary_sha256,
-            "vocab_size": size,
-            "pad_id": self._pad_id,
+            "tokenizer_sha256": sha256(vocabulary.data),
+            "vocab_size": vocabulary.size,
+            "pad_id": vocabulary.pad_id,
+            "mask_id": vocabulary.mask_id,
+            "special_ids": vocabulary.special_ids,
             "max_ids": _MAX_IDS,
-            "dtype": self._dtype.name,
+            "dtype": vocabulary.dtype.name,
         }
 
     def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
-        """Yield ``ids`` and ``num_ids`` of each sample.
-
-        Raises:
-            UsageError: a sample has no caption.
-        """
+        """Yield ``ids`` and ``num_ids`` of each sample."""
         for index in indices:
-            yield self._ids_of(_captions(dataset, index))
+            captions = dataset.meta(index).written_captions
+            ids, num_ids = self._vocabulary.encode(captions, max_ids=_MAX_IDS)
+            yield {IDS: ids, NUM_IDS: num_ids}
 
     def check(self, dataset: Dataset) -> None:
-        """See that every sample has a caption.
+        """See that there is a caption.
 
         Raises:
-            UsageError: one has none.
+            UsageError: no sample has one.
         """
+        indices = range(len(dataset))
+        if indices and not any(dataset.meta(index).written_captions for index in indices):
+            raise UsageError(
+                f"No sample of {dataset.data} has a caption: extract from a list in which videos have some."
+            )
+
+    def tools(self) -> dict[str, str]:
+        """Return the version of the tokenizers library."""
+        return {"tokenizers": str(tokenizers.__version__)}
+
+    def save_beside(self, folder: Path) -> None:
+        """Put the vocabulary beside the shards, so that sentences can be encoded wherever they go."""
+        path = folder / VOCABULARY
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clean_stale(path.parent)
+        write_bytes(path, self._vocabulary.data)
+
+    def remarks(self, data: Path) -> Iterator[str]:
+        """Yield how many samples have no caption and how many captions were cut, as the column has them."""
+        dataset = open_dataset(data, columns=(FRAMES, self.name))
+        num_bare = num_captions = num_cut = 0
         for index in range(len(dataset)):
-            _captions(dataset, index)
-
-    def _ids_of(self, captions: Sequence[str]) -> Arrays:
-        found = [encoding.ids for encoding in self._tokenizer.encode_batch(list(captions))]
-        ids = np.full((len(found), max(map(len, found))), self._pad_id, self._dtype)
-        for row, one in zip(ids, found, strict=True):
-            row[: len(one)] = one
-        return {IDS: ids, NUM_IDS: np.array([len(one) for one in found], np.uint16)}
-
-
-def _captions(dataset: Dataset, index: int) -> tuple[str, ...]:
-    captions = dataset.meta(index).captions
-    if not any(caption.strip() for caption in captions):
-        raise UsageError(
-            f"Sample {dataset.keys[index]} has no caption: extract from a list in which every video has one."
-        )
-    return captions
+            num_ids = dataset.array(index, self.name, NUM_IDS)
+            num_bare += not num_ids.size
+            num_captions += num_ids.size
+            # As many ids as there may be are those of a caption that was cut, or of one that just fits.
+            for row in np.flatnonzero(num_ids == _MAX_IDS):
+                caption = dataset.meta(index).written_captions[row]
+                num_cut += self._vocabulary.num_ids(caption) > _MAX_IDS
+        if num_bare:
+            yield (
+                f"Without a caption: {num_bare} of {counted(len(dataset), 'sample')}, of which {self.name} "
+                "holds no ids and which training on text leaves out."
+            )
+        if num_cut:
+            yield f"Cut to {_MAX_IDS} ids: {num_cut} of {counted(num_captions, 'caption')}, which had more."
 
 
 def _find(argument: str) -> Path:
@@ -121,16 +140,13 @@ def _find(argument: str) -> Path:
     return found
 
 
-def _load(path: Path, *, text: bytes) -> "Tokenizer":
-    from tokenizers import BertWordPieceTokenizer, Tokenizer
-
+def _load(path: Path, *, text: str) -> Tokenizer:
     try:
+        if not text.strip():
+            raise ValueError("it is empty")
         if path.suffix == ".json":
-            return Tokenizer.from_str(text.decode())
-        words = text.decode().splitlines()
-        ids = {word: number for number, word in enumerate(words)}
-        tokenizer = BertWordPieceTokenizer(ids, lowercase=True)
-        return Tokenizer.from_str(tokenizer.to_str())
+            return Tokenizer.from_str(text)
+        return Tokenizer.from_str(BertWordPieceTokenizer(_numbered(text), lowercase=True).to_str())
     # The library tells of files it does not understand by Exception itself.
     except Exception as error:
         raise UsageError(
@@ -139,13 +155,15 @@ def _load(path: Path, *, text: bytes) -> "Tokenizer":
         ) from None
 
 
-def _pad_id(tokenizer: "Tokenizer") -> int:
-    """Return the id of padding; 0 where the vocabulary names none, as ``num_ids`` tells what counts."""
-    for name in ("[PAD]", "<pad>"):
-        number: int | None = tokenizer.token_to_id(name)
-        if number is not None:
-            return number
-    return 0
+def _numbered(text: str) -> dict[str, int]:
+    """Return the words of a ``vocab.txt`` by the number of their line, from 0."""
+    # Only these end a line: a vocabulary may have words that `str.splitlines` would cut.
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    ids: dict[str, int] = {}
+    for number, word in enumerate(lines):
+        if ids.setdefault(word, number) != number:
+            raise ValueError(f"line {number + 1} repeats {word!r} of line {ids[word] + 1}")
+    return ids
 
 
 def _plain_name(path: Path) -> str:

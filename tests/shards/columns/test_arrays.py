@@ -64,3 +64,20 @@ def test_vectors_are_rows_of_one_length_and_of_any_number(vectors: np.ndarray, t
     found = list(array_faults({"vectors.npy": vectors}, options={"dim": 5}, num_frames=3))
     assert len(found) == (told is not None)
     assert all(message.startswith(told or "") for _, message in found)
+
+
+@pytest.mark.parametrize(
+    ("ids", "num_ids", "told"),
+    [
+        (np.zeros((0, 0), np.uint8), np.zeros(0, np.uint16), None),  # a sample without a caption
+        (np.full((2, 3), 12, np.uint8), np.array([3, 1], np.uint16), None),
+        (np.full((2, 3), 13, np.uint8), np.array([3, 1], np.uint16), "holds the code 13, and its vocabulary"),
+        (np.zeros((0, 0), np.uint8), np.zeros(1, np.uint16), "It does not count the ids beside it."),
+        (np.zeros((2, 3), np.uint8), np.array([3, 4], np.uint16), "It does not count the ids beside it."),
+        (np.zeros(0, np.uint8), np.zeros(0, np.uint16), "It holds uint8 [0] where uint8 of 2 axes belongs."),
+    ],
+)
+def test_ids_of_captions(ids: np.ndarray, num_ids: np.ndarray, told: str | None) -> None:
+    options = {"vocab_size": 13, "dtype": "uint8"}
+    found = list(array_faults({"ids.npy": ids, "num_ids.npy": num_ids}, options=options, num_frames=3))
+    assert [told in message for _, message in found] == [True] * (told is not None)

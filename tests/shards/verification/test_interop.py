@@ -43,7 +43,8 @@ def test_the_whole_dataset_is_sound_and_has_every_kind(data: Path) -> None:
         "dataset.json", "plan.parquet", "quarantine.jsonl", "scenes.json", "frames", "vq", "hog", "text",
     }  # fmt: skip
     assert {"vq/codebook/config.json", "vq/codebook/codebook.safetensors"} <= kinds.keys()
-    assert len(kinds) == 4 + 4 * 8 + 2
+    assert "text/vocabulary/tokenizer.json" in kinds
+    assert len(kinds) == 4 + 4 * 8 + 3
 
 
 @pytest.mark.parametrize("flips_per_kind", [2, pytest.param(4, marks=pytest.mark.slow)])

@@ -165,7 +165,7 @@ class VectorsTarget(StoredTarget):
         dims: dict[int, str] = {}
         for id_ in self._ids:
             stored = self._file.look_at(id_)
-            if len(stored.shape) != 2 or stored.dtype.kind != "f":
+            if len(stored.shape) != 2 or 0 in stored.shape or stored.dtype.kind != "f":
                 raise UsageError(
                     f"{id_} of {self._file.path} holds {stored.dtype} {list(stored.shape)} where floats "
                     "[T, C] belong: write one matrix a video, a row for each time."

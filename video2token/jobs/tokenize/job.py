@@ -109,6 +109,8 @@ class ColumnJob:
                 progress.advance(ok=report.num_samples, num_frames=report.num_frames)
             if pending:
                 done |= self._make(pending, num_workers=num_workers, progress=progress)
+            for remark in self._target.remarks(self._dataset.data):
+                progress.advance(note=remark)
         finally:
             progress.finish()
         with disk_faults(self._dataset.data):

@@ -69,7 +69,7 @@ def test_an_exported_column_comes_back_to_the_bit(  # noqa: PLR0913, PLR0917 (fi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("vfm.video2token.teachers.storage._MIN_TOKENS", 1)
-    data, out = stills(captions=(("a dog",), ("run", "slow dog"))), tmp_path / "out.h5"
+    data, out = stills(captions=(("a dog",), ("run", "slow dog"), ())), tmp_path / "out.h5"
     spec = {"hog": "hog", "vq": f"vq:{tiny_codebook}", "text": f"text:{tiny_vocabulary}"}.get(
         target, "clip:test_vit"
     )
@@ -189,6 +189,28 @@ def test_a_codebook_that_is_not_the_columns_is_damage(
     assert not (data / "vq.tiny").exists()
 
 
+def test_a_vocabulary_travels_and_is_proved(stills: Stills, tiny_vocabulary: Path, tmp_path: Path) -> None:
+    data, out = stills(captions=(("a dog",),)), tmp_path / "text.h5"
+    tokenize(data, [f"text:{tiny_vocabulary}"], TargetOptions())
+    path = data / "text.words" / "vocabulary" / "tokenizer.json"
+    before = path.read_bytes()
+    export_hdf5(data, "text.words", out)
+    drop_column(data, "text.words")
+    assert not path.exists()
+    import_hdf5(data, out)
+    assert path.read_bytes() == before
+    drop_column(data, "text.words")
+    with h5py.File(out, "a") as file:
+        file[".beside/tokenizer.json"][-1] ^= 1
+    with pytest.raises(DamageError, match=r"not whole \(tokenizer\.json: Its SHA-256 is not the column's\)"):
+        import_hdf5(data, out)
+    with h5py.File(out, "a") as file:
+        del file[".beside"]
+    with pytest.raises(DamageError, match=r"not whole \(tokenizer\.json: It is missing\)"):
+        import_hdf5(data, out)
+    assert not (data / "text.words").exists()
+
+
 @pytest.mark.parametrize(("dtype", "stored"), [("f2", "f2"), ("f4", "f4"), (">f4", "f4"), ("f8", "f4")])
 @pytest.mark.parametrize("suffix", ["", ".mp4"])
 def test_vectors_of_videos_become_a_column(
@@ -228,7 +250,7 @@ def test_vectors_of_videos_become_a_column(
             {KEYS[3]: np.zeros((3, 7), "i4")},
             r"still-003 of .* holds int32 \[3, 7\] where floats \[T, C\] belong",
         ),
-        ({KEYS[3]: np.zeros((0, 7), "f4")}, "still-003 of .* is empty"),
+        ({KEYS[3]: np.zeros((0, 7), "f4")}, r"still-003 of .* holds float32 \[0, 7\] where floats"),
     ],
 )
 def test_vectors_that_are_none_are_refused(
