@@ -94,7 +94,9 @@ def _sample(data: Path, text: str) -> dict[str, Any]:
     meta = dataset.meta(index)
     members = _members(dataset, index, columns=columns)
     told = [{"column": column, "member": field, "holds": holds} for column, field, holds in members]
-    return {**asdict(meta), "members": told, "lines": list(sample_lines(meta, members))}
+    words = _words(dataset, index, columns=columns)
+    lines = list(sample_lines(meta, members, words=words))
+    return {**asdict(meta), "members": told, "words": words, "lines": lines}
 
 
 def _members(dataset: "Dataset", index: int, *, columns: list[str]) -> list[tuple[str, str, str]]:
@@ -110,6 +112,20 @@ def _members(dataset: "Dataset", index: int, *, columns: list[str]) -> list[tupl
                 holds = f"{array.dtype} {list(array.shape)}, {span}, {holds}"
             rows.append((name, field, holds))
     return rows
+
+
+def _words(dataset: "Dataset", index: int, *, columns: list[str]) -> dict[str, list[list[str]]]:
+    """Return what the ids of each caption stand for, by text column that keeps its vocabulary."""
+    from vfm.shards.columns.vocabulary import read_vocabulary
+
+    found = {}
+    for name in columns:
+        options = dataset.manifest.columns[name].options
+        if "tokenizer_sha256" in options:
+            vocabulary = read_vocabulary(dataset.data / name, options)
+            ids, num_ids = (dataset.array(index, name, field) for field in ("ids", "num_ids"))
+            found[name] = [vocabulary.words(row[:n]) for row, n in zip(ids, num_ids, strict=True)]
+    return found
 
 
 def _verify(data: Path) -> tuple[list[dict[str, Any]], int]:

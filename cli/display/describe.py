@@ -1,12 +1,13 @@
 """Datasets and samples in words: what ``vfm inspect`` prints when nobody asked for JSON."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.reading.summary import ColumnSummary, Summary
 from vfm.shards.wording import counted
 
 _MAX_LABELS = 20
+_MAX_CAPTIONS = 5  # whose words are shown
 
 
 def aligned(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> Iterator[str]:
@@ -50,14 +51,25 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield from _counts("quarantine by reason", summary.rejected_by_reason)
 
 
-def sample_lines(meta: SampleMeta, members: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    """Yield one sample in detail; ``members`` are (column, field, what it holds)."""
+def sample_lines(
+    meta: SampleMeta,
+    members: Iterable[tuple[str, str, str]],
+    *,
+    words: Mapping[str, Sequence[Sequence[str]]],
+) -> Iterator[str]:
+    """Yield one sample in detail.
+
+    Args:
+        meta: of the sample.
+        members: (column, field, what it holds).
+        words: by text column, those that the ids of each caption stand for.
+    """
     yield meta.key
     facts = {
         "source": meta.source,
         "outcome": meta.outcome,
         "labels": ", ".join(meta.labels) or None,
-        "captions": " / ".join(meta.captions) or None,
+        "captions": "\n".join(meta.written_captions) or None,
         "split": meta.split,
         "frames": f"{meta.num_frames} of {meta.width_px}×{meta.height_px} px, {_rule(meta)}",
         "times": _times(meta.pts_s),
@@ -66,10 +78,16 @@ def sample_lines(meta: SampleMeta, members: Iterable[tuple[str, str, str]]) -> I
     }
     width = max(map(len, facts))
     for name, value in facts.items():
-        if value is not None:
-            yield f"  {name.ljust(width)}  {value}"
+        for row, line in enumerate(value.split("\n") if value is not None else ()):
+            yield f"  {('' if row else name).ljust(width)}  {line}"
     yield ""
     yield from aligned([("column", "member", "holds"), *members])
+    for column, captions in words.items():
+        yield ""
+        yield f"{column}: {counted(len(captions), 'caption')}"
+        yield from (f"  {counted(len(row), 'id')}: {' '.join(row)}" for row in captions[:_MAX_CAPTIONS])
+        if len(captions) > _MAX_CAPTIONS:
+            yield f"  and {len(captions) - _MAX_CAPTIONS} more"
 
 
 def _column_row(column: ColumnSummary, *, num_shards: int) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from vfm.cli.commands.inspect import command
 from vfm.cli.display.describe import aligned, size
 from vfm.shards.errors import UsageError
 from vfm.video2token.jobs.extract.extract import extract
+from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.options import ExtractOptions
+from vfm.video2token.target import TargetOptions
 
 Film = Callable[..., Path]
 
@@ -64,6 +66,43 @@ def test_one_sample_in_detail(data: Path, text: str) -> None:
     assert facts["frames"] == "4 of 64×48 px, grid of 5 fps"
     assert facts["times"] == "0.000, 0.200, 0.400, 0.600 s"
     assert "64×48 px, 25 fps, 0.80 s, h264 yuv420p" in facts["video"]
+
+
+@pytest.fixture
+def described(stills: Callable[..., Path], tiny_vocabulary: Path) -> Path:
+    """Return a dataset of samples with two, no and seven captions, and their ids."""
+    data = stills(captions=(("A dog runs!", " ", "a zebra"), (), tuple("a" * n for n in range(1, 8))))
+    tokenize(data, [f"text:{tiny_vocabulary}"], TargetOptions())
+    return data
+
+
+def test_captions_and_the_words_of_their_ids(described: Path) -> None:
+    lines = inspect(described, "still-000").stdout.splitlines()
+    at = lines.index("  captions  A dog runs!")
+    assert lines[at + 1] == "            a zebra"
+    assert lines[-3:] == [
+        "text.words: 2 captions",
+        "  7 ids: [CLS] a dog run ##s ! [SEP]",
+        "  4 ids: [CLS] a [UNK] [SEP]",
+    ]
+    (ids,) = [line for line in lines if " ids.npy " in line]
+    assert "uint8 [2, 7], 0 to 9" in ids
+    assert inspect(described, "still-002").stdout.splitlines()[-2:] == [
+        "  3 ids: [CLS] [UNK] [SEP]",
+        "  and 2 more",
+    ]
+
+
+def test_no_captions_are_no_words(described: Path) -> None:
+    output = inspect(described, "still-001").stdout
+    assert output.endswith("text.words: 0 captions\n")
+    assert "  captions " not in output
+    assert "uint8 [0, 0], empty, " in output
+    found = json.loads(inspect(described, "still-000", "--json").stdout)
+    assert found["words"] == {
+        "text.words": [["[CLS]", "a", "dog", "run", "##s", "!", "[SEP]"], ["[CLS]", "a", "[UNK]", "[SEP]"]]
+    }
+    assert found["captions"] == ["A dog runs!", " ", "a zebra"]
 
 
 def test_a_rejected_source_says_why(data: Path) -> None:
