@@ -21,6 +21,9 @@ def test_a_mark_is_not_part_of_the_text() -> None:
         ("é\n".encode("utf-16"), "line 1, byte 0xff", "UTF-16"),
         (b"\xfe\xff" + "é\n".encode("utf-16-be"), "line 1, byte 0xfe", "UTF-16"),
         (b"a\n\xc3", "line 2, byte 0xc3", "LATIN1"),
+        ("ab\n".encode("utf-16-le"), "line 1, byte 0x00", "UTF-16LE"),
+        ("abé\n".encode("utf-16-le"), "line 1, byte 0x00", "UTF-16LE"),
+        ("ab\n".encode("utf-16-be"), "line 1, byte 0x00", "UTF-16BE"),
     ],
 )
 def test_the_line_is_named(tmp_path: Path, data: bytes, where: str, kind: str) -> None:
@@ -32,6 +35,12 @@ def test_the_line_is_named(tmp_path: Path, data: bytes, where: str, kind: str) -
     with pytest.raises(UsageError) as caught:
         refuse_file(tmp_path / "l.txt")
     assert str(caught.value) == f"{tmp_path / 'l.txt'} {told}"
+
+
+def test_a_zero_byte_in_a_text_is_told_without_a_guess() -> None:
+    with pytest.raises(UsageError) as caught:
+        decode_utf8(b"a dog\na \0 dog\n", name="notes")
+    assert str(caught.value) == "notes is not UTF-8 text (line 2, byte 0x00): re-save it as UTF-8."
 
 
 def test_a_line_far_into_a_file_is_counted_from_its_beginning(tmp_path: Path) -> None:

@@ -193,10 +193,7 @@ def _text(path: Path) -> str:
         raise UsageError(
             f"{path} is larger than {_MAX_BYTES >> 20} MiB: name a file with one class per line."
         )
-    text = decode_utf8(data, name=str(path))
-    if "\0" in text:
-        raise UsageError(f"{path} is not UTF-8 text (it has zero bytes): re-save it as UTF-8.")
-    return text
+    return decode_utf8(data, name=str(path))
 
 
 def _sorted(found: ClassFile, *, path: Path) -> list[Numbered]:

@@ -123,7 +123,7 @@ def test_published_files(tmp_path: Path, name: str, text: str, expected: ClassLi
             "a\nü\n".encode("utf-16"),
             "is not UTF-8 text (line 1, byte 0xff): re-save it as UTF-8, as with iconv -f UTF-16",
         ),
-        ("n", "a\nb\n".encode("utf-16-le"), "is not UTF-8 text (it has zero bytes): re-save it as UTF-8."),
+        ("n", "a\nb\n".encode("utf-16-le"), "is not UTF-8 text (line 1, byte 0x00): re-save it as UTF-8"),
         (
             "n",
             "zu Fuß\n".encode("latin-1"),

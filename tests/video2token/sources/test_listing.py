@@ -206,7 +206,7 @@ def test_a_segment_without_length_is_a_source_unless_that_is_an_error(tmp_path: 
         ("path,start,end\na.mp4,3,3\n", "line 2: the segment from 3 to 3 s has no length"),
         ("path,end\na.mp4,0\n", "line 2: the segment from 0 to 0 s has no length"),
         ("path,key\na.mp4,a/b\n", "line 2: Key 'a/b' cannot name a sample"),
-        ("path\na.mp4\x00b\n", "line 2 has no usable path"),
+        ("path\na.mp4\x00b\n", r"is not UTF-8 text \(line 2, byte 0x00\): re-save it as UTF-8\."),
         ("path,label\na.mp4\n", "line 2 has 1 cells, its header 2"),
         ("path,label\n,x\n", "line 2 has no usable path"),
         ('path\n"a.mp4\n', "is not a table of text"),

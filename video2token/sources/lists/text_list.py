@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from vfm.shards.encoding import refuse_file
+from vfm.shards.encoding import has_zero, refuse_file
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import refuse_unreadable
 from vfm.video2token.sources.lists.list_file import HEAD_LENGTH, Line, ListFile, Row, plain
@@ -42,6 +42,8 @@ def read_text(path: Path, *, delimiters: str) -> ListFile:
 def _lines(path: Path) -> Iterator[Line]:
     with _opened(path, newline=None) as file:
         for number, line in enumerate(file, 1):
+            if has_zero(line):
+                refuse_file(path)
             if text := line.strip():
                 yield Line(where=f"{path} line {number}", text=text)
 

@@ -66,6 +66,14 @@ def test_text_in_another_encoding_is_told_with_the_remedy(
     )
 
 
+@pytest.mark.parametrize("name", [*TEXTS, "l.json", "l.jsonl"])
+def test_letters_of_two_bytes_without_a_mark_are_told(tmp_path: Path, name: str) -> None:
+    text = TEXTS.get(name, '{"path": "ü.mp4"}').replace("ü", "u")
+    (tmp_path / name).write_bytes(text.encode("utf-16-le"))
+    with pytest.raises(UsageError, match=r"line 1, byte 0x00\): .* iconv -f UTF-16LE -t UTF-8"):
+        list_sources([tmp_path / name], missing="quarantine")
+
+
 @pytest.mark.parametrize("name", ["l.json", "l.jsonl"])
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_json_in_another_encoding_is_told(tmp_path: Path, name: str, encoding: str) -> None:

@@ -245,6 +245,10 @@ def test_tar_cut_at_any_place_ends(tmp_path: Path) -> None:
         ({"a.mp4": b"x", "a.json": b"{"}, "t.tar member a.json is not JSON"),
         ({"a.mp4": b"x", "a.txt": b"a\ncaf\xe9"}, "t.tar member a.txt is not UTF-8 text (line 2, byte 0xe9)"),
         (
+            {"a.mp4": b"x", "a.txt": "a dog".encode("utf-16-le")},
+            "member a.txt is not UTF-8 text (line 1, byte 0",
+        ),
+        (
             {"a.mp4": b"x", "a.txt": bytes((16 << 20) + 1)},
             "t.tar member a.txt has 16777217 bytes, which is too much",
         ),

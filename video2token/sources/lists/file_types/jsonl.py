@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from vfm.shards.encoding import refuse_file
+from vfm.shards.encoding import has_zero, refuse_file
 from vfm.shards.errors import UsageError
 from vfm.video2token.sources.entry import refuse_unreadable
 from vfm.video2token.sources.lists.list_file import HEAD_LENGTH, ListFile, Row, plain
@@ -33,6 +33,8 @@ def _objects(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
+                if has_zero(line):
+                    refuse_file(path)
                 if line.strip():
                     where = f"{path} line {number}"
                     yield where, _object(line, where=where)
