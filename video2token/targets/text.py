@@ -23,6 +23,7 @@ from vfm.video2token.target import Arrays, Target, TargetOptions
 
 IDS, NUM_IDS = "ids.npy", "num_ids.npy"
 _FILES = ("tokenizer.json", "vocab.txt")
+_RARE_WORD = "\N{EGYPTIAN HIEROGLYPH A001}"
 _MAX_IDS = 512  # positions that BERT has (Devlin et al. 2019)
 
 
@@ -144,9 +145,11 @@ def _load(path: Path, *, text: str) -> Tokenizer:
     try:
         if not text.strip():
             raise ValueError("it is empty")
-        if path.suffix == ".json":
-            return Tokenizer.from_str(text)
-        return Tokenizer.from_str(BertWordPieceTokenizer(_numbered(text), lowercase=True).to_str())
+        if path.suffix != ".json":
+            text = BertWordPieceTokenizer(_numbered(text), lowercase=True).to_str()
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.encode(_RARE_WORD)  # fails where there is no id for words that are not known
+        return tokenizer
     # The library tells of files it does not understand by Exception itself.
     except Exception as error:
         raise UsageError(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer, Tokenizer, models
 
 from vfm.shards.columns.vocabulary import read_vocabulary
 from vfm.shards.errors import UsageError
@@ -184,6 +184,7 @@ def test_what_is_no_vocabulary_is_refused(tiny_vocabulary: Path, tmp_path: Path)
     (tmp_path / "latin.txt").write_bytes("[PAD]\n[UNK]\nfuß\n".encode("latin-1"))
     (tmp_path / "latin.json").write_bytes('{"a": "ß"}'.encode("latin-1"))
     (tmp_path / "twice.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "a"]))
+    Tokenizer(models.WordLevel({"a": 0}, unk_token="[UNK]")).save(str(tmp_path / "known.json"))
     (tmp_path / "empty.txt").write_bytes(b"")
     (tmp_path / "empty.json").write_bytes(b"\xef\xbb\xbf\n")
     for spec, told in {
@@ -194,6 +195,7 @@ def test_what_is_no_vocabulary_is_refused(tiny_vocabulary: Path, tmp_path: Path)
         f"text:{tmp_path / 'latin.txt'}": r"latin\.txt is not UTF-8 text \(line 3, byte 0xdf\): re-save it",
         f"text:{tmp_path / 'latin.json'}": r"latin\.json is not UTF-8 text \(line 1, byte 0xdf\): re-save",
         f"text:{tmp_path / 'twice.txt'}": r"twice\.txt is .* \(line 7 repeats 'a' of line 5\): take the",
+        f"text:{tmp_path / 'known.json'}": r"known\.json is not .* \(WordLevel error: Missing \[UNK\] token",
         f"text:{tmp_path / 'empty.txt'}": r"empty\.txt is not a vocabulary .* \(it is empty\): take the",
         f"text:{tmp_path / 'empty.json'}": r"empty\.json is not a vocabulary .* \(it is empty\): take the",
         f"text:{tmp_path / 'words.txt'}": r"words\.txt is not a vocabulary that vfm can read",
