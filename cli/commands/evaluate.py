@@ -7,11 +7,13 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next
+from vfm.cli.display.retrieval import retrieval_table
 from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 
 if TYPE_CHECKING:
-    from vfm.trainer.evaluation.result import Evaluation
+    from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation
+    from vfm.trainer.runs.folder import RunOptions
 
 
 @click.command()
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 @click.argument("data", type=shared.PATH)
 @click.option(
     "--protocol",
-    type=click.Choice(["multiview", "knn", "linear", "attentive"]),
+    type=click.Choice(["multiview", "knn", "linear", "attentive", "retrieval"]),
     default="multiview",
     show_default=True,
     help="multiview: a classifier's own head. knn: nearest neighbours in split train; any encoder. linear, "
-    "attentive: a probe that learns from split train, on any encoder, frozen.",
+    "attentive: a probe that learns from split train, on any encoder, frozen. retrieval: videos by their "
+    "captions, and captions by their videos.",
 )
 @shared.views(
     clips="the scores of all views are averaged.",
@@ -44,6 +47,11 @@ if TYPE_CHECKING:
     help="Which samples to count: val (also called valid, validate, validation), test, which is another, or "
     "all, for a dataset without splits.",
 )
+@click.option(
+    "--dual-softmax",
+    is_flag=True,
+    help="With --protocol retrieval: weigh similarities by all queries at once, which is no search of one.",
+)
 @shared.device()
 @shared.loader_workers()
 @shared.nproc()
@@ -59,11 +67,15 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
     Of a RUN the newest checkpoint counts. A FILE is one that `vfm convert` wrote or takes, a FOLDER one of
     `vfm export` or of Hugging Face.
 
+    Retrieval counts how many captions find their video among the first 1, 5, 10 and 50, and how many videos
+    one of their captions; the run's recipe says whether captions of a video are joined.
+
     Accuracies stand beside what naming the most frequent class and what guessing would reach. Each folder
     gets evaluate-PROTOCOL-SPLIT.json with all numbers, .parquet with the scores of every sample, and .png
-    with who was taken for whom; NAME.pth gets them beside it, as NAME.evaluate-PROTOCOL-SPLIT.json. A probe
-    is trained first, in RUN/linear or RUN/attentive, or in NAME.linear beside a file, and used again where
-    nothing has changed; the same command goes on with one that was stopped.
+    with who was taken for whom, or how many were found; NAME.pth gets them beside it, as
+    NAME.evaluate-PROTOCOL-SPLIT.json. A probe is trained first, in RUN/linear or RUN/attentive, or in
+    NAME.linear beside a file, and used again where nothing has changed; the same command goes on with one
+    that was stopped.
 
     \b
     Examples:
@@ -72,6 +84,7 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
       vfm evaluate runs/pretrained data/mine --protocol knn --json | jq .
       vfm evaluate runs/pretrained data/mine --protocol attentive
       vfm evaluate k400.safetensors data/k400 --clips 4 --crops 3
+      vfm evaluate runs/retriever data/captioned --protocol retrieval --split test --clips 15 --crops 3
       vfm evaluate runs/big data/mine --nproc 8
     """
     from vfm.trainer.evaluation.evaluate import evaluate_all
@@ -81,6 +94,10 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
     names = ("protocol", "num_clips", "num_crops", "split", "views", "ema")
     how = {name: given[name] for name in names}
     options = training.run_options(given)
+    if given["protocol"] == "retrieval":
+        return _retrieve(paths, data, EvaluateOptions(**how), options, given)
+    if given["dual_softmax"]:
+        raise click.UsageError("--dual-softmax weighs similarities: give --protocol retrieval.")
     try:
         results = evaluate_all(paths, data=data, how=EvaluateOptions(**how), options=options)
     except ProbeStoppedError as stopped:
@@ -92,6 +109,28 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
     else:
         output.show(_table(results))
     worst = results[0].predictions.worst
+    say_next("inspect", data, *([worst] if worst else []))
+    return 0
+
+
+def _retrieve(
+    paths: tuple[Path, ...], data: Path, how: "EvaluateOptions", options: "RunOptions", given: dict[str, Any]
+) -> int:
+    """Evaluate, and show, how videos and captions find each other."""
+    from vfm.trainer.evaluation.retrieval.evaluate import evaluate_all
+
+    if how.views is not None:
+        raise click.UsageError("--views is of encoders that name classes: leave it out.")
+    results = evaluate_all(
+        paths, data=data, how=how, options=options, with_dual_softmax=given["dual_softmax"]
+    )
+    if not is_chief():
+        return 0
+    if given["as_json"]:
+        output.show_json([result.to_dict() for result in results])
+    else:
+        output.show(retrieval_table(results))
+    worst = results[0].rankings.worst
     say_next("inspect", data, *([worst] if worst else []))
     return 0
 

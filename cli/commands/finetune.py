@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 )
 @training.training_options
 def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
-    """Learn TASK (classify, or linear or attentive: a probe) on the labelled samples of the dataset DATA.
+    """Learn TASK (classify; linear or attentive: a probe) on the labelled samples of the dataset DATA.
+
+    Or learn to retrieve, videos by their captions, on the samples that have some.
 
     Several datasets are mixed as `vfm pretrain --help` says; classes of the same name are one, in the
     order that all share, else sorted. The numbers come from the recipe ENCODER-TASK, such as
@@ -50,8 +52,10 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
       vfm finetune classify data/mine --init runs/pretrained --out runs/c --set optim.lr=5e-5
       vfm finetune classify data/mine --init runs/umt --recipe mine.yaml --out runs/d
       vfm finetune classify data/mine --init runs/umt --out runs/long --set data.clip_len=16
+      vfm finetune retrieve data/captioned --init runs/simvtp --out runs/retriever
       vfm finetune classify data/k400 --init k400-of-k710.safetensors --keep-head --out runs/k400
     """
+    from vfm.trainer.recipes.columns import learns_classes
     from vfm.trainer.runs.finetune import finetune, finetune_recipe, told_of_encoder
 
     given["split"] = TRAIN if given["split"] is None else given["split"]
@@ -66,7 +70,8 @@ def command(task: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     outcome = finetune(recipe, start=start, data=sources, out=out, options=how)
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
-        say_next("evaluate", out, sources[0].data, *split_words(sources[0].data, wanted=VAL))
+        protocol = () if learns_classes(recipe) else ("--protocol", "retrieval")
+        say_next("evaluate", out, sources[0].data, *protocol, *split_words(sources[0].data, wanted=VAL))
     return status
 
 

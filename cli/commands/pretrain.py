@@ -40,6 +40,7 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
       vfm pretrain vimpac-small data/mine --out runs/big --nproc 8
       torchrun --nnodes 4 --nproc-per-node 8 ... -m vfm pretrain vimpac-small data/mine --out runs/big
     """
+    from vfm.trainer.recipes.columns import reads_captions
     from vfm.trainer.recipes.settings import override
     from vfm.trainer.registry import open_recipe, recipe_names
     from vfm.trainer.runs.initial_weights import from_path
@@ -52,11 +53,11 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     outcome = pretrain(chosen, start=start, data=sources, out=out, options=how, open_teacher=_open_teacher)
     status = finish(outcome, out=out, as_json=given["as_json"])
     if status == 0 and is_chief():
+        task, kind = ("retrieve", "RETRIEVER") if reads_captions(chosen) else ("classify", "CLASSIFIER")
         # A recipe of another name has no finetuning of its own: one has to be chosen.
-        numbers = () if f"{chosen.name}-classify" in recipe_names() else ("--recipe", "RECIPE")
+        numbers = () if f"{chosen.name}-{task}" in recipe_names() else ("--recipe", "RECIPE")
         chosen_split = split_words(sources[0].data, wanted=TRAIN)
-        words = ("--init", out, *numbers, *chosen_split, "--out", "CLASSIFIER")
-        say_next("finetune", "classify", sources[0].data, *words)
+        say_next("finetune", task, sources[0].data, "--init", out, *numbers, *chosen_split, "--out", kind)
     return status
 
 

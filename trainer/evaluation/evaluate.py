@@ -1,24 +1,21 @@
 """How good weights are on labelled samples they did not learn from, beside what guessing would reach."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.manifest import read_manifest
-from vfm.shards.format.plan import PlanMissingError, read_plan
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.shards.splits import ALL, TRAIN, canonical_split
+from vfm.shards.splits import ALL, TRAIN
 from vfm.shards.wording import counted
 from vfm.trainer import methods
 from vfm.trainer.data.labels import with_labels
-from vfm.trainer.data.stream import num_workers
 from vfm.trainer.distributed import World, join
-from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
+from vfm.trainer.evaluation.missing import num_missing, of_split
 from vfm.trainer.evaluation.probe import (
     learned_samples,
     probe_folder,
@@ -28,13 +25,14 @@ from vfm.trainer.evaluation.probe import (
 )
 from vfm.trainer.evaluation.report import check_place, write_report
 from vfm.trainer.evaluation.result import EvaluateOptions, Evaluation, ProbeResult, scored
-from vfm.trainer.evaluation.score import Evaluated, score_neighbours, score_views
+from vfm.trainer.evaluation.score import Evaluated, inference_of, score_neighbours, score_views
 from vfm.trainer.evaluation.trained_on import count_trained_on
 from vfm.trainer.evaluation.views import seen_as
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
 from vfm.trainer.recipes.probe import PROBES
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
+from vfm.trainer.recipes.retrieve import RetrieveConfig
 from vfm.trainer.runs.class_names import check_same_classes
 from vfm.trainer.runs.folder import RunOptions, recipe_of
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path
@@ -70,6 +68,11 @@ def _evaluate(
     path: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
 ) -> Evaluation:
     start = from_path(path, options=options, averaged=how.ema)
+    if how.protocol == "multiview" and isinstance(start.recipe.objective, RetrieveConfig):
+        raise UsageError(
+            f"{path} has learned to find videos by captions, and no classes: evaluate it with --protocol "
+            "retrieval, knn, linear or attentive."
+        )
     check_place(path, how)
     recipe = seen_as(resolve_columns(_for_clips(start.recipe), read_manifest(data)), how.views)
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
@@ -88,7 +91,7 @@ def _evaluate(
         state=counted.weights(),
         num_clips=how.num_clips,
         num_crops=how.num_crops,
-        inference=_inference(world, options=options),
+        inference=inference_of(world, options=options),
     )
     step = "" if start.step is None else f", step {start.step},"
     options.say(f"Evaluating {path}{step} on {where(world)}: {_told_of(dataset, how=how)}")
@@ -102,7 +105,7 @@ def _evaluate(
         **asdict(how),
         data=str(data),
         num_unlabelled=len(every) - len(dataset),
-        num_missing=_num_missing(every, split=how.split, say=options.say),
+        num_missing=num_missing(every, split=how.split, say=options.say),
         num_trained_on=num_trained_on,
         fit=fit,
         probe=probed,
@@ -113,37 +116,12 @@ def _evaluate(
     return result
 
 
-def _inference(world: World, *, options: RunOptions) -> Inference:
-    workers = num_workers(options.num_workers, device=world.device)
-    return Inference(world=world, num_workers=workers, progress=options.progress)
-
-
 def _told_of(dataset: Dataset, *, how: EvaluateOptions) -> str:
     """Return what is counted, in words."""
     return (
-        f"{counted(len(dataset), 'sample')}{_of(how.split)} of {dataset.data}, "
+        f"{counted(len(dataset), 'sample')}{of_split(how.split)} of {dataset.data}, "
         f"{counted(how.num_clips, 'clip')} in {counted(how.num_crops, 'crop')} each."
     )
-
-
-def _of(split: str) -> str:
-    return "" if split == ALL else f" of split {split}"
-
-
-def _num_missing(every: Dataset, *, split: str, say: Callable[[str], None]) -> int | None:
-    """Return how many sources of a split gave no sample, aloud where there are any."""
-    try:
-        sources = read_plan(every.data / PLAN_NAME).sources
-    except PlanMissingError:
-        return None
-    wanted = {source.key for source in sources if split in (ALL, canonical_split(source.split or ""))}
-    num_missing = len(wanted.difference(every.keys))
-    if num_missing:
-        say(
-            f"{num_missing} of the {len(wanted)} videos{_of(split)} gave no sample in {every.data}: "
-            "what is counted is the rest."
-        )
-    return num_missing
 
 
 def _scores(

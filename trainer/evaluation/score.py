@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.stream import num_workers
+from vfm.trainer.distributed import World
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.method import load_exactly
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.runs.finetune import build_task
+from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.neighbours import neighbour_scores
 from vfm.trainer.tasks.classify.classifier import Classify, merge_views
 
@@ -65,6 +68,12 @@ def score_neighbours(evaluated: Evaluated, dataset: Dataset, *, bank: Dataset) -
             how=evaluated.inference,
         )
     )
+
+
+def inference_of(world: World, *, options: RunOptions) -> Inference:
+    """Return how the samples of an evaluation are gone through."""
+    workers = num_workers(options.num_workers, device=world.device)
+    return Inference(world=world, num_workers=workers, progress=options.progress)
 
 
 def all_rows(rows: Tensor | None) -> Tensor:

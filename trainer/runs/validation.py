@@ -109,20 +109,25 @@ class _Runner:
         workers = num_workers(self.recipe.train.num_workers, device=self.world.device)
         return Inference(world=self.world, num_workers=workers, should_stop=should_stop)
 
+    @property
+    def _is_contrasted(self) -> bool:
+        """Whether the samples of a batch are; a task compares them all in the end."""
+        return self.recipe.train.drop_last and self.recipe.task is None
+
     def _portions(self) -> tuple[int, int]:
         """Return the size of batches, and how many samples are looked at.
 
         What contrasts the samples of a batch, on all ranks, needs whole batches, as many on every rank.
         """
         size = min(_BATCH_SIZE, max(len(self.held_out) // self.world.size, 1))
-        if not self.recipe.train.drop_last:
+        if not self._is_contrasted:
             return size, len(self.held_out)
         whole = size * self.world.size
         return size, len(self.held_out) // whole * whole
 
     def _together(self, should_stop: Callable[[], bool]) -> Callable[[], bool]:
         """Return what all ranks are told alike, where they wait for each other in every batch."""
-        if not self.recipe.train.drop_last:
+        if not self._is_contrasted:
             return should_stop
         return lambda: largest([should_stop()], world=self.world)[0] > 0
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.video_text.contrast import unit
 
-_SMALLEST_NORM = 1e-8
 _CHUNK = 2**23  # similarities re-weighted in one step: 64 MiB of float64
 _LOWEST = 0.003  # below, shares of cosines that differ by 2 would be 0 in float64, and tie
 
@@ -30,7 +30,7 @@ def cosine_similarity(text_TD: Tensor, video_VD: Tensor) -> Tensor:
     Returns:
         float32 [T, V] in -1..1; 0 with a vector of zeros.
     """
-    return _at_length_1(text_TD) @ _at_length_1(video_VD).T
+    return unit(text_TD) @ unit(video_VD).T
 
 
 def dual_softmax(similarity_TV: Tensor, *, temperature: float, over: Literal["texts", "videos"]) -> Tensor:
@@ -69,7 +69,3 @@ def dual_softmax(similarity_TV: Tensor, *, temperature: float, over: Literal["te
         exact = source[:, start : start + step].double()
         target[:, start : start + step] = exact * torch.softmax(exact / temperature, dim=0)
     return weighted
-
-
-def _at_length_1(vectors_ND: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(vectors_ND.float(), dim=1, eps=_SMALLEST_NORM)

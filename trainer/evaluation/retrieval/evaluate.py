@@ -1,0 +1,245 @@
+"""How well a model finds videos by captions, and captions by videos, among those of a split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vfm.shards.array_types import Int64
+from vfm.shards.errors import UsageError
+from vfm.shards.format.manifest import read_manifest
+from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.wording import counted
+from vfm.trainer.distributed import World, gather, join
+from vfm.trainer.engine.inference import Inference
+from vfm.trainer.engine.opening import where
+from vfm.trainer.evaluation.missing import num_missing
+from vfm.trainer.evaluation.report import check_place
+from vfm.trainer.evaluation.result import EvaluateOptions
+from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
+from vfm.trainer.evaluation.retrieval.report import write_report
+from vfm.trainer.evaluation.retrieval.result import Rankings, RetrievalResult, ranked
+from vfm.trainer.evaluation.retrieval.similarity import cosine_similarity, dual_softmax, mean_of_views
+from vfm.trainer.evaluation.score import all_rows, inference_of
+from vfm.trainer.evaluation.trained_on import count_trained_on
+from vfm.trainer.method import load_exactly
+from vfm.trainer.recipes.columns import reads_captions, resolve_columns
+from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.recipes.requirements import fit_to_data
+from vfm.trainer.recipes.retrieve import RetrieveConfig
+from vfm.trainer.runs.finetune import build_task
+from vfm.trainer.runs.folder import RunOptions
+from vfm.trainer.runs.initial_weights import InitialWeights, from_path
+from vfm.trainer.tasks.classify.clips import LABEL, SpreadClips
+from vfm.trainer.tasks.retrieve.retrieval import Retrieve
+from vfm.trainer.threads import cpu_threads
+from vfm.trainer.video_text.captioned import with_captions
+from vfm.trainer.video_text.captions import CaptionReader
+from vfm.trainer.video_text.model import is_text_of
+
+# Captions that are padded for each other, in the order of the dataset, on however many ranks: where padding
+# counts, a caption's vector depends on it.
+_TOGETHER = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Texts:
+    """The captions of a dataset.
+
+    Attributes:
+        sentences: T texts.
+        rows: the ids of each, int64 [L].
+        video_of_text: int64 [T], the sample that each belongs to.
+    """
+
+    sentences: tuple[str, ...]
+    rows: tuple[Int64, ...]
+    video_of_text: Int64
+
+
+def evaluate_all(
+    paths: Sequence[Path],
+    *,
+    data: Path,
+    how: EvaluateOptions,
+    options: RunOptions,
+    with_dual_softmax: bool = False,
+) -> list[RetrievalResult]:
+    """Evaluate the newest checkpoint of each run, and each file or folder of weights, on the same samples.
+
+    Under torchrun the ranks share the samples and rank 0 writes the reports, see `write_report`; every rank
+    returns all results.
+
+    Args:
+        paths: runs, files and folders.
+        data: the dataset's folder.
+        how: which split, how many views, and whether of the average of the weights.
+        options: device, fallback, and who listens.
+        with_dual_softmax: whether similarities are re-weighted, at the temperature of the training.
+
+    Raises:
+        UsageError: no weights, none that have learned to retrieve, no such split, no captions, or those of
+            another vocabulary.
+        MachineError: a report cannot be written.
+        DamageError: stored bytes are not what was written.
+    """
+    with cpu_threads(options.num_threads), join(options.device) as world:
+        asked = _Asked(data=data, how=how, options=options, with_dual_softmax=with_dual_softmax)
+        return [_evaluate(path, asked, inference=inference_of(world, options=options)) for path in paths]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What `evaluate_all` is asked."""
+
+    data: Path
+    how: EvaluateOptions
+    options: RunOptions
+    with_dual_softmax: bool
+
+
+def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> RetrievalResult:
+    data, how, options, world = asked.data, asked.how, asked.options, inference.world
+    start = from_path(path, options=options, averaged=how.ema)
+    check_retrieves(start, path=path)
+    check_place(path, how)
+    recipe = resolve_columns(start.recipe, read_manifest(data))
+    every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
+    start.check_columns(recipe, every, say=options.say)
+    dataset = with_captions(every, recipe, say=options.say)
+    recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
+    task = retriever(start, recipe=recipe, dataset=dataset, world=world)
+    texts = texts_of(dataset, task.prepare.captions)
+    dual_temperature = recipe.objective.temperature if asked.with_dual_softmax else None
+    step = "" if start.step is None else f", step {start.step},"
+    options.say(
+        f"Evaluating {path}{step} on {where(world)}: {counted(len(texts.rows), 'caption')} of "
+        f"{counted(len(dataset), 'video')} of {data}, {counted(how.num_clips, 'clip')} in "
+        f"{counted(how.num_crops, 'crop')} each."
+    )
+    videos = video_vectors(task, dataset, views=(how.num_clips, how.num_crops), inference=inference)
+    similarity = cosine_similarity(text_vectors(task, texts.rows, world=world), videos)
+    result = RetrievalResult(
+        run=str(path),
+        step=start.step,
+        num_clips=how.num_clips,
+        num_crops=how.num_crops,
+        data=str(data),
+        split=how.split,
+        ema=how.ema,
+        num_missing=num_missing(every, split=how.split, say=options.say),
+        num_trained_on=count_trained_on(start, dataset, path=path, split=how.split, say=options.say),
+        fit=fit,
+        dual_softmax=dual_temperature,
+        captions=recipe.objective.captions,
+        num_without_caption=len(every) - len(dataset),
+        **ranked(_rankings(texts, dataset.keys, similarity=similarity, dual_temperature=dual_temperature)),
+    )
+    if world.is_chief:
+        write_report(path, result)
+    return result
+
+
+def check_retrieves(start: InitialWeights, *, path: Path) -> None:
+    """Refuse weights that have not learned to retrieve.
+
+    Raises:
+        UsageError: they have not.
+    """
+    if not isinstance(start.recipe.objective, RetrieveConfig) or start.is_encoder:
+        first = "" if reads_captions(start.recipe) else ", after pretraining with captions"
+        raise UsageError(
+            f"{path} has not learned to find videos by captions: finetune it with "
+            f"`vfm finetune retrieve DATA --init {path}`{first}."
+        )
+
+
+def retriever(start: InitialWeights, *, recipe: Recipe, dataset: Dataset, world: World) -> Retrieve:
+    """Return the encoders of weights that have learned to retrieve, ready to be asked."""
+    task = build_task(recipe, dataset)
+    assert isinstance(task, Retrieve), "refused by check_retrieves"
+    load_exactly(task, start.weights())
+    task.to(world.device).eval()
+    return task
+
+
+def texts_of(dataset: Dataset, reader: CaptionReader) -> Texts:
+    """Return the captions of samples that have some, joined where the reader joins them."""
+    sentences: list[str] = []
+    rows: list[Int64] = []
+    places: list[int] = []
+    for index in range(len(dataset)):
+        found, written = reader.rows(dataset, index), dataset.meta(index).written_captions
+        sentences += [" ".join(written)] if reader.captions == "joined" else written
+        rows += found
+        places += [index] * len(found)
+    return Texts(sentences=tuple(sentences), rows=tuple(rows), video_of_text=np.array(places, np.int64))
+
+
+def _rankings(
+    texts: Texts, keys: Sequence[str], *, similarity: Tensor, dual_temperature: float | None
+) -> Rankings:
+    """Return what captions found among videos, and videos among captions."""
+    by_text, by_video = similarity, similarity
+    if dual_temperature is not None:
+        by_text, by_video = (
+            dual_softmax(similarity, temperature=dual_temperature, over=over) for over in ("texts", "videos")
+        )
+    return Rankings(
+        keys=tuple(keys),
+        texts=texts.sentences,
+        video_of_text=texts.video_of_text,
+        text_to_video=places_of_texts(by_text.numpy(), video_of_text=texts.video_of_text),
+        video_to_text=places_of_videos(by_video.numpy(), video_of_text=texts.video_of_text),
+    )
+
+
+def video_vectors(
+    task: Retrieve, dataset: Dataset, *, views: tuple[int, int], inference: Inference
+) -> Tensor:
+    """Return the mean over views of each video's vectors, float32 [N, D]; every rank must call this.
+
+    Args:
+        task: the encoders.
+        dataset: the videos.
+        views: clips of each, and squares of each clip.
+        inference: goes through them.
+    """
+    num_clips, num_crops = views
+
+    def compute(batch: dict[str, Tensor]) -> Tensor:
+        clips = {name: array for name, array in batch.items() if name != LABEL}
+        num_videos = len(next(iter(clips.values())))
+        vectors = task.backbone.video_vectors({name: array.flatten(0, 1) for name, array in clips.items()})
+        return mean_of_views(vectors.view(num_videos, num_clips * num_crops, -1))
+
+    reader = SpreadClips(random_clip=task.prepare.clips, num_clips=num_clips, num_crops=num_crops)
+    return all_rows(inference.rows(dataset, reader, compute=compute))
+
+
+def text_vectors(task: Retrieve, rows: tuple[Int64, ...], *, world: World) -> Tensor:
+    """Return a vector of each caption, float32 [T, D]; every rank must call this.
+
+    Args:
+        task: the encoders.
+        rows: the ids of each caption.
+        world: this process among those that share them.
+    """
+    portions = [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)]
+    mine = [_vectors(task, portion, world=world) for portion in portions[world.rank :: world.size]]
+    everyone = gather(mine, world=world)
+    return torch.cat([everyone[i % world.size][i // world.size] for i in range(len(portions))])
+
+
+def _vectors(task: Retrieve, rows: tuple[Int64, ...], *, world: World) -> Tensor:
+    longest = max(map(len, rows))
+    ids = np.full((len(rows), longest), task.prepare.captions.column.pad_id, np.int64)
+    for padded, row in zip(ids, rows, strict=True):
+        padded[: len(row)] = row
+    num_ids = torch.tensor([len(row) for row in rows], device=world.device)
+    with torch.inference_mode():
+        is_text = is_text_of(num_ids, length=longest)
+        return task.backbone.text_vectors(torch.from_numpy(ids).to(world.device), is_text).float().cpu()
