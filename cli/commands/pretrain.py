@@ -1,7 +1,8 @@
 """``vfm pretrain``: learn from a dataset's columns by a recipe."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,12 +11,23 @@ from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 from vfm.shards.splits import TRAIN
 
+if TYPE_CHECKING:
+    from vfm.trainer.recipes.recipe import Recipe
+    from vfm.trainer.runs.folder import RunOptions
+    from vfm.trainer.runs.initial_weights import InitialWeights
+
 
 @click.command()
 @click.argument("recipe")
 @training.data_argument
 @click.option(
     "--init", type=shared.PATH, metavar="RUN", help="Start from all weights of this pretrained run."
+)
+@click.option(
+    "--init-text",
+    type=shared.PATH,
+    metavar="BERT",
+    help="Begin with the vectors of words of a BERT: a folder or file of Hugging Face.",
 )
 @training.training_options
 def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
@@ -34,6 +46,7 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
       vfm pretrain vimpac-tiny data/other --init runs/pretrained --out runs/second
+      vfm pretrain simvtp-base data/captioned --init videomae.pth --init-text bert-base-uncased --out runs/vt
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained --epochs 80 --extend
       vfm pretrain mine.yaml data/mine --out runs/mine
       vfm pretrain videomae-base data/large data/small=3 --out runs/mixed
@@ -43,12 +56,11 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
     from vfm.trainer.recipes.columns import reads_captions
     from vfm.trainer.recipes.settings import override
     from vfm.trainer.registry import open_recipe, recipe_names
-    from vfm.trainer.runs.initial_weights import from_path
     from vfm.trainer.runs.run import pretrain
 
     chosen = override(open_recipe(recipe), training.settings_of(given))
     how = training.run_options(given)
-    start = None if given["init"] is None else from_path(given["init"], options=how)
+    start = _start(given, chosen, how)
     sources = training.sources_of(data)
     outcome = pretrain(chosen, start=start, data=sources, out=out, options=how, open_teacher=_open_teacher)
     status = finish(outcome, out=out, as_json=given["as_json"])
@@ -59,6 +71,14 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
         chosen_split = split_words(sources[0].data, wanted=TRAIN)
         say_next("finetune", task, sources[0].data, "--init", out, *numbers, *chosen_split, "--out", kind)
     return status
+
+
+def _start(given: dict[str, Any], recipe: "Recipe", how: "RunOptions") -> "InitialWeights":
+    from vfm.trainer.runs.initial_weights import InitialWeights, from_path
+    from vfm.trainer.weights.words import read_words
+
+    start = InitialWeights(recipe=recipe) if given["init"] is None else from_path(given["init"], options=how)
+    return start if given["init_text"] is None else replace(start, words=read_words(given["init_text"]))
 
 
 def _open_teacher(name: str, **asked: Any) -> Any:

@@ -19,8 +19,9 @@ from vfm.shards.order import Share
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.reading.keys import Keys
 
-# What may differ between the columns of a mixture: batches change the last bits at most.
-_HARMLESS = {ENLARGEMENT, "batch_size"}
+# What may differ between the columns of a mixture: batches change the last bits at most, and a vocabulary is
+# the same whatever the file is called that it was read from.
+_HARMLESS = {ENLARGEMENT, "batch_size", "vocabulary", "vocabulary_sha256"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

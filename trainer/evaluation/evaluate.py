@@ -67,13 +67,7 @@ def evaluate(path: Path, *, data: Path, how: EvaluateOptions, options: RunOption
 def _evaluate(
     path: Path, *, data: Path, how: EvaluateOptions, options: RunOptions, world: World
 ) -> Evaluation:
-    start = from_path(path, options=options, averaged=how.ema)
-    if how.protocol == "multiview" and isinstance(start.recipe.objective, RetrieveConfig):
-        raise UsageError(
-            f"{path} has learned to find videos by captions, and no classes: evaluate it with --protocol "
-            "retrieval, knn, linear or attentive."
-        )
-    check_place(path, how)
+    start = _start(path, how=how, options=options)
     recipe = seen_as(resolve_columns(_for_clips(start.recipe), read_manifest(data)), how.views)
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     dataset = with_labels(every, say=options.say)
@@ -164,6 +158,17 @@ def _check_taught(data: Path, *, how: EvaluateOptions) -> None:
         learner = "neighbours come" if how.protocol == "knn" else "probe learns"
         among = "" if how.split == TRAIN else f", which is among {ALL}"
         raise UsageError(f"The {learner} from split {TRAIN} itself{among}: choose another --split.")
+
+
+def _start(path: Path, *, how: EvaluateOptions, options: RunOptions) -> InitialWeights:
+    start = from_path(path, options=options, averaged=how.ema)
+    if how.protocol == "multiview" and isinstance(start.recipe.objective, RetrieveConfig):
+        raise UsageError(
+            f"{path} has learned to find videos by captions, and no classes: evaluate it with --protocol "
+            "retrieval, knn, linear or attentive."
+        )
+    check_place(path, how)
+    return start
 
 
 def _check_head(start: InitialWeights, *, dataset: Dataset, path: Path) -> None:

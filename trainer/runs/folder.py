@@ -30,6 +30,7 @@ from vfm.trainer.registry import from_dict
 from vfm.trainer.runs.extension import Extension, is_length, nothing_to_extend
 
 RUN_NAME = "run.json"
+_HARMLESS = {"views", ENLARGEMENT, "vocabulary", "vocabulary_sha256"}  # the vocabulary is tokenizer_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +154,9 @@ def check_columns(learned_from: Mapping[str, Any], *, path: Path, recipe: Recipe
                 f"{path} was trained on {trained_on}, not on a column of the kind of {name}: "
                 "change it with `--set data.columns=...`."
             )
-        # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged.
-        differing = _differing(learned[kind], dataset.manifest.columns[name].options) - {"views", ENLARGEMENT}
+        # What a code stands for depends neither on the crop it was seen in nor on how far that was enlarged;
+        # and a vocabulary is the same whatever the file is called that it was read from.
+        differing = _differing(learned[kind], dataset.manifest.columns[name].options) - _HARMLESS
         if differing:
             raise UsageError(
                 f"Column {name} of {dataset} differs from the one that {path} was trained on "

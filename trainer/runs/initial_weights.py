@@ -12,11 +12,12 @@ from vfm.shards.format.layout import FRAMES
 from vfm.shards.io.hashing import sha256_file
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import listed
+from vfm.trainer import methods
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.checkpoint_state import EMA, MODEL
 from vfm.trainer.recipes.columns import learns_classes
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.recipes.settings import differences
+from vfm.trainer.recipes.settings import differences, flatten
 from vfm.trainer.recipes.values import written
 from vfm.trainer.runs.folder import (
     RunOptions,
@@ -29,6 +30,9 @@ from vfm.trainer.runs.folder import (
 from vfm.trainer.weights.files import PICKLES, SAFETENSORS, read_weights, weights_in
 from vfm.trainer.weights.fit import HEAD
 from vfm.trainer.weights.imported import ImportedWeights, import_weights
+from vfm.trainer.weights.words import WordVectors
+
+STARTS_FROM = "STARTS_FROM"  # in the package of a method: others whose pretraining it goes on with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class InitialWeights:
         is_average: whether it is the average of its weights that is meant.
         file: that has them; where neither has, new ones are drawn.
         keeps_head: whether finetuning begins with the head of a classifier too.
+        words: the vectors of words to begin with, in place of those that it has.
     """
 
     recipe: Recipe
@@ -48,6 +53,7 @@ class InitialWeights:
     is_average: bool = False
     file: ImportedWeights | None = None
     keeps_head: bool = False
+    words: WordVectors | None = None
 
     @property
     def path(self) -> Path | None:
@@ -63,11 +69,12 @@ class InitialWeights:
     @property
     def origin(self) -> dict[str, Any]:
         """What tells these weights from others."""
-        head = {"keeps_head": True} if self.keeps_head else {}
+        head: dict[str, Any] = {"keeps_head": True} if self.keeps_head else {}
+        head |= {} if self.words is None else {"words_sha256": self.words.sha256}
         if self.file is not None:
             return {"sha256": sha256_file(self.file.path), **head}
         if self.checkpoint is None:
-            return {}
+            return head
         file = self.checkpoint.state["files"][EMA if self.is_average else MODEL]
         return {"sha256": file["sha256"], "step": self.checkpoint.step, **head}
 
@@ -105,7 +112,7 @@ class InitialWeights:
 
     def check_columns(self, recipe: Recipe, dataset: Dataset, *, say: Callable[[str], None]) -> None:
         """Refuse a dataset with other columns than they were trained on; say where this is not known."""
-        if self.path is None:
+        if self.path is None or self.recipe.method != recipe.method:  # the latter reads frames alone
             return
         if self.columns:
             check_columns(self.columns, path=self.path, recipe=recipe, dataset=dataset)
@@ -141,14 +148,22 @@ class InitialWeights:
         differ; what the weights meant to the one is then not all that they mean to the other. The head of a
         classifier is among them only where it is kept: its classes may be others.
         """
+        words = "" if self.words is None else f"the vectors of words of {self.words.path}"
         if self.path is None:
-            return ""
-        changed = [text for text in differences(self.recipe, recipe) if text.startswith("model.")]
+            return f"Starting from {words}." if words else ""
+        # Of networks of two methods, what only one of them has is no change.
+        both = flatten(self.recipe).keys() & flatten(recipe).keys()
+        is_other = self.recipe.method != recipe.method
+        changed = [
+            text
+            for text in differences(self.recipe, recipe)
+            if text.startswith("model.") and (not is_other or text.partition(":")[0] in both)
+        ]
         others = f", with {listed(changed, limit=4, separator='; ')}" if changed else ""
         what = "the average of the weights" if self.is_average else "the weights"
         kept = "and keeping its" if self.keeps_head else "but for its"
         head = f", {kept} head of {self.num_classes} classes" if self.has_head else ""
-        return f"Starting from {what} of {self.path}{head}{others}."
+        return f"Starting from {what} of {self.path}{head}{others}{f' and {words}' if words else ''}."
 
 
 def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:
@@ -215,7 +230,7 @@ def check_pretrained(start: InitialWeights, *, recipe: Recipe) -> None:
             f"{start.path} is an encoder alone, without the heads that pretraining needs: give --init the "
             "run that it was exported from."
         )
-    if start.recipe.method != recipe.method:
+    if start.recipe.method not in (recipe.method, *getattr(methods.load(recipe.method), STARTS_FROM, ())):
         raise UsageError(
             f"{start.path} was pretrained by {start.recipe.name}, whose network {recipe.name} does not have: "
             f"choose a recipe of method {start.recipe.method}, or a run of method {recipe.method} for --init."

@@ -42,6 +42,7 @@ from vfm.trainer.runs.initial_weights import InitialWeights, check_pretrained
 from vfm.trainer.runs.training_data import open_training_data
 from vfm.trainer.runs.validation import validation_of
 from vfm.trainer.threads import cpu_threads
+from vfm.trainer.weights.words import WordVectors
 
 
 def pretrain(
@@ -86,9 +87,20 @@ def pretrain(
         method = methods.load(recipe.method).build(recipe, dataset, open_teacher=open_teacher)
         if start.path is not None:
             method.load_pretrained(start.weights())
+        if start.words is not None:
+            _load_words(start.words, method, recipe=recipe)
         return method
 
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, start=start, options=options)
+
+
+def _load_words(words: WordVectors, method: Method, *, recipe: Recipe) -> None:
+    layer = getattr(method, "text_embeddings", None)
+    if layer is None:
+        raise UsageError(
+            f"{recipe.name} reads no captions, and has no words to begin with: leave out --init-text."
+        )
+    words.load(layer)
 
 
 def run(  # noqa: PLR0913 (keyword-only)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vfm.trainer.video_text.captions import TextColumn
     from vfm.trainer.video_text.model import VideoTextModel
 
+STARTS_FROM = ("videomae",)  # its encoder and decoder are VideoMAE's
 _WORDS = "text_embeddings.word_embeddings.weight"
 
 

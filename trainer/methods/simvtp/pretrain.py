@@ -37,6 +37,8 @@ from vfm.trainer.video_text.contrast import check_contrast, contrast_loss, draw_
 from vfm.trainer.video_text.model import is_text_of
 from vfm.trainer.vit_backbone import is_vector
 
+_OF_TEXT = ("text_embeddings.", "text_cls.", "vtm_head.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pairs:
@@ -187,6 +189,15 @@ class Simvtp(SimvtpNetwork, Method):
         return functional.cross_entropy(
             logits, wanted, reduction="sum"
         ) / num_words, is_right.sum() / num_words
+
+    def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
+        """Take all weights of another run, or of one of VideoMAE, which has no words: these stay as they are.
+
+        Raises:
+            UsageError: the state is of another model.
+        """
+        words = {name: t for name, t in self.state_dict().items() if name.startswith(_OF_TEXT)}
+        super().load_pretrained({**({} if words.keys() & state.keys() else words), **state})
 
     @property
     def num_tokens(self) -> int:
