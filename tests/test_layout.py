@@ -169,6 +169,7 @@ TOGETHER = {
     "trainer/methods/umt/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_ranks.py": "several processes",
+    "trainer/video_text/test_ranks.py": "several processes",
     "trainer/runs/test_several_columns.py": "frames and a target column, from recipe to evaluation",
     "video2token/decoding/decoders/test_matrix.py": "every decoder",
     "video2token/picture/test_converter_exact.py": "swscale's own arithmetic",

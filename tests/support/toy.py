@@ -171,6 +171,7 @@ def _captions(i: int, row: IndexRow) -> dict[str, bytes]:
 def _meta(i: int, *, split: str) -> SampleMeta:
     return SampleMeta(
         key=f"clip-{i:03d}",
+        captions=() if i == WITHOUT_CAPTION else (f"a bar at {i % 8} of some kind", f"a bar at {i % 8}"),
         source=f"clip-{i:03d}.mp4",
         outcome="ok",
         fps=2.0,

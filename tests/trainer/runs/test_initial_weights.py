@@ -1,15 +1,18 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
-from vfm.trainer.runs.initial_weights import from_run
+from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 from vfm.trainer.runs.run import pretrain
+from vfm.trainer.weights.words import read_words
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
 STEPS = ("train.batch_size=4", "train.max_steps=2")
@@ -140,3 +143,85 @@ def test_a_run_does_not_start_from_itself(bench):
     told = "--init names the run in --out itself, .*first: repeat the command .*, with --extend to train it"
     with pytest.raises(UsageError, match=told):
         bench.pretrain("train.max_steps=4", init="first", out="first")
+
+
+def words_file(path, *, dim=16, num_words=16):
+    shapes = {
+        "word_embeddings.weight": (num_words, dim),
+        "position_embeddings.weight": (32, dim),
+        "token_type_embeddings.weight": (2, dim),
+        "LayerNorm.weight": (dim,),
+        "LayerNorm.bias": (dim,),
+    }
+    generator = torch.Generator().manual_seed(0)
+    drawn = {f"bert.embeddings.{n}": torch.randn(s, generator=generator) for n, s in shapes.items()}
+    save_file(drawn, path)
+    return drawn
+
+
+SMALL = ("model.image_px=32", "model.dim=16", "model.num_heads=2", "model.decoder_dim=8", "model.depth=1")
+SMALL = (*SMALL, "model.decoder_heads=2", "model.decoder_depth=1", *STEPS)
+
+
+@pytest.fixture
+def captioned(toy_dataset, tmp_path):
+    made = Bench(toy_dataset("captioned", columns=("text.toy",)), tmp_path)
+    made.pretrain(*SMALL, recipe="videomae-tiny", out="first")
+    return made
+
+
+def test_simvtp_starts_from_videomae_and_words_of_bert(captioned):
+    drawn = words_file(captioned.root / "bert.safetensors")
+    words = read_words(captioned.root / "bert.safetensors")
+    start = replace(from_run(captioned.root / "first", options=captioned.options), words=words)
+    recipe = override(load_recipe("simvtp-tiny"), [*SMALL, *STILL])
+    captioned.said.clear()
+    out = captioned.root / "second"
+    pretrain(recipe, start=start, data=captioned.data, out=out, options=captioned.options)
+    before, after = captioned.newest("first").model(), captioned.newest().model()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    others = {name.partition(".")[0] for name in after.keys() - before.keys()}
+    assert others == {"text_embeddings", "text_cls", "vtm_head"}
+    for name, tensor in drawn.items():
+        assert torch.equal(after[name.replace("bert.embeddings", "text_embeddings")], tensor), name
+    told = f"Starting from the weights of {start.path} and the vectors of words of {words.path}."
+    assert told in captioned.said
+    run = json.loads((out / "run.json").read_text())
+    assert run["origin"]["words_sha256"] == words.sha256
+    # The same command goes on, another start is another run.
+    again = pretrain(recipe, start=start, data=captioned.data, out=out, options=captioned.options)
+    assert again.step == 1
+    with pytest.raises(UsageError, match=r"other settings \(the weights it starts from\)"):
+        pretrain(
+            recipe,
+            start=replace(start, words=None),
+            data=captioned.data,
+            out=out,
+            options=captioned.options,
+        )
+
+
+def test_words_alone_are_told_too(captioned):
+    words_file(captioned.root / "bert.safetensors")
+    words = read_words(captioned.root / "bert.safetensors")
+    recipe = override(load_recipe("simvtp-tiny"), [*SMALL, *STILL])
+    start = InitialWeights(recipe=recipe, words=words)
+    out = captioned.root / "second"
+    pretrain(recipe, start=start, data=captioned.data, out=out, options=captioned.options)
+    assert f"Starting from the vectors of words of {words.path}." in captioned.said
+
+
+def test_words_for_a_network_that_reads_none_are_refused(captioned):
+    words_file(captioned.root / "bert.safetensors")
+    recipe = override(load_recipe("videomae-tiny"), SMALL)
+    start = InitialWeights(recipe=recipe, words=read_words(captioned.root / "bert.safetensors"))
+    with pytest.raises(UsageError, match="videomae-tiny reads no captions, and has no words to begin with"):
+        pretrain(
+            recipe, start=start, data=captioned.data, out=captioned.root / "x", options=captioned.options
+        )
+
+
+def test_videomae_does_not_start_from_simvtp(captioned):
+    captioned.pretrain(*SMALL, recipe="simvtp-tiny", out="second")
+    with pytest.raises(UsageError, match="was pretrained by simvtp-tiny, whose network videomae-tiny does"):
+        captioned.pretrain(*SMALL, recipe="videomae-tiny", init="second", out="third")
