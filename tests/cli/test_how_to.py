@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from vfm.cli.main import group
 
-HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "umt-on-your-videos.md"
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+UMT, RETRIEVAL = PAGES / "umt-on-your-videos.md", PAGES / "retrieval.md"
 SMALLER = ["--set", "model.image_px=64"]
 # What is shorter here than in the text; every command is given what it takes of these.
 SHORTER = {
@@ -46,7 +47,7 @@ def videos(films: Callable[..., Path], tmp_path: Path) -> Path:
 def test_every_command_of_umt_on_your_videos_runs(
     videos: Path, tiny_vit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = HOW_TO.read_text()
+    text = UMT.read_text()
     laptop = {name: value for name, (_, value) in variables(text).items()}
     assert laptop["RECIPE"] == "umt-tiny"
     chosen = laptop | {"TEACHER": f"clip:test_vit --weights {tiny_vit}", "SIDE": "64", "BATCH": "3"}
@@ -61,9 +62,7 @@ def test_every_command_of_umt_on_your_videos_runs(
             words += SHORTER.get(words[0], [])
         if "--recipe" in words:
             words += SMALLER
-        done = CliRunner().invoke(group, words, standalone_mode=False)
-        assert done.exception is None, f"{line}\n{done.output}\n{done.exception}"
-        assert not done.return_value, f"{line}\n{done.output}"
+        carry_out(line, words)
         told.append(words[0])
     assert told == [
         *("extract", "inspect", "tokenize", "pretrain", "evaluate", "evaluate"),
@@ -75,11 +74,79 @@ def test_every_command_of_umt_on_your_videos_runs(
     assert (videos / "frames.png").read_bytes().startswith(b"\x89PNG")
 
 
+def carry_out(line: str, words: list[str]) -> str:
+    """Run a command of a page and return what it printed."""
+    done = CliRunner().invoke(group, words, standalone_mode=False)
+    assert done.exception is None, f"{line}\n{done.output}\n{done.exception}"
+    assert not done.return_value, f"{line}\n{done.output}"
+    return done.output
+
+
+@pytest.fixture
+def captioned(films: Callable[..., Path], tmp_path: Path) -> Path:
+    """Return a folder with films, a list of their captions, and a vocabulary of their words."""
+    folder = films(12, size=(96, 80), num_frames=20)
+    films_there = sorted(folder.rglob("*.mp4"))
+    numbers = (
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    )
+    rows = [
+        f"films/{path.relative_to(folder)},film {number} moves,{'val' if i % 4 == 0 else 'train'}"
+        for i, (path, number) in enumerate(zip(films_there, numbers, strict=True))
+    ]
+    (tmp_path / "captions.csv").write_text("\n".join(["path,caption,split", *rows]) + "\n")
+    (tmp_path / "words").mkdir()
+    words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "moves", "a", "person", "water", *numbers)
+    (tmp_path / "words" / "vocab.txt").write_text("\n".join(words) + "\n")
+    return tmp_path
+
+
+def test_every_command_of_find_videos_by_sentences_runs(
+    captioned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = RETRIEVAL.read_text()
+    laptop = {name: value for name, (_, value) in variables(text).items()}
+    assert laptop["RECIPE"] == "simvtp-tiny"
+    chosen = laptop | {"BATCH": "4", "PAIRS": "4"}
+    monkeypatch.chdir(captioned)
+    told = {}
+    for line in commands(text):
+        words = shlex.split(Template(line).substitute(chosen))[1:]
+        words += ["--epochs", "2"] if words[0] in ("pretrain", "finetune") else []
+        told[words[0]] = carry_out(line, words)
+    assert list(told) == ["extract", "tokenize", "inspect", "pretrain", "finetune", "evaluate", "search"]
+    for split, num_videos in (("val", 3), ("train", 9)):
+        found = json.loads((captioned / "runs/retriever" / f"evaluate-retrieval-{split}.json").read_text())
+        assert (found["num_videos"], found["num_texts"]) == (num_videos, num_videos)
+        assert found["text_to_video"]["chance"]["recall_at_1"] == pytest.approx(1 / num_videos)
+    assert (captioned / "found.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_values_for_a_gpu_are_those_of_the_project() -> None:
     from vfm.trainer.registry import load_recipe
 
-    gpu = {name: value for name, (value, _) in variables(HOW_TO.read_text()).items()}
+    gpu = {name: value for name, (value, _) in variables(UMT.read_text()).items()}
     recipe = load_recipe(gpu["RECIPE"])
     assert recipe.model.image_px == int(gpu["SIDE"])
     assert recipe.train.epochs == 201
     assert int(gpu["BATCH"]) % int(gpu["GPUS"]) == 0
+
+
+def test_values_for_gpus_are_those_of_simvtp() -> None:
+    from vfm.trainer.registry import load_recipe
+
+    gpu = {name: value for name, (value, _) in variables(RETRIEVAL.read_text()).items()}
+    pretraining, finetuning = load_recipe(gpu["RECIPE"]), load_recipe(f"{gpu['RECIPE']}-retrieve")
+    assert (pretraining.train.batch_size, finetuning.train.batch_size) == (1024, 64)
+    assert (gpu["BATCH"], gpu["PAIRS"], gpu["SIDE"]) == ("1024", "64", str(pretraining.model.image_px))

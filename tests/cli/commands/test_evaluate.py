@@ -217,3 +217,41 @@ def test_workers_are_for_training_a_probe_too(root):
     invoke(evaluate.command, *arguments, "--workers", 0)
     recipe = json.loads((root / "good" / "linear" / "run.json").read_text())["recipe"]
     assert recipe["train"]["num_workers"] == 0
+
+
+@pytest.fixture(scope="module")
+def retriever(tmp_path_factory, write_toy_dataset):
+    """Return a folder with captions and a run that has begun to find videos by them, and what it said."""
+    root = tmp_path_factory.mktemp("retrieval")
+    data = write_toy_dataset(root / "data", columns=("text.toy",))
+    sizes = ("--set", "model.image_px=32", "--set", "model.depth=1")
+    words = ("retrieve", data, "--recipe", "simvtp-tiny-retrieve", "--out", root / "run", "--device", "cpu")
+    said = invoke(finetune.command, *words, "--batch-size", 4, "--steps", 2, *sizes).stderr
+    return root, said
+
+
+def test_videos_and_captions_stand_beside_chance(retriever):
+    root, said = retriever
+    assert said.splitlines()[-1] == f"next: vfm evaluate {root / 'run'} {root / 'data'} --protocol retrieval"
+    asked = (root / "run", root / "data", "--protocol", "retrieval")
+    table = invoke(evaluate.command, *asked).stdout.splitlines()
+    rows = [re.split(r"  +", line) for line in table]
+    assert rows[0][:4] == ["run", "direction", "R@1 %", "95 % interval"]
+    assert [row[:2] for row in rows[1:]] == [
+        [str(root / "run"), "text to video"],
+        [str(root / "run"), "video to text"],
+        ["chance", "text to video"],
+        ["chance", "video to text"],
+    ]
+    assert [row[-2:] for row in rows[1:3]] == [["8", "4"], ["4", "8"]]  # two captions of each of four videos
+    assert rows[3][2] == "25.0"
+    (told,) = json.loads(invoke(evaluate.command, *asked, "--dual-softmax", "--json").stdout)
+    assert (told["num_texts"], told["num_videos"], told["dual_softmax"]) == (8, 4, 0.05)
+
+
+def test_options_of_the_other_protocols_are_refused(retriever):
+    root, _ = retriever
+    with pytest.raises(click.UsageError, match="--dual-softmax weighs similarities: give --protocol retr"):
+        invoke(evaluate.command, root / "run", root / "data", "--protocol", "knn", "--dual-softmax")
+    with pytest.raises(click.UsageError, match="--views is of encoders that name classes: leave it out"):
+        invoke(evaluate.command, root / "run", root / "data", "--protocol", "retrieval", "--views", "umt")
