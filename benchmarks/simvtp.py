@@ -1,4 +1,4 @@
-"""Compares an update of SimVTP's pretraining with one that encodes a batch four times, as the released code does.
+"""Compares an update of SimVTP's pretraining with one that encodes a batch four times, as was released.
 
     python benchmarks/simvtp.py [--batch 4] [--rounds 5] [--num-ids 24] [--recipe simvtp-base]
 
