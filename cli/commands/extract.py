@@ -12,6 +12,7 @@ from vfm.cli.display.next_step import say_next
 from vfm.cli.display.progress import make_progress
 from vfm.cli.options import decoding, shared
 from vfm.cli.options import sources as listing
+from vfm.shards.errors import UsageError
 from vfm.shards.wording import counted
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     from vfm.video2token.jobs.extract.extract import extract_sources
     from vfm.video2token.rejection import REQUESTED
 
+    if given["whole_videos"] and given["split_scenes"]:
+        raise UsageError("--whole-videos makes a sample of a video, --split-scenes of each shot: use one.")
     inputs, folder = listing.places(sources, data, given)
     wanted = decoding.extract_options(given)
     found = listing.find_sources(inputs, given)

@@ -88,6 +88,11 @@ def list_options() -> Decorator:
             help="Take the video of the same name with another suffix for one that is missing.",
         ),
         click.option(
+            "--whole-videos",
+            is_flag=True,
+            help="Take whole videos where a list names segments, each with all captions and labels of these.",
+        ),
+        click.option(
             "--other-columns",
             type=click.Choice(["error", "ignore"]),
             default="error",
@@ -225,7 +230,7 @@ def _list_options(given: dict[str, Any]) -> "ListOptions":
     classes = read_classes(given["classes"]) if given["classes"] else None
     if classes is not None:
         output.say(f"--classes: {classes.told}.")
-    names = ("root", "format_name", "num_classes", "label", "any_suffix", "other_columns")
+    names = ("root", "format_name", "num_classes", "label", "any_suffix", "whole_videos", "other_columns")
     return ListOptions(
         classes=classes,
         has_folder_labels=not given["no_labels"],

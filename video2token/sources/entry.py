@@ -52,6 +52,11 @@ class Entry:
     class_index: int | None = None
     left_out: str = ""
 
+    @property
+    def is_segment(self) -> bool:
+        """Whether it is a part of a video."""
+        return self.start_s is not None or self.end_s is not None
+
 
 def is_video(name: str) -> bool:
     """Return whether a name ends like that of a video."""

@@ -16,7 +16,7 @@ from vfm.video2token.sources.lists import file_types
 from vfm.video2token.sources.lists.reading import ListOptions, Reading
 from vfm.video2token.sources.lists.recognition import open_list, recognized
 from vfm.video2token.sources.lists.video_finder import VideoFinder
-from vfm.video2token.sources.merging import merged
+from vfm.video2token.sources.merging import merged, whole_videos
 from vfm.video2token.sources.split_names import split_of_name
 from vfm.video2token.sources.tars.entries import read_tar
 
@@ -39,6 +39,7 @@ class InputRead:
         renamed_splits: the splits that have another name here, by the name in the list.
         left_out: places of what is no source, by the reason.
         notes: what the user should know, one sentence each.
+        num_joined: segments that are part of whole videos here, as was asked for.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class InputRead:
     renamed_splits: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    num_joined: int = 0
 
 
 def read_input(given: Input, options: ListOptions, *, split: str | None = None) -> InputRead:
@@ -109,12 +111,34 @@ def _of_list(path: Path, options: ListOptions) -> InputRead:
             told = f"has no such label: choose {', '.join(format_.labels)}"
         raise UsageError(f"--label {options.label}: {path} is read as {format_.title}, which {told}.")
     notes: list[str] = []
-    videos = VideoFinder(options.root_of(path), any_suffix=options.any_suffix)
-    reading = Reading(options=options, videos=videos, say=lambda told: notes.append(f"{path.name}: {told}"))
-    entries = merged(format_.entries(found, reading), joins_labels=format_.joins_labels)
-    return InputRead(
-        path=path, entries=entries, format_name=name, classes=format_.classes(found, reading), notes=notes
+    videos = VideoFinder(
+        options.root_of(path), any_suffix=options.any_suffix, whole_videos=options.whole_videos
     )
+    reading = Reading(options=options, videos=videos, say=lambda told: notes.append(f"{path.name}: {told}"))
+    rows: Iterable[Entry] = format_.entries(found, reading)
+    join, num_joined = merged, 0
+    if options.whole_videos:
+        rows, join = list(rows), whole_videos
+        num_joined = _say_joined(rows, reading)
+    return InputRead(
+        path=path,
+        entries=join(rows, joins_labels=format_.joins_labels),
+        format_name=name,
+        classes=format_.classes(found, reading),
+        notes=notes,
+        num_joined=num_joined,
+    )
+
+
+def _say_joined(rows: Iterable[Entry], reading: Reading) -> int:
+    """Return how many segments whole videos are made of, and say of how many videos they are."""
+    segments = [(entry.path, entry.offset) for entry in rows if entry.is_segment]
+    if segments:
+        num_videos = len(set(segments))
+        reading.say(f"its segments are joined to whole videos: {len(segments):,} to {num_videos:,}.")
+    else:
+        reading.say("it names no segments, so --whole-videos changes nothing of it.")
+    return len(segments)
 
 
 def _split_up(found: InputRead, *, split: str | None) -> InputRead:

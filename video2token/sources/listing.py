@@ -98,7 +98,8 @@ def list_sources(
         lists: more inputs, each behind the split that all its videos are of.
 
     Raises:
-        UsageError: no such path, nothing found, a list that cannot be understood, one source named twice.
+        UsageError: no such path, nothing found, a list that cannot be understood, one source named twice,
+            whole videos asked for where no list names a segment.
         MachineError: a folder or list that may not be read.
     """
     splits = [None] * len(inputs) + [check_split(split) for split, _ in lists]
@@ -111,6 +112,10 @@ def list_sources(
         named = name_labels(how.entries, classes=options.classes)
         sources += _sources(named, input_=each)
         read.append(how)
+    if options.whole_videos and not any(how.num_joined for how in read):
+        raise UsageError(
+            "--whole-videos joins the segments of a video, and no list here names any: leave it out."
+        )
     _refuse_twice(sources)
     if missing == "error":
         _refuse_missing(sources)
@@ -156,7 +161,7 @@ def _with_segment(identity: str, entry: Entry) -> str:
 
     A NUL goes before the times, because it can be in no file's name: no video's key is that of a segment.
     """
-    if entry.start_s is None and entry.end_s is None:
+    if not entry.is_segment:
         return identity
     stem, suffix = os.path.splitext(identity)  # noqa: PTH122 (takes names that a Path refuses)
     return f"{stem}\0{_seconds(entry.start_s or 0.0)}-{_seconds(entry.end_s)}{suffix}"

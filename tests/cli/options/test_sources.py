@@ -305,3 +305,23 @@ def test_bad_rows_go_to_quarantine_and_a_list_of_none_is_refused(films: Film, tm
     with pytest.raises(UsageError, match=r"None of the 1 videos that .*other\.csv names is there"):
         invoke(root / "other.csv", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_whole_videos_are_extracted_whole_with_the_captions_of_their_segments(
+    films: Film, tmp_path: Path
+) -> None:
+    root = films(2, num_frames=20)
+    rows = "a/000.mp4,he stops,1,2\nb/001.mp4,a dog,0,1\na/000.mp4,he runs,0,1.2\n"
+    (root / "l.csv").write_text(f"path,caption,start,end\n{rows}")
+    done = invoke(root / "l.csv", tmp_path / "data", "--whole-videos")
+    assert "l.csv: its segments are joined to whole videos: 3 to 2." in done.stderr.splitlines()
+    data = open_dataset(tmp_path / "data")
+    found = {meta.source: meta for meta in (data.meta(index) for index in range(len(data)))}
+    assert found["a/000.mp4"].captions == ("he runs", "he stops")
+    assert found["b/001.mp4"].captions == ("a dog",)
+    invoke(root, tmp_path / "plain", "--no-labels")
+    assert sorted(open_dataset(tmp_path / "plain").keys) == sorted(data.keys)
+    plain = open_dataset(tmp_path / "plain")
+    assert {plain.meta(index).pts_s for index in range(2)} == {meta.pts_s for meta in found.values()}
+    with pytest.raises(UsageError, match="a sample of a video, --split-scenes of each shot: use one"):
+        invoke(root / "l.csv", tmp_path / "more", "--whole-videos", "--split-scenes")

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -306,3 +308,23 @@ def test_a_label_that_a_list_does_not_have_is_refused(tmp_path: Path) -> None:
         list_sources([epic], missing="quarantine", options=options)
     with pytest.raises(UsageError, match="l.txt is read as .*, which has one kind of label: leave it out"):
         list_sources([other], missing="quarantine", options=options)
+
+
+def test_a_whole_video_is_the_source_that_a_list_without_times_names(tmp_path: Path) -> None:
+    touch(tmp_path, "v_a.mp4", "v_b.mp4")
+    facts = {"timestamps": [[3, 7.5], [0.2, 3.0], [3, 4]], "sentences": ["He stops.", "He runs.", "He runs."]}
+    segments = write_list(tmp_path / "train.json", json.dumps({"a": facts}))
+    plain = write_list(tmp_path / "plain.csv", "path,caption,split\nv_a.mp4,x,train\n")
+    options = ListOptions(whole_videos=True)
+    (source,) = list_sources([segments], missing="error", options=options).sources
+    assert source.captions == ("He runs.", "He stops.", "He runs.")
+    (named,) = list_sources([plain], missing="error").sources
+    assert source == dataclasses.replace(named, captions=source.captions)
+    with pytest.raises(
+        UsageError, match="^--whole-videos joins .*, and no list here names any: leave it out"
+    ):
+        list_sources([plain, tmp_path / "v_b.mp4"], missing="error", options=options)
+    assert len(list_sources([segments, tmp_path / "v_b.mp4"], missing="error", options=options).sources) == 2
+    again = write_list(tmp_path / "val_2.json", json.dumps({"a": facts}))
+    with pytest.raises(UsageError, match=r"v_a\.mp4 is named more than once"):
+        list_sources([segments, again], missing="error", options=options)

@@ -75,6 +75,19 @@ def test_splits_of_other_names_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_whole_videos_are_told_with_how_many_segments_they_are_made_of(tmp_path: Path) -> None:
+    lists = {
+        "s.csv": "path,caption,start,end\n0.mp4,a,0,2\n1.mp4,b,0,2\n0.mp4,c,1,3\n2.mp4,d,,\n",
+        "w.csv": "path,caption\n3.mp4,a\n",
+    }
+    assert said_of(tmp_path, lists, videos=VIDEOS, whole_videos=True) == [
+        f"2 lists are read as {COLUMNS}, the first s.csv: 4 samples.",
+        "s.csv: its segments are joined to whole videos: 3 to 2.",
+        "w.csv: it names no segments, so --whole-videos changes nothing of it.",
+        "captions: 5 for 4 samples.",
+    ]
+
+
 def test_integers_are_told_as_such(tmp_path: Path) -> None:
     said = said_of(tmp_path, {"l.csv": rows("1", "0", "1", "10")}, videos=VIDEOS, num_classes=12)
     assert said[1:] == [

@@ -23,6 +23,7 @@ class ListOptions:
         label: which of several kinds of label is the class, for formats that have several; None for theirs.
         has_folder_labels: whether the folders of videos give labels and splits.
         any_suffix: whether a file of the same name with another suffix is taken for one that is missing.
+        whole_videos: whether the segments of a video are one sample, the whole video.
         other_columns: whether columns or fields that mean nothing here are an error, or left unread.
     """
 
@@ -33,6 +34,7 @@ class ListOptions:
     label: str | None = None
     has_folder_labels: bool = True
     any_suffix: bool = False
+    whole_videos: bool = False
     other_columns: OtherColumns = "error"
 
     def root_of(self, path: Path) -> Path:

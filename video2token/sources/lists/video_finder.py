@@ -15,11 +15,18 @@ Times = tuple[float | None, float | None]  # begin and end of a segment, seconds
 
 
 class VideoFinder:
-    """The videos under one folder; each folder is listed once, when it is first asked for."""
+    """The videos under one folder; each folder is listed once, when it is first asked for.
 
-    def __init__(self, root: Path, *, any_suffix: bool = False) -> None:
+    Args:
+        root: the folder.
+        any_suffix: whether a file with another suffix is taken for one that is missing.
+        whole_videos: whether clips that are cut already are passed over, for the videos that they are of.
+    """
+
+    def __init__(self, root: Path, *, any_suffix: bool = False, whole_videos: bool = False) -> None:
         self._root = str(root)
         self._any_suffix = any_suffix
+        self._whole_videos = whole_videos
         self._folders: dict[str, dict[str, list[str]]] = {}
         self._tree: dict[str, list[str]] | None = None
 
@@ -69,7 +76,8 @@ class VideoFinder:
         if is_video(video_id) and os.path.lexists(os.path.join(self._root, video_id)):  # noqa: PTH118
             return self._entry(video_id, where=where, times_s=times_s)
         stem = _stem(video_id)
-        clips, wholes = _clip_names(stem, times_s), _whole_names(stem)
+        clips = [] if self._whole_videos else _clip_names(stem, times_s)
+        wholes = _whole_names(stem)
         for videos in self._searched(folders):
             if clip := self._first(videos, clips, where=where):
                 return clip

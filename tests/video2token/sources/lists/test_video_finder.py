@@ -47,6 +47,16 @@ def test_id_without_suffix_or_folder_finds_its_file(tmp_path: Path, file: str, v
     assert by_id(tmp_path, video_id) == (file, None, None, True)
 
 
+def test_whole_videos_are_found_past_the_clips_that_are_cut_already(tmp_path: Path) -> None:
+    touch(tmp_path, "x_3_7.mp4", "x.mp4", "y_000003_000007.mp4")
+    finder = VideoFinder(tmp_path, whole_videos=True)
+    found = [finder.by_id(video_id, where=WHERE, times_s=(3.0, 7.0)) for video_id in ("x", "y")]
+    assert [(entry.name, entry.start_s, entry.end_s) for entry in found] == [
+        ("x.mp4", 3.0, 7.0),
+        ("y.mp4", 3.0, 7.0),  # which is missing: its clip is not the whole video
+    ]
+
+
 def test_what_lies_nearest_is_taken(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "train/a.mp4", "val/b.mp4", "train/b.mp4", "x/c.mp4")
     assert by_id(tmp_path, "a", "train")[0] == "a.mp4"
