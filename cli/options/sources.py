@@ -1,5 +1,6 @@
 """Options of a command that lists sources, what they mean together, and their names in other tools."""
 
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -44,6 +45,21 @@ def allowance(text: str) -> int | Fraction:
     if count is None and Fraction(percent) > 100:
         raise click.BadParameter(f"{text!r} is more than all.")
     return int(count) if count is not None else Fraction(percent) / 100
+
+
+def seconds(text: str) -> float:
+    """Return what ``--first`` says.
+
+    Raises:
+        click.BadParameter: it is no time, or none that is longer than nothing.
+    """
+    try:
+        time_s = float(text)
+    except ValueError:
+        time_s = math.nan
+    if not 0 < time_s < math.inf:
+        raise click.BadParameter(f"{text!r} is not a number of seconds, such as 30.")
+    return time_s
 
 
 def split_and_path(text: str) -> tuple[str, Path]:
@@ -91,6 +107,13 @@ def list_options() -> Decorator:
             "--whole-videos",
             is_flag=True,
             help="Take whole videos where a list names segments, each with all captions and labels of these.",
+        ),
+        click.option(
+            "--first",
+            "first_s",
+            type=seconds,
+            metavar="SECONDS",
+            help="Take only the first seconds of each video; of a shorter one, all.",
         ),
         click.option(
             "--other-columns",
@@ -230,11 +253,11 @@ def _list_options(given: dict[str, Any]) -> "ListOptions":
     classes = read_classes(given["classes"]) if given["classes"] else None
     if classes is not None:
         output.say(f"--classes: {classes.told}.")
-    names = ("root", "format_name", "num_classes", "label", "any_suffix", "whole_videos", "other_columns")
+    of_lists = ("root", "format_name", "num_classes", "label", "any_suffix", "other_columns")
     return ListOptions(
         classes=classes,
         has_folder_labels=not given["no_labels"],
-        **{name: given[name] for name in names},
+        **{name: given[name] for name in (*of_lists, "whole_videos", "first_s")},
     )
 
 

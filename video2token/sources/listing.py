@@ -8,7 +8,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -99,7 +99,7 @@ def list_sources(
 
     Raises:
         UsageError: no such path, nothing found, a list that cannot be understood, one source named twice,
-            whole videos asked for where no list names a segment.
+            whole videos asked for where no list names a segment, the first seconds of a segment.
         MachineError: a folder or list that may not be read.
     """
     splits = [None] * len(inputs) + [check_split(split) for split, _ in lists]
@@ -110,7 +110,7 @@ def list_sources(
         if not how.entries:
             refuse_empty(each.path, num_hidden=len(how.left_out.get(HIDDEN, ())))
         named = name_labels(how.entries, classes=options.classes)
-        sources += _sources(named, input_=each)
+        sources += _sources(_cut(named, first_s=options.first_s), input_=each)
         read.append(how)
     if options.whole_videos and not any(how.num_joined for how in read):
         raise UsageError(
@@ -123,6 +123,17 @@ def list_sources(
     return Listing(
         sources=tuple(sources), classes=class_order(sources, read, options=options), inputs=tuple(read)
     )
+
+
+def _cut(entries: Iterable[Entry], *, first_s: float | None) -> Iterator[Entry]:
+    """Yield the first seconds of each video; an end behind the video's is the video's."""
+    for entry in entries:
+        if first_s is not None and entry.is_segment:
+            raise UsageError(
+                f"--first is of whole videos, and {entry.where} names a segment of {entry.name}: leave "
+                "--first out, or add --whole-videos."
+            )
+        yield entry if first_s is None else replace(entry, end_s=first_s)
 
 
 def _sources(entries: Iterable[Entry], *, input_: Input) -> Iterator[Source]:

@@ -11,8 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from support.media import write_film
 from vfm.cli.commands.extract import command
-from vfm.cli.options.sources import allowance, is_within, own_name
+from vfm.cli.options.sources import allowance, is_within, own_name, seconds
 from vfm.shards.errors import UsageError
 from vfm.shards.format.plan import read_plan
 from vfm.shards.reading.dataset import open_dataset
@@ -325,3 +326,31 @@ def test_whole_videos_are_extracted_whole_with_the_captions_of_their_segments(
     assert {plain.meta(index).pts_s for index in range(2)} == {meta.pts_s for meta in found.values()}
     with pytest.raises(UsageError, match="a sample of a video, --split-scenes of each shot: use one"):
         invoke(root / "l.csv", tmp_path / "more", "--whole-videos", "--split-scenes")
+
+
+@pytest.mark.parametrize(
+    ("frames", "long", "short"),
+    [
+        (("--fps", "2"), (0.0, 0.5, 1.0), (0.0, 0.5)),
+        (("--num-frames", "3"), (0.2, 0.7, 1.2), (0.1, 0.4, 0.7)),
+    ],
+)
+def test_the_first_seconds_of_a_video_and_all_of_a_shorter_one(
+    frames: tuple[str, ...], long: tuple[float, ...], short: tuple[float, ...], tmp_path: Path
+) -> None:
+    write_film(tmp_path / "v" / "long.mp4", fps=10, num_frames=60, size=(32, 32))
+    write_film(tmp_path / "v" / "short.mp4", fps=10, num_frames=9, size=(32, 32))
+    given = [str(tmp_path / "v"), str(tmp_path / "data"), *frames, "--first", "1.5", "--workers", "1"]
+    done = CliRunner().invoke(command, given, catch_exceptions=False, standalone_mode=False)
+    assert (done.return_value, done.stderr.splitlines()[0]) == (0, "segments: 2 of 2 videos.")
+    data = open_dataset(tmp_path / "data")
+    found = {meta.source: meta for meta in (data.meta(index) for index in range(2))}
+    assert found["long.mp4"].pts_s == long
+    assert found["short.mp4"].pts_s == short
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "nan", "inf", "all", ""])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    assert seconds("30") == 30.0
+    with pytest.raises(click.BadParameter, match="is not a number of seconds, such as 30"):
+        seconds(text)

@@ -328,3 +328,25 @@ def test_a_whole_video_is_the_source_that_a_list_without_times_names(tmp_path: P
     again = write_list(tmp_path / "val_2.json", json.dumps({"a": facts}))
     with pytest.raises(UsageError, match=r"v_a\.mp4 is named more than once"):
         list_sources([segments, again], missing="error", options=options)
+
+
+def test_the_first_seconds_of_each_video_are_a_segment_that_a_list_can_name_too(tmp_path: Path) -> None:
+    touch(tmp_path, "v/a.mp4", "v/b.mp4")
+    rows = write_list(tmp_path / "l.csv", "path,end,caption\nv/a.mp4,30,x\nv/b.mp4,30,\n")
+    named = list_sources([rows], missing="error").sources
+    plain = write_list(tmp_path / "p.csv", "path,caption\nv/a.mp4,x\nv/b.mp4,\n")
+    first = ListOptions(first_s=30.0)
+    assert list_sources([plain], missing="error", options=first).sources == named
+    assert [(source.start_s, source.end_s) for source in named] == [(None, 30.0), (None, 30.0)]
+    of_folder = list_sources([tmp_path / "v"], missing="error", options=first).sources
+    assert [(source.identity, source.end_s) for source in of_folder] == [("a.mp4", 30.0), ("b.mp4", 30.0)]
+    with pytest.raises(UsageError) as caught:
+        list_sources([rows], missing="error", options=first)
+    assert str(caught.value) == (
+        f"--first is of whole videos, and {rows} line 2 names a segment of v/a.mp4: leave --first "
+        "out, or add --whole-videos."
+    )
+    both = ListOptions(first_s=12.5, whole_videos=True)
+    assert [source.end_s for source in list_sources([rows], missing="error", options=both).sources] == [
+        12.5
+    ] * 2

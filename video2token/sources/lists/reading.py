@@ -24,6 +24,7 @@ class ListOptions:
         has_folder_labels: whether the folders of videos give labels and splits.
         any_suffix: whether a file of the same name with another suffix is taken for one that is missing.
         whole_videos: whether the segments of a video are one sample, the whole video.
+        first_s: how many seconds of each video are taken, from its begin; None for all.
         other_columns: whether columns or fields that mean nothing here are an error, or left unread.
     """
 
@@ -35,6 +36,7 @@ class ListOptions:
     has_folder_labels: bool = True
     any_suffix: bool = False
     whole_videos: bool = False
+    first_s: float | None = None
     other_columns: OtherColumns = "error"
 
     def root_of(self, path: Path) -> Path:
