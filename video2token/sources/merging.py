@@ -10,9 +10,10 @@ _SAME = ("labels", "split", "key")  # of all rows of one video
 
 
 def merged(entries: Iterable[Entry], *, joins_labels: bool = False) -> list[Entry]:
-    """Return the entries of a list, those of one video or segment together, each caption once.
+    """Return the entries of a list, those of one video or segment together.
 
-    Rows stay apart where neither has a caption: a video named twice for nothing is refused later.
+    Captions stand in the order of the list and as often as there: results of retrieval count every one. Rows
+    stay apart where neither has a caption: a video named twice for nothing is refused later.
 
     Args:
         entries: of one list.
@@ -31,7 +32,7 @@ def merged(entries: Iterable[Entry], *, joins_labels: bool = False) -> list[Entr
             continue
         before = found[index]
         _refuse_different(entry, before, names=_SAME[joins_labels:])
-        captions = tuple(dict.fromkeys((*before.captions, *entry.captions)))
+        captions = (*before.captions, *entry.captions)
         found[index] = replace(before, captions=captions, labels=_labels((before, entry)))
     return found
 
@@ -39,9 +40,8 @@ def merged(entries: Iterable[Entry], *, joins_labels: bool = False) -> list[Entr
 def whole_videos(entries: Iterable[Entry], *, joins_labels: bool = False) -> list[Entry]:
     """Return the videos of a list, each whole, with what is said of all its segments.
 
-    Captions and labels stand in the order in which the segments begin, then in that of the list: captions as
-    often as the list has them, because they are the sentences of one paragraph, each label once. A video of
-    which the list names no segment is as ``merged`` makes it.
+    Captions and labels stand in the order in which the segments begin, then in that of the list, captions as
+    often as there, each label once. A video of which the list names no segment is as ``merged`` makes it.
 
     Args:
         entries: of one list.

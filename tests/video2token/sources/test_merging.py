@@ -13,7 +13,7 @@ def row(line: int, *captions: str, name: str = "a.mp4", **given: Any) -> Entry:
     return Entry(path=f"/v/{name}", name=name, where=f"l.csv line {line}", captions=captions, **given)
 
 
-def test_rows_of_one_video_become_one_with_each_caption_once() -> None:
+def test_rows_of_one_video_become_one_with_each_caption_as_often_as_the_list_has_it() -> None:
     rows = [
         row(1, "one", split="train"),
         row(2, "other", name="b.mp4"),
@@ -21,7 +21,7 @@ def test_rows_of_one_video_become_one_with_each_caption_once() -> None:
         row(4, split="train"),
         row(5, "three", split="train"),
     ]
-    assert merged(rows) == [row(1, "one", "two", "three", split="train"), rows[1]]
+    assert merged(rows) == [row(1, "one", "two", "one", "three", split="train"), rows[1]]
     assert merged([row(1), row(2, "one")]) == [row(1, "one")]
 
 
@@ -63,7 +63,7 @@ def test_rows_of_one_segment_with_several_labels_are_one_sample_where_the_format
         Entry(path="/a", name="a", labels=(label,), captions=(f"{label} it",)) for label in ("3", "7", "3")
     ]
     (found,) = merged(rows, joins_labels=True)
-    assert (found.labels, found.captions) == (("3", "7"), ("3 it", "7 it"))
+    assert (found.labels, found.captions) == (("3", "7"), ("3 it", "7 it", "3 it"))
 
 
 def test_segments_of_one_video_become_the_whole_video_in_the_order_of_their_begin() -> None:
@@ -100,7 +100,7 @@ def test_videos_in_one_file_stay_apart_and_a_segment_joins_the_whole_video_that_
 
 def test_a_video_without_segments_is_as_without_the_option() -> None:
     rows = [row(1, "one"), row(2, "two"), row(3, "one")]
-    assert whole_videos(rows) == merged(rows) == [row(1, "one", "two")]
+    assert whole_videos(rows) == merged(rows) == [row(1, "one", "two", "one")]
     bare = [row(1), row(2)]
     assert whole_videos(bare) == bare
     with pytest.raises(UsageError, match="gives a.mp4 the labels 'sit', and l.csv line 1 'run'"):
