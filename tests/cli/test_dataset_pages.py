@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -21,13 +22,19 @@ from support.media import write_film
 from vfm.cli.main import group
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.trainer.recipes.requirements import requirements_of
+from vfm.trainer.recipes.retrieve import RetrieveConfig
+from vfm.trainer.registry import load_recipe, recipe_names
 from vfm.video2token.sources import annotations
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to" / "datasets"
 REFERENCE = PAGES.parents[1] / "reference" / "sources.md"
 NUM_SECONDS = 90  # of the one video that stands for all: longer than any segment of the pages
 SAYS = "it says:"
-QUICK = ["--size", "16", "--workers", "1"]  # what a command is given besides, so that many run in a minute
+QUICK = {  # what a command is given besides, so that many run in a minute
+    "extract": ["--size", "16", "--workers", "1"],
+    "tokenize": ["--workers", "1"],
+}
 
 # The videos that the lists of a section mean, one a line.
 VIDEOS = {
@@ -73,14 +80,17 @@ VIDEOS = {
     "MSR-VTT": """
         videos/all/video0.mp4
         videos/all/video9770.mp4""",
-    "MSVD": "YouTubeClips/mv89psg6zh4_33_46.avi",
+    "MSVD": """
+        YouTubeClips/mv89psg6zh4_33_46.avi
+        YouTubeClips/-_aaMGK6GGw_57_61.avi""",
     "LSMDC": """
         avi/1004_Juno/1004_Juno_00.00.32.343-00.00.35.546.avi
         avi/1004_Juno/1004_Juno_00.01.32.343-00.01.35.546.avi
         avi/1020_Crazy_Stupid_Love_00.04.05.800-00.04.08.200.avi""",
     "DiDeMo": """
         videos/54322086@N00_2408598493_274c77d26a.mp4
-        videos/12090392@N02_13482799053_87ef417396.mov""",
+        videos/12090392@N02_13482799053_87ef417396.mov
+        videos/77063266@N00_4768506894_be9b3ff6ed.mov""",
     "VATEX": """
         val/Ptf_2VRj-V0_000122_000132.mp4
         val/G9zN5TTuGO4_000179_000189.mp4
@@ -152,8 +162,9 @@ MADE = {
     "data/msrvtt": Made(samples="test 2 1, train 9 2", num_classes=20),
     "data/msrvtt-1ka": Made(samples="test -1 1, train -1 2"),
     "data/msvd": Made(samples="- -1 2"),
+    "data/msvd-splits": Made(samples="test -1 2, train -1 3"),
     "data/lsmdc": Made(samples="test -1 1, train -1 1, train -1 1"),
-    "data/didemo": Made(samples="train -1 2, val -1 1"),
+    "data/didemo": Made(samples="test -1 2 0-30, train -1 2 0-30, val -1 1 0-30"),
     "data/vatex": Made(samples="train -1 1, train -1 2, val -1 1 4-14"),
     "data/webvid": Made(samples="train -1 1, train -1 1"),
     "data/captions": Made(samples="train -1 2, val -1 1"),
@@ -162,6 +173,7 @@ MADE = {
         samples="test -1 0, train 0 0 0.83-19.86, train 0 0 56.26-79.42, val 1 0 7-23", num_classes=2
     ),
     "data/anet-captions": Made(samples="train -1 1 0.83-19.86, train -1 1 17.37-60.81, val -1 1 0-4.14"),
+    "data/anet-paragraphs": Made(samples="test -1 1, train -1 2"),
     "data/charades": Made(
         samples="test 106 0 3-9, train 147 0 0-12.6, train 92 0 11.9-21.2", num_classes=157
     ),
@@ -207,7 +219,7 @@ SECTIONS = {
     (page.name, title): text
     for page in sorted(PAGES.glob("*.md"))
     for title, text in sections(page.name).items()
-    if commands(text)
+    if commands(text) and title != "Retrieval"  # whose commands are for a GPU
 }
 
 
@@ -254,8 +266,9 @@ def made(dataset: Dataset) -> Made:
 
 @pytest.mark.parametrize(("page", "title"), SECTIONS, ids=lambda name: name.removesuffix(".md"))
 def test_commands_of_a_data_set_do_what_its_page_says(
-    page: str, title: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, title: str, video: Path, tiny_vocabulary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "bert-base-uncased").symlink_to(tiny_vocabulary)
     text = SECTIONS[page, title]
     for name in VIDEOS[title].strip().splitlines():
         path = tmp_path / name.strip()
@@ -270,7 +283,8 @@ def test_commands_of_a_data_set_do_what_its_page_says(
     told = ""
     for command in commands(text):
         (data,) = re.findall(r"data/\S+", command)
-        done = CliRunner().invoke(group, [*shlex.split(command)[1:], *QUICK], standalone_mode=False)
+        words = shlex.split(command)[1:]
+        done = CliRunner().invoke(group, [*words, *QUICK[words[0]]], standalone_mode=False)
         assert done.exception is None, f"{command}\n{done.output}\n{done.exception}"
         assert not done.return_value, f"{command}\n{done.output}"
         assert made(open_dataset(Path(data), columns=["frames"])) == MADE[data], command
@@ -309,7 +323,7 @@ def test_what_a_page_calls_refused_is_refused(
 
 def test_every_command_has_its_outcome_and_every_list_is_named_in_one() -> None:
     named = [word for text in SECTIONS.values() for line in commands(text) for word in shlex.split(line)]
-    assert sorted(word for word in named if word.startswith("data/")) == sorted(MADE)
+    assert {word for word in named if word.startswith("data/")} == MADE.keys()
     patterns = [word.rpartition("=")[2] for word in named]
     shown = {name for text in SECTIONS.values() for name in lists(text)}
     assert {name for name in shown if not any(fnmatchcase(name, each) for each in patterns)} == {
@@ -345,4 +359,43 @@ def test_the_table_of_a_page_leads_to_its_sections(page: str) -> None:
     head = text.partition("\n## ")[0]
     linked = re.findall(r"^\| \[.*?\]\(#([\w-]+)\)", head, flags=re.MULTILINE)
     assert linked == anchors(text)[: len(linked)]
-    assert set(anchors(text)[len(linked) :]) <= {"classes-in-their-published-order", "splits"}
+    assert set(anchors(text)[len(linked) :]) <= {"classes-in-their-published-order", "retrieval", "splits"}
+
+
+RETRIEVAL = re.findall(
+    r"^\| .*? \| `(data/\S+)` \| `(\S+)` \| (.*) \|$",
+    sections("captions.md")["Retrieval"],
+    flags=re.MULTILINE,
+)
+
+
+def test_retrieval_is_told_for_every_published_recipe() -> None:
+    assert {name for _, name, _ in RETRIEVAL} == {
+        name for name in recipe_names() if name.startswith("simvtp-base-retrieve")
+    }
+
+
+@pytest.mark.parametrize(("data", "name", "told"), RETRIEVAL)
+def test_what_the_pages_make_for_retrieval_fits_its_recipe(data: str, name: str, told: str) -> None:
+    recipe = load_recipe(name)
+    assert isinstance(recipe.objective, RetrieveConfig)
+    assert told == {"each": "each caption", "joined": "all of a video, joined"}[recipe.objective.captions]
+    needed, made = requirements_of(recipe), [line for text in SECTIONS.values() for line in commands(text)]
+    extract, tokenize = (line for line in made if f" {data} " in line)
+    assert extract.startswith("vfm extract ")
+    assert extract.endswith(f" --fps 7.5 --size {needed.frame_px}")
+    assert needed.seconds_apart == 1 / 7.5
+    assert tokenize == f"vfm tokenize {data} --target text:bert-base-uncased"
+
+
+def test_options_of_the_commands_for_retrieval_are_real() -> None:
+    finetune, evaluate = (shlex.split(line)[1:] for line in commands(sections("captions.md")["Retrieval"]))
+    context = click.Context(group)
+    for (name, *words), wanted in (
+        (finetune, {"task": "retrieve", "recipe": "RECIPE", "out": Path("runs/retriever")}),
+        (evaluate, {"paths": (Path("runs/retriever"),), "data": Path("DATA"), "protocol": "retrieval"}),
+    ):
+        command = group.get_command(context, name)
+        assert command is not None
+        given = command.make_context(name, words).params
+        assert {key: given[key] for key in wanted} == wanted

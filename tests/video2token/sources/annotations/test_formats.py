@@ -241,3 +241,49 @@ def test_captions_of_a_list_of_ids_are_those_of_the_file_beside(tmp_path: Path) 
     assert told(found)[2] == (
         f"MSRVTT_train.7k.csv: its captions are those of {tmp_path}/MSRVTT_data.json, which lies beside it."
     )
+
+
+def test_msrvtt_for_retrieval_has_all_captions_to_train_on_and_one_to_test_with(tmp_path: Path) -> None:
+    sentences = [f"caption {number % 19}" for number in range(20)]  # one stands there twice
+    whole = {
+        "videos": [{"video_id": name, "split": "train", "category": 3} for name in ("video7", "video9770")],
+        "sentences": [
+            {"video_id": video_id, "caption": f"{text} of {video_id}", "sen_id": number}
+            for number, text in enumerate(sentences)
+            for video_id in ("video9770", "video7")
+        ],
+    }
+    written(tmp_path / "MSRVTT_data.json", whole)
+    train = written(tmp_path / "MSRVTT_train.9k.csv", "video_id\nvideo7\n")
+    header = "key,vid_key,video_id,sentence"
+    test = written(tmp_path / "1k.csv", f"{header}\nret0,msr9770,video9770,a person connects something\n")
+    touch(tmp_path, "video7.mp4", "video9770.mp4")
+    found = list_sources(
+        [], missing="error", options=ListOptions(root=tmp_path), lists=[("train", train), ("test", test)]
+    )
+    assert samples_of(found) == [
+        sample(
+            "MSRVTT_train.9k.csv/video7.mp4",
+            captions=tuple(f"{text} of video7" for text in sentences),
+            split="train",
+        ),
+        sample("1k.csv/video9770.mp4", captions=("a person connects something",), split="test"),
+    ]
+    assert (
+        f"MSRVTT_train.9k.csv: its captions are those of {tmp_path / 'MSRVTT_data.json'}, which lies "
+        in str(told(found))
+    )
+    assert "captions: 21 for 2 samples." in told(found)
+
+
+def test_charades_whole_videos_have_all_actions_as_labels(tmp_path: Path) -> None:
+    header = "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length"
+    actions = "c092 11.90 21.20;c147 0.00 12.60;c001 11.90 21.20;c092 1.00 2.00"
+    path = written(
+        tmp_path / "l.csv",
+        f"{header}\n46GP8,HR43,Kitchen,6,7,Yes,A,food,B,{actions},24.8\nN11GT,,,,,,A,d,B,,18\n",
+    )
+    touch(tmp_path, "46GP8.mp4", "N11GT.mp4")
+    found = listing_of(path, ListOptions(whole_videos=True))
+    assert samples_of(found) == [sample("46GP8.mp4", "c147", "c092", "c001"), sample("N11GT.mp4")]
+    assert "l.csv: its segments are joined to whole videos: 3 to 1." in told(found)
