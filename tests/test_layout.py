@@ -37,7 +37,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "clips": {"array_types", "errors"},
         "pixels": {"array_types", "errors"},
         "codecs": {"array_types", "errors", "io"},
-        "columns": {"codecs", "errors", "io", "pixels"},
+        "columns": {"codecs", "encoding", "errors", "io", "pixels"},
         "format": {"array_types", "errors", "io", "pixels", "columns"},
         "writing": {"errors", "io", "format"},
         "reading": {

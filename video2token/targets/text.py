@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import tokenizers
-from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from vfm.shards.columns.beside import VOCABULARY
 from vfm.shards.columns.vocabulary import Vocabulary
-from vfm.shards.encoding import decode_utf8
+from vfm.shards.columns.vocabulary_file import read_vocabulary_file
 from vfm.shards.errors import UsageError
 from vfm.shards.format.keys import check_name
 from vfm.shards.format.layout import FRAMES
@@ -22,8 +21,6 @@ from vfm.shards.wording import counted
 from vfm.video2token.target import Arrays, Target, TargetOptions
 
 IDS, NUM_IDS = "ids.npy", "num_ids.npy"
-_FILES = ("tokenizer.json", "vocab.txt")
-_RARE_WORD = "\N{EGYPTIAN HIEROGLYPH A001}"
 _MAX_IDS = 512  # positions that BERT has (Devlin et al. 2019)
 
 
@@ -45,11 +42,11 @@ def build(argument: str, own: Options, options: TargetOptions) -> "TextTarget":
         UsageError: no such file, not one of the two formats, or no column can be called so.
     """
     del own
-    path = _find(argument)
-    data = path.read_bytes()
-    vocabulary = Vocabulary(_load(path, text=decode_utf8(data, name=str(path))))
-    name = check_name(options.name or _plain_name(path))
-    return TextTarget(vocabulary, name=name, vocabulary_sha256=sha256(data))
+    if not argument:
+        raise UsageError("Target text needs a vocabulary: write text:PATH, a tokenizer.json or vocab.txt.")
+    file = read_vocabulary_file(Path(argument))
+    name = check_name(options.name or file.name)
+    return TextTarget(file.vocabulary, name=name, vocabulary_sha256=file.sha256)
 
 
 class TextTarget(Target):
@@ -126,51 +123,3 @@ class TextTarget(Target):
             )
         if num_cut:
             yield f"Cut to {_MAX_IDS} ids: {num_cut} of {counted(num_captions, 'caption')}, which had more."
-
-
-def _find(argument: str) -> Path:
-    path = Path(argument)
-    if not argument:
-        raise UsageError("Target text needs a vocabulary: write text:PATH, a tokenizer.json or vocab.txt.")
-    candidates = [path / name for name in _FILES] if path.is_dir() else [path]
-    found = next((one for one in candidates if one.is_file()), None)
-    if found is None:
-        raise UsageError(
-            f"{path} is not a vocabulary: name a tokenizer.json or vocab.txt, or a folder with one."
-        )
-    return found
-
-
-def _load(path: Path, *, text: str) -> Tokenizer:
-    try:
-        if not text.strip():
-            raise ValueError("it is empty")
-        if path.suffix != ".json":
-            text = BertWordPieceTokenizer(_numbered(text), lowercase=True).to_str()
-        tokenizer = Tokenizer.from_str(text)
-        tokenizer.encode(_RARE_WORD)  # fails where there is no id for words that are not known
-        return tokenizer
-    # The library tells of files it does not understand by Exception itself.
-    except Exception as error:
-        raise UsageError(
-            f"{path} is not a vocabulary that vfm can read ({error}): take the tokenizer.json or vocab.txt "
-            "that belongs to the weights of the text encoder."
-        ) from None
-
-
-def _numbered(text: str) -> dict[str, int]:
-    """Return the words of a ``vocab.txt`` by the number of their line, from 0."""
-    # Only these end a line: a vocabulary may have words that `str.splitlines` would cut.
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    ids: dict[str, int] = {}
-    for number, word in enumerate(lines):
-        if ids.setdefault(word, number) != number:
-            raise ValueError(f"line {number + 1} repeats {word!r} of line {ids[word] + 1}")
-    return ids
-
-
-def _plain_name(path: Path) -> str:
-    """Return the name of the folder, which is what tells one vocabulary file from another."""
-    return (
-        path.absolute().parent.name.replace(".", "-") if path.name in _FILES else path.stem.replace(".", "-")
-    )
