@@ -1,5 +1,6 @@
 """The vocabulary of a text column, by which sentences become ids as its captions did."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class Vocabulary:
         dtype: the smallest unsigned integers that hold the ids.
         pad_id: of padding; 0 where there is no word for it.
         mask_id: of the word that stands for a masked one; None where there is none.
+        unknown_id: of the word that stands for those that are not known; None where all can be spelled.
         special_ids: ids of the words that are of no sentence, such as start and end marks, sorted.
         data: the ``tokenizer.json`` that makes it, without truncation and padding.
     """
@@ -39,17 +41,18 @@ class Vocabulary:
         self.dtype = np.min_scalar_type(self.size - 1)
         self.pad_id = self._id_of(_PADS) or 0
         self.mask_id = self._id_of(_MASKS)
+        self.unknown_id = self._unknown_id()
         added = tokenizer.get_added_tokens_decoder()
         self.special_ids = sorted(number for number, word in added.items() if word.special)
 
     def encode(
-        self, sentences: Sequence[str], *, max_ids: int
+        self, sentences: Sequence[str], *, max_ids: int = _MOST_IDS
     ) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.uint16]]:
         """Return the ids of sentences, start and end marks included.
 
         Args:
             sentences: C of them.
-            max_ids: longer ones are cut, their end mark kept.
+            max_ids: longer ones are cut, their end mark kept; unless given, at what two bytes count.
 
         Returns:
             ``ids``, ``dtype`` [C, L], padded to the longest of these sentences, and ``num_ids``, uint16 [C],
@@ -77,9 +80,24 @@ class Vocabulary:
         self._tokenizer.no_truncation()
         return len(self._tokenizer.encode(sentence).ids)
 
+    def unknown_words(self, sentence: str) -> list[str]:
+        """Return the words of a sentence, as they stand in it, that become `unknown_id`, each once."""
+        self._tokenizer.no_truncation()
+        found = self._tokenizer.encode(sentence)
+        places = zip(found.ids, found.offsets, strict=True)
+        return list(dict.fromkeys(sentence[slice(*span)] for i, span in places if i == self.unknown_id))
+
     def words(self, ids: npt.NDArray[np.unsignedinteger]) -> list[str]:
         """Return the word or piece of a word that each id [L] stands for, as the vocabulary writes it."""
         return [self._tokenizer.id_to_token(number) or f"<{number}>" for number in ids.tolist()]
+
+    def _unknown_id(self) -> int | None:
+        """Return the id of words that are not known; the library tells it in what it writes alone."""
+        model = json.loads(self.data)["model"]
+        if model.get("unk_token") is not None:
+            return self._id_of([model["unk_token"]])
+        found: int | None = model.get("unk_id")
+        return found
 
     def _id_of(self, names: Sequence[str]) -> int | None:
         """Return the id of the first of these words that there is."""

@@ -114,3 +114,21 @@ def test_what_is_not_as_it_was_written_is_damage(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DamageError, match=r"vocabulary/tokenizer.json is not .* \(it is missing\): restore"):
         read_vocabulary(tmp_path, options)
+
+
+def test_words_that_are_not_known_are_told_as_they_stand() -> None:
+    vocabulary = Vocabulary(word_pieces())
+    assert vocabulary.unknown_id == UNK
+    assert vocabulary.unknown_words("A Zebra, é dog, zebra Zebra!") == ["Zebra", ",", "é", "zebra"]
+    vocabulary.encode(["a"], max_ids=3)  # leaves no limit behind
+    assert vocabulary.unknown_words("a dog runs a slowly ZEBRA") == ["ZEBRA"]
+    assert vocabulary.unknown_words("Dogs run!") == []
+
+
+def test_other_kinds_of_vocabularies_tell_of_unknown_words_too() -> None:
+    spelled = Vocabulary(byte_level(mask=False))
+    assert (spelled.unknown_id, spelled.unknown_words("a dog é")) == (None, [])
+    pieces = Tokenizer(models.Unigram([("dog", -1.0), ("<unk>", -9.0)], unk_id=1, byte_fallback=False))
+    pieces.pre_tokenizer = pre_tokenizers.Whitespace()
+    drawn = Vocabulary(pieces)
+    assert (drawn.unknown_id, drawn.unknown_words("dog cat dog")) == (1, ["cat"])
