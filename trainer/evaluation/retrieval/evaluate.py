@@ -30,14 +30,14 @@ from vfm.trainer.recipes.columns import reads_captions, resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.retrieve import RetrieveConfig
-from vfm.trainer.runs.finetune import build_task
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path
 from vfm.trainer.tasks.classify.clips import LABEL, SpreadClips
+from vfm.trainer.tasks.retrieve import build
 from vfm.trainer.tasks.retrieve.retrieval import Retrieve
 from vfm.trainer.threads import cpu_threads
 from vfm.trainer.video_text.captioned import with_captions
-from vfm.trainer.video_text.captions import CaptionReader
+from vfm.trainer.video_text.captions import CaptionReader, TextColumn
 from vfm.trainer.video_text.model import is_text_of
 
 # Captions that are padded for each other, in the order of the dataset, on however many ranks: where padding
@@ -157,10 +157,19 @@ def check_retrieves(start: InitialWeights, *, path: Path) -> None:
         )
 
 
-def retriever(start: InitialWeights, *, recipe: Recipe, dataset: Dataset, world: World) -> Retrieve:
-    """Return the encoders of weights that have learned to retrieve, ready to be asked."""
-    task = build_task(recipe, dataset)
-    assert isinstance(task, Retrieve), "refused by check_retrieves"
+def retriever(
+    start: InitialWeights, *, recipe: Recipe, dataset: Dataset, world: World, column: TextColumn | None = None
+) -> Retrieve:
+    """Return the encoders of weights that have learned to retrieve, ready to be asked.
+
+    Args:
+        start: the weights, which `check_retrieves` has let pass.
+        recipe: theirs, with the columns of the dataset.
+        dataset: that has the clips.
+        world: where to compute.
+        column: what is known of the ids; None asks the dataset.
+    """
+    task = build(recipe, dataset, column=column)
     load_exactly(task, start.weights())
     task.to(world.device).eval()
     return task
