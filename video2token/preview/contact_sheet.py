@@ -53,15 +53,65 @@ def make_sheet(
         UsageError: no dataset, no such column or sample, or no place for the picture.
         DamageError: a frame, a code or the codebook is not as it was written.
     """
-    if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
-        raise UsageError(f"A sheet cannot be drawn into {out}: name a .png file in a folder that exists.")
+    check_sheet(out)
     manifest = read_manifest(data)
     name = column or _complete_codes(data, manifest)
     dataset = open_dataset(data, columns=(FRAMES,) if name is None else (FRAMES, name))
     coded = None if name is None else _Coded.open(dataset, manifest.columns[name])
     rows = [_sample_picture(dataset, index, coded) for index in _chosen(dataset, keys, num_samples)]
+    _write(out, [text_picture(_title(dataset, coded)), *rows])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of a sheet.
+
+    Attributes:
+        title: a line above it.
+        keys: samples, in the order in which they are drawn.
+        labels: a line above the frames of each.
+    """
+
+    title: str
+    keys: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+def make_labelled_sheet(data: Path, out: Path, sections: Sequence[Section]) -> None:
+    """Draw samples of a dataset into a PNG, as `make_sheet` does without codes, under lines of one's own.
+
+    Args:
+        data: the dataset.
+        out: the picture; written atomically.
+        sections: below each other.
+
+    Raises:
+        UsageError: no dataset, no such sample, or no place for the picture.
+        DamageError: a frame is not as it was written.
+    """
+    check_sheet(out)
+    dataset = open_dataset(data, columns=(FRAMES,))
+    pictures = []
+    for section in sections:
+        pictures.append(text_picture(section.title))
+        for key, label in zip(section.keys, section.labels, strict=True):
+            pictures.append(_plain_picture(label, _stored(dataset, dataset.find(key))))
+    _write(out, pictures)
+
+
+def check_sheet(out: Path) -> None:
+    """Refuse a path at which no sheet can be drawn.
+
+    Raises:
+        UsageError: it is no place for a picture.
+    """
+    if out.suffix.lower() != ".png" or not out.parent.is_dir() or out.is_dir():
+        raise UsageError(f"A sheet cannot be drawn into {out}: name a .png file in a folder that exists.")
+
+
+def _write(out: Path, pictures: Sequence[UInt8]) -> None:
     with disk_faults(out):
-        write_bytes(out, to_png(stack([text_picture(_title(dataset, coded)), *rows])))
+        write_bytes(out, to_png(stack(pictures)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,15 +163,27 @@ def _spread(count: int, limit: int) -> list[int]:
     return [int(number) for number in np.linspace(0, count - 1, min(count, limit)).round()]
 
 
+def _times(dataset: Dataset, index: int) -> list[int]:
+    return _spread(int(dataset.num_frames[index]), _NUM_TIMES)
+
+
+def _stored(dataset: Dataset, index: int) -> UInt8:
+    """Return the frames of a sample that are drawn, uint8 [T, H, W, 3]."""
+    return np.stack(dataset.frames(index, _times(dataset, index)))
+
+
+def _plain_picture(words: str, stored: UInt8) -> UInt8:
+    return stack([text_picture(words), frames_picture(apply_view(stored, centre(_CROP_PX)))])
+
+
 def _sample_picture(dataset: Dataset, index: int, coded: _Coded | None) -> UInt8:
-    times = _spread(int(dataset.num_frames[index]), _NUM_TIMES)
-    stored = np.stack(dataset.frames(index, times))
+    times, stored = _times(dataset, index), _stored(dataset, index)
     class_index = int(dataset.class_indices[index])
     words = [dataset.keys[index], f"{dataset.num_frames[index]} frames"]
     if class_index >= 0:
         words.insert(1, dataset.classes[class_index])
     if coded is None:
-        return stack([text_picture("  ".join(words)), frames_picture(apply_view(stored, centre(_CROP_PX)))])
+        return _plain_picture("  ".join(words), stored)
     array = dataset.array(index, coded.column, FIELD)
     side = coded.view.crop_px // coded.codebook.stride
     check_codes(

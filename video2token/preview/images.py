@@ -2,9 +2,11 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from vfm.shards.array_types import UInt8
 
@@ -12,6 +14,9 @@ _WHITE = 255
 _GAP_PX = 4
 _IN_A_ROW = 8
 _LINE_PX, _FONT_PX = 18, 12
+_OURS = ("Software", "vfm")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_START_BYTES = 64  # of a PNG: its size, and then what it says of itself
 
 
 def frames_picture(frames: UInt8, rebuilt: UInt8 | None = None) -> UInt8:
@@ -54,10 +59,22 @@ def stack(pictures: Sequence[UInt8]) -> UInt8:
 
 
 def to_png(image: UInt8) -> bytes:
-    """Return uint8 [H, W, 3] as a PNG, the same bytes for the same picture."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    """Return uint8 [H, W, 3] as a PNG that says whose it is, the same bytes for the same picture."""
+    file, told = io.BytesIO(), PngInfo()
+    told.add_text(*_OURS)
+    Image.fromarray(image).save(file, "PNG", pnginfo=told)
     return file.getvalue()
+
+
+def is_ours(path: Path) -> bool:
+    """Return whether a file is a picture that `to_png` made."""
+    # Not opened as a picture: Pillow takes a sheet of many samples for an attack.
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START_BYTES)
+    except OSError:
+        return False
+    return start.startswith(_PNG) and "\0".join(_OURS).encode("latin-1") in start
 
 
 def _band(frames: UInt8, *, gap_below_px: int) -> UInt8:

@@ -10,8 +10,8 @@ from support.stills import draw_still
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
-from vfm.video2token.preview.contact_sheet import make_sheet
-from vfm.video2token.preview.images import frames_picture, stack, text_picture
+from vfm.video2token.preview.contact_sheet import Section, make_labelled_sheet, make_sheet
+from vfm.video2token.preview.images import frames_picture, is_ours, stack, text_picture, to_png
 from vfm.video2token.target import TargetOptions
 
 Stills = Callable[..., Path]
@@ -137,3 +137,42 @@ def test_another_codebook_in_the_column_is_found(coded: Path, stills: Stills, tm
 def test_an_empty_dataset_is_refused(stills: Stills, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no sample to draw"):
         make_sheet(stills(num_samples=0, empty_shards=1), tmp_path / "sheet.png")
+
+
+def test_a_sheet_under_lines_of_ones_own(stills: Stills, tmp_path: Path) -> None:
+    data, out = stills(size=(128, 128)), tmp_path / "sheet.png"
+    sections = [
+        Section(title="a dog", keys=("still-003", "still-000"), labels=("1.  0.5  still-003", "2.  0.25")),
+        Section(title="a cat", keys=("still-001",), labels=("1.",)),
+    ]
+    make_labelled_sheet(data, out, sections)
+    picture, line = pixels(out), len(text_picture("a"))
+    assert picture.shape[0] == 2 * line + 3 * (line + 128 + 8)
+    top = 0
+    for words, sample in [
+        ("a dog", None),
+        ("1.  0.5  still-003", 3),
+        ("2.  0.25", 0),
+        ("a cat", None),
+        ("1.", 1),
+    ]:
+        told = text_picture(words)
+        np.testing.assert_array_equal(picture[top : top + line, : told.shape[1]], told)
+        top += line
+        if sample is not None:
+            first = picture[top : top + 128, :128].astype(int)
+            assert np.abs(first - draw_still(sample, 0, size=(128, 128))).mean() < 3
+            top += 128 + 8
+    with pytest.raises(UsageError, match=r"name a \.png file in a folder that exists"):
+        make_labelled_sheet(data, tmp_path / "sheet.jpg", sections)
+
+
+def test_our_pictures_are_told_from_others(stills: Stills, tmp_path: Path) -> None:
+    make_sheet(stills(), tmp_path / "ours.png")
+    assert is_ours(tmp_path / "ours.png")
+    Image.fromarray(pixels(tmp_path / "ours.png")).save(tmp_path / "other.png")
+    np.testing.assert_array_equal(pixels(tmp_path / "other.png"), pixels(tmp_path / "ours.png"))
+    (tmp_path / "text.png").write_text("Software vfm")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "cut.png").write_bytes(to_png(np.zeros((4, 4, 3), np.uint8))[:20])
+    assert not any(is_ours(tmp_path / f"{name}.png") for name in ("other", "text", "empty", "cut", "absent"))
