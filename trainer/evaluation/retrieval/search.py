@@ -128,9 +128,21 @@ class _Asked:
     is_cut: bool
 
 
+def _is_text(sentence: str) -> bool:
+    """Return whether a sentence is what UTF-8 can say; an argument that was not comes with surrogates."""
+    try:
+        sentence.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_sentences(sentences: Sequence[str]) -> None:
     if not sentences or not all(sentence.strip() for sentence in sentences):
         raise UsageError("A sentence to search by is empty: write what is to be seen, such as 'a dog runs'.")
+    for sentence in sentences:
+        if not _is_text(sentence):
+            raise UsageError(f"{sentence!r} is not UTF-8: set the terminal to it, or write another sentence.")
 
 
 def _open(start: InitialWeights, *, data: Path, split: str) -> tuple[Recipe, Dataset]:

@@ -155,6 +155,11 @@ def test_an_empty_sentence_is_refused_before_anything_is_read(tmp_path, sentence
         asked(tmp_path / "absent", tmp_path / "absent", *sentences)
 
 
+def test_a_sentence_that_is_no_text_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"'a dog \\udcff' is not UTF-8: set the terminal"):
+        asked(tmp_path / "absent", tmp_path / "absent", "a dog \udcff")
+
+
 def test_weights_that_do_not_tell_are_of_a_vocabulary_of_their_size(model, task, data, tmp_path, monkeypatch):
     state = from_path(model, options=OPTIONS).weights()
     file = ImportedWeights(path=tmp_path / "x.pth", project="vfm", recipe=RECIPE, state=state)
