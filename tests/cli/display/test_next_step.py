@@ -128,6 +128,24 @@ def test_without_the_usual_splits_the_next_command_names_one(
     assert last_line(*told.split()[2:], "--threads", 1).startswith(f"next: vfm inspect {data}")
 
 
+def test_from_captions_to_a_search(
+    stills: Callable[..., Path], tiny_vocabulary: Path, tmp_path: Path
+) -> None:
+    data, run = stills(captions=(("a dog",), ("dogs run",))), tmp_path / "run"
+    tokenize = ("tokenize", data, "--target", f"text:{tiny_vocabulary}", "--workers", 1)
+    assert last_line(*tokenize).startswith(f"next: vfm pretrain simvtp-tiny {data} ")
+    accepted = ("--threads", 1, "--accept-data")
+    small = ("--steps", 2, "--batch-size", 2, "--set", "model.image_px=32", *accepted)
+    finetune = ("finetune", "retrieve", data, "--recipe", "simvtp-tiny-retrieve", "--out", run, *small)
+    assert last_line(*finetune) == f"next: vfm evaluate {run} {data} --protocol retrieval"
+    told = last_line(*last_line(*finetune).split()[2:], *accepted)
+    assert told.startswith(f"next: vfm inspect {data}")
+    search = ("search", run, data, "a dog", *accepted)
+    told = last_line(*search, "--sheet", tmp_path / "found.png")
+    assert told.startswith(f"next: vfm inspect {data} still-00")
+    assert last_line(*search, "--no-sheet") == told
+
+
 def test_recipes_and_doctor() -> None:
     assert last_line("recipes") == "next: vfm recipes show NAME"
     assert last_line("recipes", "compare", "umt-base", "umt-large") == "next: vfm recipes show umt-large"
@@ -143,5 +161,5 @@ def test_no_command_is_left_out() -> None:
     names = set(group.list_commands(click.Context(group)))
     tested = {"plan", "extract", "inspect", "fit-codebook", "tokenize", "drop", "pretrain", "finetune"}
     tested |= {"convert", "evaluate", "recipes", "doctor", "export-hdf5", "import-hdf5", "demo"}
-    tested |= {"export", "embed"}
+    tested |= {"export", "embed", "search"}
     assert names == tested
