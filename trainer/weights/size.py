@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vfm.trainer import methods
+from vfm.trainer.recipes.columns import learns_classes
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.weights.fit import Undrawn
 
@@ -15,7 +16,7 @@ class NetworkSize:
     """What was counted.
 
     Attributes:
-        num_parameters: trained numbers; of a task without those of its last layer.
+        num_parameters: trained numbers; of a task that learns classes without those of its last layer.
         num_flops: of one clip's forward pass, where one multiply-add is 2: products of matrices, convolutions
             and attention, not norms and activations.
         clip: what the clip is, in words.
@@ -49,12 +50,12 @@ def size_of(recipe: Recipe) -> NetworkSize:
     network = passed.network.to("meta").eval()
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         passed.run()
-    head = () if recipe.task is None else ("without the layer behind the encoder, whose classes data decide",)
+    headless = "without the layer behind the encoder, whose classes data decide"
     return NetworkSize(
         num_parameters=sum(parameter.numel() for parameter in network.parameters()),
         num_flops=counter.get_total_flops(),
         clip=passed.clip,
-        notes=(*passed.notes, *head),
+        notes=(*passed.notes, *([headless] if learns_classes(recipe) else [])),
     )
 
 

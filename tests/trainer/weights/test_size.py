@@ -64,6 +64,12 @@ def test_what_data_decide_is_taken_from_the_paper_and_told():
     assert "heads for a teacher of 768 channels" in size_of(load_recipe("umt-large")).notes
 
 
+def test_a_retriever_has_no_layer_behind_its_encoders():
+    found = size_of(load_recipe("simvtp-base-retrieve"))
+    assert found.num_parameters == 220_128_768
+    assert found.notes == ("a caption of 32 ids of 30522",)
+
+
 def test_a_probe_is_counted_as_its_encoder():
     base = load_recipe("videomae-base")
     found, classify = size_of(probing(base, "linear")), size_of(load_recipe("videomae-base-classify"))
