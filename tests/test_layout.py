@@ -102,7 +102,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {
             ),
         },
         "registry": {"methods", "recipes"},
-        "weights": {"engine", "method", "methods", "models", "recipes", "registry"},
+        "weights": {"engine", "method", "methods", "models", "recipes", "registry", "video_text"},
         "tasks": {"data", "method", "methods", "models", "recipes", "video_text"},
         "runs": _READ | {"methods", "online_teacher", "registry", "tasks", "video_text", "weights"},
         "evaluation": _READ | {"methods", "registry", "runs", "tasks", "video_text"},

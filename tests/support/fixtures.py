@@ -53,9 +53,13 @@ def read_fixture(root: Path, name: str) -> Fixture:
 
 def network_of(found: ImportedWeights) -> Any:
     """Return the network of what was imported, with its weights; of a classifier the encoder alone."""
-    package = methods.load(found.recipe.method)
-    build = package.build_network if found.recipe.task is None else package.build_encoder
-    network: nn.Module = build(found.recipe, found.state)
+    package: Any = methods.load(found.recipe.method)
+    build = {
+        None: "build_network",
+        "classify": "build_encoder",
+        "retrieve": "build_video_text_network",
+    }[found.recipe.task]
+    network: nn.Module = getattr(package, build)(found.recipe, found.state)
     prefix = "" if found.recipe.task is None else BACKBONE
     network.load_state_dict(
         {name.removeprefix(prefix): t for name, t in found.state.items() if name.startswith(prefix)}

@@ -13,6 +13,8 @@ from vfm.trainer.weights.fit import shapes_of
 # What tells the sizes that come from data.
 _SIZES = {
     "clip_decoder.0.head.weight": 8,
+    "text_embeddings.word_embeddings.weight": 11,
+    "backbone.text_encoder.text_embeddings.word_embeddings.weight": 11,
     "backbone.embedding.weight": 13,
     "backbone.positional_embedding.height_pos_embedding": 4,
     "backbone.positional_embedding.width_pos_embedding": 4,

@@ -58,13 +58,31 @@ class VideoTextModel(nn.Module, ABC):
 
 
 class VideoTextPackage(Protocol):
-    """The function of a method's package, beside those of a `MethodPackage`, where captions are read."""
+    """The functions of a method's package, beside those of a `MethodPackage`, where captions are read."""
 
     def build_video_text(self, recipe: Recipe, column: TextColumn) -> VideoTextModel:
         """Return the encoders of a recipe of finetuning, their weights drawn from the recipe's seed.
 
         Raises:
             UsageError: the recipe contradicts itself.
+        """
+
+    def build_video_text_network(self, recipe: Recipe, state: Mapping[str, Tensor]) -> VideoTextModel:
+        """Return the same encoders without a dataset, their weights still to be loaded.
+
+        Args:
+            recipe: of finetuning to retrieve.
+            state: that is to be loaded, as a run saves it; tells how many words there are.
+
+        Raises:
+            UsageError: the recipe contradicts itself, or the state has no words.
+        """
+
+    def vocab_size_in(self, state: Mapping[str, Tensor]) -> int:
+        """Return how many words a state of pretraining, or of finetuning to retrieve, knows.
+
+        Raises:
+            UsageError: it knows none.
         """
 
     def build_backbone(self, recipe: Recipe, dataset: Dataset) -> Backbone:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -10,10 +10,12 @@ from torch.overrides import TorchFunctionMode
 from vfm.shards.errors import UsageError
 from vfm.shards.wording import listed
 from vfm.trainer import methods
+from vfm.trainer.recipes.probe import PROBES
 from vfm.trainer.recipes.recipe import Recipe
+from vfm.trainer.video_text.model import VideoTextPackage
 
 Shape = tuple[int, ...]
-BACKBONE, HEAD = "backbone.", "cls_fc."  # before the names of a classifier, see `tasks.classify`
+BACKBONE, HEAD = "backbone.", "cls_fc."  # before the names of a classifier or retriever, see `tasks`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,22 +72,24 @@ def shapes_of(recipe: Recipe, state: Mapping[str, Tensor], *, is_encoder: bool =
     """Return the shapes of all tensors that a run of a recipe saves, by name.
 
     Args:
-        recipe: of pretraining, or of classification.
+        recipe: of any task but a probe.
         state: under our names; tells the sizes that come from data, such as the number of classes.
-        is_encoder: of its encoder alone, as a classifier names it.
+        is_encoder: of its encoder of clips alone, as a classifier names it.
 
     Raises:
-        UsageError: the recipe contradicts itself, is of another task, or the state lacks what tells a size.
+        UsageError: the recipe contradicts itself, is of a probe, or the state lacks what tells a size.
     """
     package = methods.load(recipe.method)
-    if recipe.task is None and not is_encoder:
-        with Undrawn():
-            return _shapes(package.build_network(recipe, state))
-    if recipe.task not in (None, "classify"):
+    if recipe.task in PROBES:
         raise UsageError(f"{recipe.name} trains a probe, which has no name in other projects.")
     with Undrawn():
+        if recipe.task is None and not is_encoder:
+            return _shapes(package.build_network(recipe, state))
+        if recipe.task == "retrieve" and not is_encoder:
+            both = cast("VideoTextPackage", package).build_video_text_network(recipe, state)
+            return _shapes(both, prefix=BACKBONE)
         encoder = package.build_encoder(recipe, state)
-    own = {f"{BACKBONE}{name}": shape for name, shape in _shapes(encoder).items()}
+    own = _shapes(encoder, prefix=BACKBONE)
     if is_encoder:
         return own
     if (head := state.get(f"{HEAD}weight")) is None:
@@ -109,5 +113,5 @@ class Undrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _shapes(network: nn.Module) -> dict[str, Shape]:
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+def _shapes(network: nn.Module, *, prefix: str = "") -> dict[str, Shape]:
+    return {f"{prefix}{name}": tuple(tensor.shape) for name, tensor in network.state_dict().items()}

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -44,6 +46,38 @@ def test_the_codes_of_vimpac_come_from_the_state():
     assert shapes["mlm_head.bias"] == (21,)
     with pytest.raises(UsageError, match="have no backbone.embedding.weight, whose rows"):
         shapes_of(load_recipe("vimpac-tiny"), sides)
+
+
+def test_the_words_of_simvtp_come_from_the_state():
+    words = {"text_embeddings.word_embeddings.weight": torch.empty(23, 0)}
+    assert shapes_of(load_recipe("simvtp-tiny"), words)["text_cls.bias"] == (23,)
+    both = {f"backbone.text_encoder.{name}": tensor for name, tensor in words.items()}
+    shapes = shapes_of(load_recipe("simvtp-tiny-retrieve"), both)
+    for tower in ("video_encoder", "text_encoder"):
+        assert shapes[f"backbone.{tower}.text_embeddings.word_embeddings.weight"] == (23, 96)
+    assert not any(name.startswith("cls_fc") for name in shapes)
+    with pytest.raises(UsageError, match="embeddings.weight is absent, so they know no words"):
+        shapes_of(load_recipe("simvtp-tiny-retrieve"), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "num_tensors", "num_parameters"),
+    [
+        ("simvtp-base", "", 227, 141_521_084),
+        ("simvtp-base-retrieve", "backbone.text_encoder.", 330, 220_128_768),
+    ],
+)
+def test_states_are_as_large_as_the_published_ones(name, prefix, num_tensors, num_parameters):
+    words = {f"{prefix}text_embeddings.word_embeddings.weight": torch.empty(30522, 0)}
+    shapes = shapes_of(load_recipe(name), words)
+    assert (len(shapes), sum(map(math.prod, shapes.values()))) == (num_tensors, num_parameters)
+
+
+def test_the_encoder_of_a_retriever_is_that_of_clips_alone():
+    shapes = shapes_of(load_recipe("simvtp-tiny-retrieve"), {}, is_encoder=True)
+    assert shapes == shapes_of(load_recipe("simvtp-tiny"), {}, is_encoder=True)
+    assert shapes["backbone.fc_norm.weight"] == (96,)
+    assert not any("text" in name for name in shapes)
 
 
 def test_probes_and_headless_classifiers_are_refused():

@@ -7,6 +7,8 @@ Nothing here imports torch before a model is asked for, so that listing recipes 
 
 from typing import TYPE_CHECKING
 
+from vfm.shards.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from vfm.trainer.video_text.model import VideoTextModel
 
 STARTS_FROM = ("videomae",)  # its encoder and decoder are VideoMAE's
-_WORDS = "text_embeddings.word_embeddings.weight"
+# Of a pretraining, and of finetuning to retrieve, whose other encoder has as many.
+_WORDS = tuple(f"{prefix}text_embeddings.word_embeddings.weight" for prefix in ("", "backbone.text_encoder."))
 
 
 def build(recipe: "Recipe", dataset: "Dataset", *, open_teacher: "OpenTeacher | None" = None) -> "Method":
@@ -42,9 +45,9 @@ def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module
     Raises:
         UsageError: the recipe contradicts itself, or the state has no words.
     """
-    from vfm.trainer.methods.simvtp.network import SimvtpNetwork, vocab_size_in
+    from vfm.trainer.methods.simvtp.network import SimvtpNetwork
 
-    return SimvtpNetwork(recipe, vocab_size=vocab_size_in(state, _WORDS))
+    return SimvtpNetwork(recipe, vocab_size=vocab_size_in(state))
 
 
 def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone":
@@ -101,3 +104,26 @@ def build_video_text(recipe: "Recipe", column: "TextColumn") -> "VideoTextModel"
     from vfm.trainer.methods.simvtp.finetuned import build_video_text
 
     return build_video_text(recipe, column)
+
+
+def build_video_text_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "VideoTextModel":
+    """Return the same encoders without a dataset, their weights still to be loaded.
+
+    Raises:
+        UsageError: the recipe contradicts itself, or the state has no words.
+    """
+    from vfm.trainer.methods.simvtp.finetuned import DualEncoder
+
+    return DualEncoder(recipe, vocab_size=vocab_size_in(state))
+
+
+def vocab_size_in(state: "Mapping[str, Tensor]") -> int:
+    """Return how many words the weights of a pretraining, or of finetuning to retrieve, know.
+
+    Raises:
+        UsageError: they know none.
+    """
+    found = next((state[name] for name in _WORDS if name in state), None)
+    if found is None:
+        raise UsageError(f"The weights are of another model: {_WORDS[0]} is absent, so they know no words.")
+    return len(found)

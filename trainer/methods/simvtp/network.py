@@ -4,12 +4,9 @@ Ma et al. 2022, arXiv 2212.03490, section 3; names and rules of the released cod
 tokens of a clip, L ids of a caption, D channels.
 """
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
-from vfm.shards.errors import UsageError
 from vfm.trainer.methods.simvtp.recipe import ModelConfig, TextMean
 from vfm.trainer.models.bert_embeddings import BertEmbeddings
 from vfm.trainer.models.mae import MaskedAutoencoder
@@ -103,14 +100,3 @@ class SimvtpNetwork(MaskedAutoencoder):
 def _with(video: Tensor, is_text: Tensor) -> Tensor:
     """Return which positions count, bool [B, N + L]: every tubelet, and words."""
     return torch.cat([is_text.new_ones(video.shape[:2]), is_text], dim=1)
-
-
-def vocab_size_in(state: Mapping[str, Tensor], name: str) -> int:
-    """Return how many words a state has.
-
-    Raises:
-        UsageError: it has none.
-    """
-    if name not in state:
-        raise UsageError(f"The weights are of another model: {name} is absent, so they know no words.")
-    return len(state[name])
