@@ -10,7 +10,7 @@ from vfm.trainer.recipes.settings import compared, override
 from vfm.trainer.weights import layouts
 from vfm.trainer.weights.files import State
 from vfm.trainer.weights.fit import compare, shapes_of
-from vfm.trainer.weights.layout import Layout
+from vfm.trainer.weights.layout import Layout, kind_of
 
 
 def layout_for(project: str, recipe: Recipe) -> Layout:
@@ -22,11 +22,11 @@ def layout_for(project: str, recipe: Recipe) -> Layout:
     known = layouts.load_all()
     fitting = [layout for layout in known if (layout.method, layout.task) == (recipe.method, recipe.task)]
     chosen = next((layout for layout in fitting if layout.name == project), None)
-    kind = "pretraining" if recipe.task is None else recipe.task
     if chosen is None:
         others = ", ".join(sorted({layout.name for layout in fitting})) or "none of those known here"
         raise UsageError(
-            f"{project} has no names for {kind} of method {recipe.method}: projects that do are {others}."
+            f"{project} has no names for {kind_of(recipe.task)} of method {recipe.method}: "
+            f"projects that do are {others}."
         )
     wanted = compared(recipe, override(recipe, chosen.settings))
     if differing := [key for key in wanted if key.startswith("model.")]:

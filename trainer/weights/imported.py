@@ -17,7 +17,7 @@ from vfm.trainer.weights import layouts
 from vfm.trainer.weights.about import AboutWeights, about, check_classes
 from vfm.trainer.weights.files import State, WeightsFile
 from vfm.trainer.weights.fit import Misfit, compare, shapes_of
-from vfm.trainer.weights.layout import Layout
+from vfm.trainer.weights.layout import Layout, kind_of
 
 VFM = "vfm"
 _NUM_TOLD = 3  # names of each kind that do not fit, of a recipe that nobody asked for
@@ -34,7 +34,7 @@ class ImportedWeights:
         state: float32, by our names.
         left_out: names of the file that nothing here has, because they are not learned.
         also: other recipes of the same network.
-        is_encoder: whether it is the encoder alone, of pretraining.
+        is_encoder: whether it is the encoder of clips alone, of pretraining or of a retriever.
         columns: what a run of ours was trained on, with the options of each column; empty where unknown.
         classes: their names, in the order of the head; empty where they are unknown, or there is no head.
     """
@@ -52,9 +52,7 @@ class ImportedWeights:
     @property
     def told(self) -> str:
         """The sentence about what was recognised."""
-        kind = "pretraining" if self.recipe.task is None else "a classifier"
-        if self.is_encoder:
-            kind = "an encoder of pretraining"
+        kind = f"{'an encoder of ' if self.is_encoder else ''}{kind_of(self.recipe.task)}"
         also = f" (and of {listed(self.also, limit=4)})" if self.also else ""
         spared = f"; left out, because not learned: {', '.join(self.left_out)}" if self.left_out else ""
         return (
@@ -154,21 +152,23 @@ def _our_own(file: WeightsFile, said: AboutWeights) -> ImportedWeights:
 
 
 def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:
-    """Return the layouts that a file may have: those whose marks are all there; shapes tell which it is."""
+    """Return the layouts that a file may have; shapes tell which it is.
+
+    All of their marks are there, and no other such layout has the same marks and more.
+    """
     known = layouts.load_all()
     asked = [layout for layout in known if project in (None, layout.name)]
     if not asked:
         names = ", ".join(sorted({layout.name for layout in known}))
         raise UsageError(f"{file.path} is not a file of {project} that `vfm convert` wrote: choose {names}.")
     if complete := [layout for layout in asked if layout.marks_in(file.tensors) == len(layout.marks)]:
-        return complete
+        return [one for one in complete if not any(set(one.marks) < set(more.marks) for more in complete)]
     nearest = max(asked, key=lambda layout: layout.marks_in(file.tensors) / len(layout.marks))
     missing = [mark for mark in nearest.marks if mark not in file.tensors]
-    kind = "pretraining" if nearest.task is None else "classifiers"
     raise UsageError(
-        f"{file.path} has no layout that is known; the nearest is {nearest.name}, {kind} of method "
-        f"{nearest.method}, of which it lacks {listed(missing, limit=_NUM_TOLD)}: give a file of one of "
-        f"{', '.join(sorted({layout.name for layout in known}))}."
+        f"{file.path} has no layout that is known; the nearest is {nearest.name}, {kind_of(nearest.task)} of "
+        f"method {nearest.method}, of which it lacks {listed(missing, limit=_NUM_TOLD)}: give a file of one "
+        f"of {', '.join(sorted({layout.name for layout in known}))}."
     )
 
 
@@ -212,20 +212,18 @@ def _read(outlined: State, layout: Layout, recipe: Recipe) -> _Reading:
     wanted = shapes_of(recipe, layout.to_ours(outlined, recipe))
     ours = {name: torch.empty(shape, device="meta") for name, shape in wanted.items()}
     theirs = layout.to_theirs(ours, recipe)
-    constants = layout.constants(recipe).keys()
-    shapes = {name: tuple(tensor.shape) for name, tensor in theirs.items() if name not in constants}
+    spared = {*layout.constants(recipe), *layout.spared}
+    shapes = {name: tuple(tensor.shape) for name, tensor in theirs.items() if name not in spared}
     return _Reading(
         layout=layout,
         recipe=recipe,
-        left_out=outlined.keys() & constants,
-        misfit=compare(outlined, shapes, spared=constants),
+        left_out=outlined.keys() & spared,
+        misfit=compare(outlined, shapes, spared=spared),
     )
 
 
 def _other_recipe(file: WeightsFile, complete: Sequence[Layout], *, name: str | None) -> UsageError:
-    kinds = [
-        f"{'pretraining' if layout.task is None else layout.task} by {layout.method}" for layout in complete
-    ]
+    kinds = [f"{kind_of(layout.task)} by {layout.method}" for layout in complete]
     return UsageError(
         f"{file.path} holds {' or '.join(kinds)}, and {name} is no recipe of that: name another."
     )

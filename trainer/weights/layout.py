@@ -84,6 +84,12 @@ def no_constants(_recipe: Recipe) -> State:
     return {}
 
 
+def kind_of(task: str | None) -> str:
+    """Return what was trained by a recipe of a task, in words; None is pretraining."""
+    known = {None: "pretraining", "classify": "a classifier", "retrieve": "a retriever"}
+    return known.get(task) or f"a {task} probe"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """The names of one project for the states of one method and task.
@@ -98,6 +104,7 @@ class Layout:
         parted: tensors of ours that are several there.
         settings: of recipes, what the project trains otherwise than the recipe says.
         constants: what the project saves and does not learn, for a recipe.
+        spared: names of what some of its files hold and nobody learns, which are not written.
         sizes: settings of a recipe that the options of a file tell.
         classes: their names, in the order of the head, that the options of a file tell.
         folder: where the project keeps weights in a folder, what they are called there, see
@@ -115,6 +122,7 @@ class Layout:
     parted: tuple[Parted, ...] = ()
     settings: tuple[str, ...] = ()
     constants: Callable[[Recipe], State] = no_constants
+    spared: tuple[str, ...] = ()
     sizes: Callable[[Options], Sequence[str]] = no_sizes
     classes: Callable[[Options], Sequence[str]] = no_classes
     folder: str | None = None

@@ -33,7 +33,9 @@ def test_what_would_compute_otherwise_there_is_refused():
 
 
 def test_projects_without_such_a_network_are_refused():
-    with pytest.raises(UsageError, match="mmselfsup has no names for classify .*: projects that do are mma"):
+    with pytest.raises(
+        UsageError, match="mmselfsup has no names for a classifier .*: projects that do are mma"
+    ):
         layout_for("mmselfsup", CLASSIFY)
     with pytest.raises(UsageError, match="slowfast has no names for pretraining of method vimpac: .* vimpac"):
         layout_for("slowfast", load_recipe("vimpac-tiny"))

@@ -90,7 +90,7 @@ def test_the_first_beginning_that_fits_counts_and_others_are_kept():
     "layout", layouts.load_all(), ids=lambda layout: f"{layout.name}-{layout.method}-{layout.task}"
 )
 def test_files_of_every_layout_are_told_from_all_others(layout, tmp_path):
-    names = [name for name in recipe_names() if name.endswith(("-tiny", "-tiny-classify"))]
+    names = [name for name in recipe_names() if name.endswith(("-tiny", "-tiny-classify", "-tiny-retrieve"))]
     recipes = [
         override(recipe, layout.settings) for recipe in map(load_recipe, names) if fits(recipe, layout)
     ]
