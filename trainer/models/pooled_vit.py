@@ -82,9 +82,7 @@ def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for prefix in ("backbone.video_encoder.", "encoder.", "backbone."):
         found = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
         if found:
-            return {
-                name: t for name, t in found.items() if not name.startswith(("norm.", "text_embeddings."))
-            }
+            return {name: t for name, t in found.items() if not name.startswith(_NOT_POOLED)}
     return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
 
 
