@@ -62,6 +62,7 @@ class Converted:
         target: the project whose names it has.
         num_tensors: in the file.
         num_parameters: numbers in these, constants among them.
+        is_encoder: whether it is the encoder of clips alone.
     """
 
     file: str
@@ -72,6 +73,7 @@ class Converted:
     target: str
     num_tensors: int
     num_parameters: int
+    is_encoder: bool
 
 
 def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> Converted:
@@ -127,6 +129,7 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
         target=how.target,
         num_tensors=len(state),
         num_parameters=num_parameters(state),
+        is_encoder=found.is_encoder,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from vfm.shards.wording import listed
 from vfm.trainer import methods
 from vfm.trainer.engine.checkpoint import Checkpoint
 from vfm.trainer.engine.checkpoint_state import EMA, MODEL
-from vfm.trainer.recipes.columns import learns_classes
+from vfm.trainer.recipes.columns import TEXT, column_of_kind, learns_classes, reads_captions
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import differences, flatten
 from vfm.trainer.recipes.values import written
@@ -27,6 +27,7 @@ from vfm.trainer.runs.folder import (
     recipe_of,
     timed,
 )
+from vfm.trainer.video_text.model import VideoTextPackage
 from vfm.trainer.weights.files import PICKLES, SAFETENSORS, read_weights, weights_in
 from vfm.trainer.weights.fit import HEAD
 from vfm.trainer.weights.imported import ImportedWeights, import_weights
@@ -87,7 +88,7 @@ class InitialWeights:
 
     @property
     def is_encoder(self) -> bool:
-        """Whether it is the encoder of a pretraining alone."""
+        """Whether it is the encoder of clips alone, of a pretraining or a retriever."""
         return self.file is not None and self.file.is_encoder
 
     @property
@@ -111,9 +112,15 @@ class InitialWeights:
         return len(self.weights()[f"{HEAD}weight"])
 
     def check_columns(self, recipe: Recipe, dataset: Dataset, *, say: Callable[[str], None]) -> None:
-        """Refuse a dataset with other columns than they were trained on; say where this is not known."""
+        """Refuse a dataset with other columns than they were trained on; say where this is not known.
+
+        Raises:
+            UsageError: codes or captions are of other words, or these weights know no words.
+        """
         if self.path is None or self.recipe.method != recipe.method:  # the latter reads frames alone
             return
+        if self.file is not None and reads_captions(recipe):
+            _check_words(self.file, recipe=recipe, dataset=dataset)
         if self.columns:
             check_columns(self.columns, path=self.path, recipe=recipe, dataset=dataset)
         elif stored := [name for name in recipe.data.columns if name != FRAMES]:
@@ -164,6 +171,22 @@ class InitialWeights:
         kept = "and keeping its" if self.keeps_head else "but for its"
         head = f", {kept} head of {self.num_classes} classes" if self.has_head else ""
         return f"Starting from {what} of {self.path}{head}{others}{f' and {words}' if words else ''}."
+
+
+def _check_words(file: ImportedWeights, *, recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse to read captions with the weights of a file that know no words, or another number of words."""
+    if file.is_encoder:
+        raise UsageError(
+            f"{file.path} is an encoder of clips alone, which knows no words: give the run or the file that "
+            "it was exported from."
+        )
+    package = cast("VideoTextPackage", methods.load(file.recipe.method))
+    num_words, column = package.vocab_size_in(file.state), column_of_kind(recipe, TEXT)
+    if num_words != (vocab_size := dataset.manifest.columns[column].options["vocab_size"]):
+        raise UsageError(
+            f"{file.path} knows {num_words} words, and column {column} of {dataset} has ids of a vocabulary "
+            f"of {vocab_size}: make the column with the vocabulary that the weights were trained with."
+        )
 
 
 def from_run(folder: Path, *, options: RunOptions, averaged: bool = False) -> InitialWeights:

@@ -13,7 +13,7 @@ from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.convert import Conversion, Converted, convert
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
-from vfm.trainer.runs.initial_weights import from_path
+from vfm.trainer.runs.initial_weights import InitialWeights, from_path
 from vfm.trainer.runs.run import pretrain
 from vfm.trainer.weights.about import AboutWeights
 from vfm.trainer.weights.exported import layout_for
@@ -66,6 +66,7 @@ def test_a_run_leaves_and_another_starts_from_what_left(bench):
         target="slowfast",
         num_tensors=len(weights) + 2,
         num_parameters=sum(tensor.numel() for tensor in weights.values()) + 54,
+        is_encoder=False,
     )
     stored = torch.load(bench.root / "left.pyth", weights_only=True)["model_state"]
     assert all(torch.equal(stored[name], tensor) for name, tensor in weights.items())
@@ -265,3 +266,65 @@ def test_files_keep_to_the_codebook_of_their_run(toy_dataset, tmp_path):
     unknown = replace(start, file=replace(start.file, columns={}))
     pretrain(recipe, start=unknown, data=other, out=tmp_path / "fourth", options=options)
     assert any(sentence.endswith("taken for granted that vq.toy is the same.") for sentence in said)
+
+
+@pytest.fixture
+def captioned(toy_dataset, tmp_path):
+    return Bench(toy_dataset(columns=("text.toy",)), tmp_path)
+
+
+CAPTIONED = (*STEPS, "model.text_mean=all", "data.split=all")
+
+
+def published(name, path, *, num_words):
+    """Write a file of SimVTP that knows so many words."""
+    recipe = override(load_recipe(name), ["model.text_mean=all"])
+    state = {
+        key: t.new_zeros(num_words, *t.shape[1:]) if "word_emb" in key or key.startswith("text_cls.") else t
+        for key, t in random_state(recipe).items()
+    }
+    theirs = layout_for("simvtp", recipe).to_theirs(state, recipe)
+    write_weights(path, theirs, container="model", metadata={})
+
+
+@pytest.mark.parametrize(
+    ("init", "name"),
+    [
+        ("simvtp-tiny", "simvtp-tiny"),
+        ("simvtp-tiny", "simvtp-tiny-retrieve"),
+        ("simvtp-tiny-retrieve", "simvtp-tiny-retrieve"),
+    ],
+)
+def test_runs_start_from_weights_that_know_their_words_and_no_others(captioned, tmp_path, init, name):
+    recipe = override(load_recipe(name), CAPTIONED)
+
+    def train(num_words):
+        path = tmp_path / f"{num_words}.pth"
+        published(init, path, num_words=num_words)
+        given = {"data": captioned.data, "out": tmp_path / "run", "options": captioned.options}
+        learn = pretrain if recipe.task is None else finetune
+        return learn(recipe, start=from_path(path, options=captioned.options), **given)
+
+    told = (
+        r"17.pth knows 17 words, and column text.toy of \S+ has ids of a vocabulary of 16: make the column "
+        "with the vocabulary that the weights were trained with."
+    )
+    with pytest.raises(UsageError, match=told):
+        train(17)
+    assert not (tmp_path / "run").exists()
+    assert train(16).step == 1
+
+
+def test_a_retriever_leaves_to_the_project_and_comes_back(captioned, tmp_path):
+    recipe = override(load_recipe("simvtp-tiny-retrieve"), CAPTIONED)
+    start = InitialWeights(recipe=recipe)
+    finetune(recipe, start=start, data=captioned.data, out=tmp_path / "run", options=captioned.options)
+    weights = captioned.weights("run")
+    done = captioned.convert("run", "left.pth", target="simvtp")
+    assert (done.task, done.is_encoder, done.num_tensors) == ("retrieve", False, len(weights))
+    stored = torch.load(tmp_path / "left.pth", weights_only=True)["model"]
+    assert stored.keys() == {name.removeprefix("backbone.") for name in weights}
+    captioned.convert("left.pth", "back.safetensors")
+    back = read_weights(tmp_path / "back.safetensors").tensors
+    assert back.keys() == weights.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in weights.items())
