@@ -163,9 +163,10 @@ def _check_taught(data: Path, *, how: EvaluateOptions) -> None:
 def _start(path: Path, *, how: EvaluateOptions, options: RunOptions) -> InitialWeights:
     start = from_path(path, options=options, averaged=how.ema)
     if how.protocol == "multiview" and isinstance(start.recipe.objective, RetrieveConfig):
+        own = "" if start.is_encoder else "retrieval, "
         raise UsageError(
             f"{path} has learned to find videos by captions, and no classes: evaluate it with --protocol "
-            "retrieval, knn, linear or attentive."
+            f"{own}knn, linear or attentive."
         )
     check_place(path, how)
     return start

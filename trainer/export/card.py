@@ -10,6 +10,7 @@ from vfm.shards.errors import DamageError
 from vfm.shards.wording import counted, listed
 from vfm.trainer.export.model import VideoModel
 from vfm.trainer.recipes.requirements import requirements_of
+from vfm.trainer.recipes.retrieve import RetrieveConfig
 from vfm.trainer.recipes.settings import compared
 from vfm.trainer.recipes.values import written
 from vfm.trainer.registry import load_recipe, recipe_names
@@ -75,6 +76,8 @@ Written by vfm {vfm.__version__}.
 def _told_of_head(model: VideoModel) -> str:
     if model.num_classes:
         return f", and of these come scores of {model.num_classes} classes"
+    if isinstance(model.recipe.objective, RetrieveConfig):
+        return ", by whose cosine with those of captions it is found; the encoder of captions is not here"
     return ""
 
 

@@ -47,6 +47,8 @@ class Exported:
     Attributes:
         folder: where.
         recipe: that the weights were trained by.
+        method: of that recipe.
+        task: what was learned downstream; None is pretraining.
         num_parameters: numbers in them.
         num_features: length of a clip's vector.
         num_classes: of the classifier; 0 is an encoder alone.
@@ -57,6 +59,8 @@ class Exported:
 
     folder: str
     recipe: str
+    method: str
+    task: str | None
     num_parameters: int
     num_features: int
     num_classes: int
@@ -99,6 +103,8 @@ def export(path: Path, out: Path, *, how: Export, options: RunOptions) -> Export
     return Exported(
         folder=str(out),
         recipe=model.recipe.name,
+        method=model.recipe.method,
+        task=model.recipe.task,
         num_parameters=num_parameters(state),
         num_features=model.num_features,
         num_classes=model.num_classes,

@@ -9,15 +9,18 @@ import torch
 from support.retrieval import small_result
 from support.weights import random_state
 from vfm.shards.errors import UsageError
+from vfm.trainer.evaluation.retrieval.evaluate import check_retrieves
 from vfm.trainer.export.folder import Export, export
 from vfm.trainer.export.model import model_of
+from vfm.trainer.methods.simvtp.finetuned import build_video_text
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.convert import Conversion, convert
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions
-from vfm.trainer.runs.initial_weights import check_pretrained, from_path
+from vfm.trainer.runs.initial_weights import InitialWeights, check_pretrained, from_path
 from vfm.trainer.runs.run import pretrain
+from vfm.trainer.video_text.captions import TextColumn
 from vfm.trainer.weights.about import AboutWeights
 from vfm.trainer.weights.files import write_weights
 
@@ -66,6 +69,53 @@ def test_an_encoder_leaves_and_finetuning_starts_from_it_as_from_its_run(runs, t
         convert(tmp_path / "out", tmp_path / "x.pth", how=how, options=SILENT)
     convert(tmp_path / "out", tmp_path / "x.safetensors", how=Conversion(), options=SILENT)
     assert from_path(tmp_path / "x.safetensors", options=SILENT).is_encoder
+
+
+@pytest.fixture
+def retriever(toy_dataset, tmp_path):
+    """Return the folder of a run that learned to retrieve, and its dataset."""
+    data = toy_dataset("captioned", columns=("text.toy",))
+    recipe = override(load_recipe("simvtp-tiny-retrieve"), [*STEPS, "data.split=all"])
+    start = InitialWeights(recipe=recipe)
+    finetune(recipe, start=start, data=data, out=tmp_path / "retriever", options=SILENT)
+    return tmp_path / "retriever", data
+
+
+def test_of_a_retriever_the_encoder_of_clips_leaves(retriever, tmp_path):
+    run, data = retriever
+    done = export(run, tmp_path / "out", how=Export(), options=SILENT)
+    assert (done.num_classes, done.num_features, done.task) == (0, 96, "retrieve")
+    start = from_path(tmp_path / "out", options=SILENT)
+    assert start.is_encoder
+    weights = from_path(run, options=SILENT).weights()
+    prefix = "backbone.video_encoder."
+    expected = {
+        f"backbone.{name.removeprefix(prefix)}": tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix) and "text_embeddings" not in name
+    }
+    assert start.weights().keys() == expected.keys()
+    assert all(torch.equal(start.weights()[name], tensor) for name, tensor in expected.items())
+    column = TextColumn(name="text.toy", vocab_size=16, pad_id=0, mask_id=4, special_ids=(0,))
+    both = build_video_text(start.recipe, column).eval()
+    both.load_pretrained(weights)
+    clips = torch.randint(256, (2, 4, 64, 64, 3), dtype=torch.uint8)
+    model = model_of(start.recipe, start.weights())
+    with torch.no_grad():
+        found = model(model.backbone.inputs({"clip": clips}))
+        torch.testing.assert_close(found, both.video_vectors({"clip": clips}), rtol=0, atol=1e-6)
+    card = (tmp_path / "out/README.md").read_text()
+    assert (
+        "; a clip becomes 96 numbers, by whose cosine with those of captions it is found; the encoder of "
+        "captions is not here. It reads clips of 4 frames" in card
+    )
+    with pytest.raises(UsageError, match=r"is an encoder of clips alone, .*--protocol knn, linear or atten"):
+        check_retrieves(start, path=tmp_path / "out")
+    with pytest.raises(UsageError, match="model.safetensors is an encoder of clips alone, which knows no wo"):
+        finetune(start.recipe, start=start, data=data, out=tmp_path / "again", options=SILENT)
+    probing = finetune_recipe("linear", start=start.recipe, settings=[*STEPS, "data.split=all"])
+    done = finetune(probing, start=start, data=data, out=tmp_path / "probe", options=SILENT)
+    assert done.step == 1
 
 
 def test_a_classifier_leaves_with_its_classes_card_and_results(runs, tmp_path):

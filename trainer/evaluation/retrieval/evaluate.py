@@ -144,12 +144,17 @@ def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> RetrievalRe
 
 
 def check_retrieves(start: InitialWeights, *, path: Path) -> None:
-    """Refuse weights that have not learned to retrieve.
+    """Refuse weights that have not learned to retrieve, or are of the encoder of clips alone.
 
     Raises:
-        UsageError: they have not.
+        UsageError: they are.
     """
-    if not isinstance(start.recipe.objective, RetrieveConfig) or start.is_encoder:
+    if start.is_encoder:
+        raise UsageError(
+            f"{path} is an encoder of clips alone, which knows no words: evaluate it with --protocol knn, "
+            "linear or attentive, or the run that it was exported from."
+        )
+    if not isinstance(start.recipe.objective, RetrieveConfig):
         first = "" if reads_captions(start.recipe) else ", after pretraining with captions"
         raise UsageError(
             f"{path} has not learned to find videos by captions: finetune it with "
