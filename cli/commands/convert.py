@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vfm.cli.display import output
-from vfm.cli.display.next_step import say_next
+from vfm.cli.display.next_step import say_use
 from vfm.cli.options import shared
 
 
@@ -41,7 +41,8 @@ def command(path: Path, out: Path, names: Path | None, as_json: bool, **given: A
     """Write the weights of FILE, or of the newest checkpoint of RUN, into the new file OUT.
 
     A PROJECT is slowfast (PySlowFast), mmselfsup (MMSelfSup, MMPretrain), mmaction2 (MMAction2), umt
-    (unmasked_teacher), videomae (VideoMAE), huggingface (VideoMAE in transformers), vimpac (VIMPAC) or vfm.
+    (unmasked_teacher), videomae (VideoMAE), huggingface (VideoMAE in transformers), vimpac (VIMPAC), simvtp
+    (SimVTP) or vfm.
 
     Every tensor must have its place: names that are missing or left over are told, and nothing is written.
     Of a FILE that is a pickle only tensors are read; nothing in it is run.
@@ -78,4 +79,4 @@ def command(path: Path, out: Path, names: Path | None, as_json: bool, **given: A
         f"under the names of {done.target}"
     )
     if done.target == "vfm":
-        say_next("finetune", "classify", "DATA", "--init", out, "--out", "RUN")
+        say_use(out, method=done.method, task=done.task, is_encoder=done.is_encoder)

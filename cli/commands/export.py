@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vfm.cli.display import output
-from vfm.cli.display.next_step import say_next
+from vfm.cli.display.next_step import say_use
 from vfm.cli.options import shared
 
 
@@ -21,11 +21,12 @@ from vfm.cli.options import shared
 @click.option("--onnx", is_flag=True, help="Write model.onnx too; needs onnxscript and onnxruntime.")
 @shared.as_json()
 def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
-    """Write the encoder of RUN, its classifier where it was finetuned, into the new folder OUT.
+    """Write the encoder of RUN, its classifier where it learned classes, into the new folder OUT.
 
     OUT has model.safetensors, config.json and a model card, README.md, as the Hugging Face hub expects them;
-    vfm.from_pretrained(OUT) opens it in Python, and --init and `vfm evaluate` take it. What a program says
-    is compared with what the model says before it is written.
+    vfm.from_pretrained(OUT) opens it in Python, and --init and `vfm evaluate` take it. Of a run that learned
+    to retrieve the encoder of clips leaves, not that of captions. What a program says is compared with what
+    the model says before it is written.
 
     \b
     Examples:
@@ -48,4 +49,4 @@ def command(path: Path, out: Path, as_json: bool, **given: Any) -> None:
         output.say(
             f"What the program says differs by {done.difference:.2g} at most from what the model says."
         )
-    say_next("finetune", "classify", "DATA", "--init", out, "--out", "RUN")
+    say_use(out, method=done.method, task=done.task, is_encoder=done.num_classes == 0)

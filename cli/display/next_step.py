@@ -29,6 +29,26 @@ def split_words(data: Path, *, wanted: str) -> tuple[str, ...]:
     return ("--split", TEST if wanted == VAL and TEST in there else ALL)
 
 
+def say_use(weights: Path, *, method: str, task: str | None, is_encoder: bool) -> None:
+    """Say what a file or folder of weights is for: a task that its method has numbers for, or counting.
+
+    Args:
+        weights: of it.
+        method: that trained them.
+        task: what was learned downstream; None is pretraining.
+        is_encoder: whether it is the encoder of clips alone.
+    """
+    from vfm.trainer.registry import load_recipe, recipe_names
+
+    if task == "retrieve" and not is_encoder:
+        say_next("evaluate", weights, "DATA", "--protocol", "retrieval")
+        return
+    tasks = {recipe.task for recipe in map(load_recipe, recipe_names()) if recipe.method == method}
+    other = "linear" if is_encoder else "retrieve"
+    next_task = "classify" if "classify" in tasks else other
+    say_next("finetune", next_task, "DATA", "--init", weights, "--out", "RUN")
+
+
 def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -> None:
     """Say how to pretrain on a dataset: on its targets where a recipe reads one of them, else on its frames.
 

@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from vfm.cli.display.next_step import say_next, say_pretrain
+from vfm.cli.display.next_step import say_next, say_pretrain, say_use
 from vfm.cli.main import group
 
 STEPS = ("--steps", 2, "--batch-size", 4, "--threads", 1)
@@ -24,6 +24,24 @@ def last_line(*arguments: object) -> str:
 def test_words_are_quoted_as_a_shell_needs_them(capsys: pytest.CaptureFixture[str]) -> None:
     say_next("inspect", Path("my data"), also=" (or not)")
     assert capsys.readouterr().err == "next: vfm inspect 'my data' (or not)\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "is_encoder", "told"),
+    [
+        ("videomae", None, False, "finetune classify DATA --init x --out RUN"),
+        ("videomae", None, True, "finetune classify DATA --init x --out RUN"),
+        ("videomae", "classify", False, "finetune classify DATA --init x --out RUN"),
+        ("simvtp", None, False, "finetune retrieve DATA --init x --out RUN"),
+        ("simvtp", "retrieve", False, "evaluate x DATA --protocol retrieval"),
+        ("simvtp", "retrieve", True, "finetune linear DATA --init x --out RUN"),
+    ],
+)
+def test_weights_are_for_what_their_method_has_numbers_for(
+    capsys: pytest.CaptureFixture[str], method: str, task: str | None, is_encoder: bool, told: str
+) -> None:
+    say_use(Path("x"), method=method, task=task, is_encoder=is_encoder)
+    assert capsys.readouterr().err == f"next: vfm {told}\n"
 
 
 @pytest.mark.parametrize(
