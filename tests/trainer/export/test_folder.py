@@ -109,7 +109,7 @@ def test_of_a_retriever_the_encoder_of_clips_leaves(retriever, tmp_path):
         "; a clip becomes 96 numbers, by whose cosine with those of captions it is found; the encoder of "
         "captions is not here. It reads clips of 4 frames" in card
     )
-    with pytest.raises(UsageError, match=r"is an encoder of clips alone, .*--protocol knn, linear or atten"):
+    with pytest.raises(UsageError, match="is an encoder of clips alone, which knows no words: name the run"):
         check_retrieves(start, path=tmp_path / "out")
     with pytest.raises(UsageError, match="model.safetensors is an encoder of clips alone, which knows no wo"):
         finetune(start.recipe, start=start, data=data, out=tmp_path / "again", options=SILENT)

@@ -151,8 +151,8 @@ def check_retrieves(start: InitialWeights, *, path: Path) -> None:
     """
     if start.is_encoder:
         raise UsageError(
-            f"{path} is an encoder of clips alone, which knows no words: evaluate it with --protocol knn, "
-            "linear or attentive, or the run that it was exported from."
+            f"{path} is an encoder of clips alone, which knows no words: name the run or the file that it "
+            "was exported from."
         )
     if not isinstance(start.recipe.objective, RetrieveConfig):
         first = "" if reads_captions(start.recipe) else ", after pretraining with captions"
