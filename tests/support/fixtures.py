@@ -14,6 +14,25 @@ from vfm.trainer.weights.files import WeightsFile
 from vfm.trainer.weights.fit import BACKBONE
 from vfm.trainer.weights.imported import ImportedWeights
 
+# What the fixtures of VideoMAE and SimVTP call the sizes of a recipe.
+_TOKENS = {"model.image_px": "img_size", "model.patch_px": "patch_size", "model.tubelet": "tubelet_size"}
+AUTOENCODER_SIZES = _TOKENS | {
+    "data.clip_len": "num_frames",
+    "model.dim": "encoder_embed_dim",
+    "model.depth": "encoder_depth",
+    "model.num_heads": "encoder_num_heads",
+    "model.decoder_dim": "decoder_embed_dim",
+    "model.decoder_depth": "decoder_depth",
+    "model.decoder_heads": "decoder_num_heads",
+}
+FINETUNED_SIZES = _TOKENS | {
+    "data.clip_len": "all_frames",
+    "model.dim": "embed_dim",
+    "model.depth": "depth",
+    "model.num_heads": "num_heads",
+}
+TEXT_SIZES = {"model.text_positions": "max_position", "objective.max_ids": "max_position"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixture:

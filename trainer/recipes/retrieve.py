@@ -30,12 +30,19 @@ class RetrieveConfig:
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if self.max_ids < _SHORTEST:
-            raise UsageError(
-                f"objective.max_ids is {self.max_ids}, but must be at least 3: marks and a word."
-            )
-        if self.temperature <= 0:
-            raise UsageError(f"objective.temperature is {self.temperature}, but must be above 0.")
+        check_captions(max_ids=self.max_ids, temperature=self.temperature)
+
+
+def check_captions(*, max_ids: int, temperature: float) -> None:
+    """Refuse numbers by which captions could not be read or compared.
+
+    Raises:
+        UsageError: no word has room, or cosines would be divided by nothing.
+    """
+    if max_ids < _SHORTEST:
+        raise UsageError(f"objective.max_ids is {max_ids}, but must be at least 3: marks and a word.")
+    if temperature <= 0:
+        raise UsageError(f"objective.temperature is {temperature}, but must be above 0.")
 
 
 def retrieving(

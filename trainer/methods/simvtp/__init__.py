@@ -8,6 +8,7 @@ Nothing here imports torch before a model is asked for, so that listing recipes 
 from typing import TYPE_CHECKING
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.methods.videomae import build_backbone, build_clip_reader, build_encoder, clip_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,11 +17,25 @@ if TYPE_CHECKING:
 
     from vfm.shards.reading.dataset import Dataset
     from vfm.trainer.forward_pass import ForwardPass
-    from vfm.trainer.method import Backbone, ClipReader, Method
+    from vfm.trainer.method import Method
     from vfm.trainer.online_teacher import OpenTeacher
     from vfm.trainer.recipes.recipe import Recipe
     from vfm.trainer.video_text.captions import TextColumn
     from vfm.trainer.video_text.model import VideoTextModel
+
+__all__ = [  # clips are read and encoded as VideoMAE does
+    "STARTS_FROM",
+    "build",
+    "build_backbone",
+    "build_clip_reader",
+    "build_encoder",
+    "build_network",
+    "build_video_text",
+    "build_video_text_network",
+    "clip_columns",
+    "forward_pass",
+    "vocab_size_in",
+]
 
 STARTS_FROM = ("videomae",)  # its encoder and decoder are VideoMAE's
 # Of a pretraining, and of finetuning to retrieve, whose other encoder has as many.
@@ -50,18 +65,6 @@ def build_network(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "nn.Module
     return SimvtpNetwork(recipe, vocab_size=vocab_size_in(state))
 
 
-def build_encoder(recipe: "Recipe", state: "Mapping[str, Tensor]") -> "Backbone":
-    """Return the encoder of clips alone without a dataset, its weights still to be loaded.
-
-    Raises:
-        UsageError: the recipe contradicts itself.
-    """
-    del state
-    from vfm.trainer.vit_backbone import VitBackbone, vit_config
-
-    return VitBackbone(vit_config(recipe, tubelet=recipe.model.tubelet))
-
-
 def forward_pass(recipe: "Recipe") -> "ForwardPass":
     """Return one clip's pass through the network of a recipe, weights not drawn, as training runs it.
 
@@ -71,28 +74,6 @@ def forward_pass(recipe: "Recipe") -> "ForwardPass":
     from vfm.trainer.methods.simvtp.cost import forward_pass
 
     return forward_pass(recipe)
-
-
-def clip_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return which of a recipe's columns the encoder's clips are read from: the frames."""
-    return tuple(name for name in columns if name == "frames")
-
-
-def build_backbone(recipe: "Recipe", dataset: "Dataset") -> "Backbone":
-    """Return the encoder of clips alone, for finetuning and nearest neighbours; see `build`."""
-    del dataset
-    from vfm.trainer.vit_backbone import build_backbone, vit_config
-
-    return build_backbone(vit_config(recipe, tubelet=recipe.model.tubelet), seed=recipe.train.seed)
-
-
-def build_clip_reader(recipe: "Recipe", dataset: "Dataset | None") -> "ClipReader":
-    """Return what reads the clips that `build_backbone`'s encoder takes."""
-    del dataset
-    from vfm.shards.pixels.views import centre
-    from vfm.trainer.data.clips import PixelReader
-
-    return PixelReader(view=centre(recipe.model.image_px))
 
 
 def build_video_text(recipe: "Recipe", column: "TextColumn") -> "VideoTextModel":

@@ -1,17 +1,20 @@
 """The numbers of SimVTP: its network, what of clips and captions is hidden, its losses."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.methods.videomae import recipe as videomae
 from vfm.trainer.recipes.encoder import AutoencoderSizes
-from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
+from vfm.trainer.recipes.recipe import Recipe, TrainConfig
+from vfm.trainer.recipes.retrieve import check_captions
 
 Text = Literal["masked", "clean"]
 TextMean = Literal["all", "unpadded"]
 Negatives = Literal["random", "similar"]
 _BERT_POSITIONS = 512
+_COLUMNS = ("frames", "text.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,62 +73,40 @@ class Objective:
         for name in ("mask_ratio", "word_ratio"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise UsageError(f"objective.{name} is {getattr(self, name)}, but must be between 0 and 1.")
-        if self.max_ids < 3:
-            raise UsageError(
-                f"objective.max_ids is {self.max_ids}, but must be at least 3: marks and a word."
-            )
-        if self.temperature <= 0:
-            raise UsageError(f"objective.temperature is {self.temperature}, but must be above 0.")
+        check_captions(max_ids=self.max_ids, temperature=self.temperature)
 
 
 def base() -> Recipe:
     """The base model on WebVid-2M, 200 epochs (its script), to start from VideoMAE's and BERT's weights."""
-    return Recipe(
+    recipe = videomae.base()
+    return replace(
+        recipe,
         name="simvtp-base",
         method="simvtp",
-        model=ModelConfig(),
+        model=_with_words(recipe),
         objective=Objective(),
-        data=DataConfig(columns=("frames", "text.*"), clip_len=16, seconds_apart=4 / 30),
-        optim=OptimConfig(
-            lr=1.5e-4,
-            min_lr=1e-5,
-            lr_batch_size=256,
-            betas=(0.9, 0.95),
-            weight_decay=0.05,
-            clip_norm=None,
-            warmup_epochs=40,
-            warmup_peak="last",
-            schedule="cosine",
-        ),
+        data=replace(recipe.data, columns=_COLUMNS),
         train=TrainConfig(epochs=200, batch_size=1024, drop_last=True),
     )
 
 
 def tiny() -> Recipe:
     """A model that learns something on a CPU in minutes; our own configuration, not from the paper."""
-    recipe = base()
+    recipe = videomae.tiny()
     return replace(
         recipe,
         name="simvtp-tiny",
-        model=ModelConfig(
-            image_px=64,
-            patch_px=8,
-            dim=96,
-            depth=4,
-            num_heads=3,
-            decoder_dim=48,
-            decoder_depth=2,
-            decoder_heads=3,
-            text_positions=32,
-            text_mean="unpadded",
-        ),
+        method="simvtp",
+        model=replace(_with_words(recipe), text_positions=32, text_mean="unpadded"),
         objective=Objective(mask_ratio=0.75, max_ids=32),
-        data=replace(recipe.data, clip_len=4, seconds_apart="any", stride=1),
-        optim=replace(
-            recipe.optim, lr=1e-3, min_lr=1e-5, lr_batch_size=None, warmup=0.05, warmup_epochs=None
-        ),
-        train=TrainConfig(epochs=20, batch_size=16, drop_last=True),
+        data=replace(recipe.data, columns=_COLUMNS),
+        train=replace(recipe.train, drop_last=True),
     )
+
+
+def _with_words(recipe: Recipe) -> ModelConfig:
+    """Return the network of a recipe of VideoMAE, with captions."""
+    return ModelConfig(**asdict(recipe.model))
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {"simvtp-tiny": tiny, "simvtp-base": base}

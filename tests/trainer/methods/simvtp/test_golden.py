@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from support.fixtures import read_fixture
+from support.fixtures import AUTOENCODER_SIZES, FINETUNED_SIZES, TEXT_SIZES, read_fixture
 from vfm.shards.pixels.imagenet import MEAN, STD
 from vfm.trainer.methods.simvtp.finetune import msrvtt
 from vfm.trainer.methods.simvtp.finetuned import DualEncoder
@@ -18,35 +18,11 @@ from vfm.trainer.recipes.settings import override
 from vfm.trainer.video_text.captions import TextColumn
 from vfm.trainer.video_text.contrast import contrast_loss, unit
 
-SIZES = {
-    "model.image_px": "img_size",
-    "model.patch_px": "patch_size",
-    "model.tubelet": "tubelet_size",
-    "data.clip_len": "num_frames",
-    "model.dim": "encoder_embed_dim",
-    "model.depth": "encoder_depth",
-    "model.num_heads": "encoder_num_heads",
-    "model.decoder_dim": "decoder_embed_dim",
-    "model.decoder_depth": "decoder_depth",
-    "model.decoder_heads": "decoder_num_heads",
-    "model.text_positions": "max_position",
-    "objective.max_ids": "max_position",
+SIZES = AUTOENCODER_SIZES | TEXT_SIZES
+SIZES |= {
     "objective.mask_ratio": "mask_ratio",
     "objective.word_ratio": "mlm_probability",
     "objective.temperature": "temperature",
-}
-
-
-FINETUNED_SIZES = {
-    "model.image_px": "img_size",
-    "model.patch_px": "patch_size",
-    "model.tubelet": "tubelet_size",
-    "data.clip_len": "all_frames",
-    "model.dim": "embed_dim",
-    "model.depth": "depth",
-    "model.num_heads": "num_heads",
-    "model.text_positions": "max_position",
-    "objective.max_ids": "max_position",
 }
 
 
@@ -163,7 +139,7 @@ def test_clean_words_change_contrast_and_matching_alone(reference):
 @pytest.mark.needs("shared")
 def test_two_encoders_say_what_the_reference_says(shared):
     fixture = read_fixture(shared, "simvtp_finetune_a")
-    recipe = override(msrvtt(), ["model.text_dropout=0", *fixture.settings(FINETUNED_SIZES)])
+    recipe = override(msrvtt(), ["model.text_dropout=0", *fixture.settings(FINETUNED_SIZES | TEXT_SIZES)])
     model = DualEncoder(recipe, vocab_size=fixture.config["text_vocab"]).eval()
     model.load_pretrained(fixture.file().tensors)
     given = {name.removeprefix("input/"): tensor for name, tensor in fixture.tensors.items()}

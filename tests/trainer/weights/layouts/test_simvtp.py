@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from support.fixtures import network_of, read_fixture
+from support.fixtures import (
+    AUTOENCODER_SIZES,
+    FINETUNED_SIZES,
+    TEXT_SIZES,
+    network_of,
+    read_fixture,
+)
 from support.weights import random_state
 from vfm.shards.errors import UsageError
 from vfm.trainer.models.vit import split_mask
@@ -14,31 +20,9 @@ from vfm.trainer.weights.exported import export_weights, layout_for
 from vfm.trainer.weights.files import WeightsFile
 from vfm.trainer.weights.imported import import_weights
 
-SIZES = {
-    "model.image_px": "img_size",
-    "model.patch_px": "patch_size",
-    "model.tubelet": "tubelet_size",
-    "model.text_positions": "max_position",
-    "objective.max_ids": "max_position",
-}
-PRETRAINING = SIZES | {
-    "data.clip_len": "num_frames",
-    "model.dim": "encoder_embed_dim",
-    "model.depth": "encoder_depth",
-    "model.num_heads": "encoder_num_heads",
-    "model.decoder_dim": "decoder_embed_dim",
-    "model.decoder_depth": "decoder_depth",
-    "model.decoder_heads": "decoder_num_heads",
-}
-FINETUNING = SIZES | {
-    "data.clip_len": "all_frames",
-    "model.dim": "embed_dim",
-    "model.depth": "depth",
-    "model.num_heads": "num_heads",
-}
 FIXTURES = {
-    "simvtp_pretrain_a": ("simvtp-base", None, PRETRAINING),
-    "simvtp_finetune_a": ("simvtp-base-retrieve", "retrieve", FINETUNING),
+    "simvtp_pretrain_a": ("simvtp-base", None, AUTOENCODER_SIZES | TEXT_SIZES),
+    "simvtp_finetune_a": ("simvtp-base-retrieve", "retrieve", FINETUNED_SIZES | TEXT_SIZES),
 }
 
 
