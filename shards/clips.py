@@ -2,7 +2,7 @@
 
 Windows with a fixed step (VIMPAC, arXiv 2106.11250), windows as VideoMAE (arXiv 2203.12602) is finetuned on
 them and as MaskFeat (arXiv 2112.09133) is trained on them, and frames spread over the whole sample (UMT,
-arXiv 2303.16058, as its published code draws them for Kinetics and for Something-Something V2).
+arXiv 2303.16058, as its published code draws them for Kinetics, Something-Something V2 and captioned videos).
 """
 
 import numpy as np
@@ -201,6 +201,40 @@ def spread_ssv2_times(num_frames: int, *, clip_len: int, num_clips: int) -> list
         return [middles]
     both = np.sort(np.concatenate([middles, begins.astype(np.int64)]))
     return [both[k::2] for k in range(2)]
+
+
+def parts_times(num_frames: int, *, clip_len: int, rng: np.random.Generator) -> Int64:
+    """Return one frame of each of ``clip_len`` parts, int64 [clip_len], for training with captions.
+
+    Part i begins at frame int(i · num_frames / clip_len); its last frame is drawn only where it is the only
+    one, as in the published code. Of a sample with fewer frames than ``clip_len`` each is a part, and the
+    last one is shown again.
+    """
+    starts, ends = _parts(num_frames, clip_len=clip_len)
+    return _padded(rng.integers(starts, np.maximum(ends - 1, starts + 1)), clip_len=clip_len)
+
+
+def spread_parts_times(num_frames: int, *, clip_len: int, num_clips: int) -> list[Int64]:
+    """Return the clips of a test with captions, each int64 [clip_len]; the published one is one clip.
+
+    Clip k of K takes the frame int((k + 1) / (K + 1) of the way to the last frame) of each part: of one clip
+    that is the middle.
+    """
+    _check_clips(num_clips)
+    starts, ends = _parts(num_frames, clip_len=clip_len)
+    clips = [starts + (ends - 1 - starts) * (k + 1) // (num_clips + 1) for k in range(num_clips)]
+    return [_padded(clip, clip_len=clip_len) for clip in clips]
+
+
+def _parts(num_frames: int, *, clip_len: int) -> tuple[Int64, Int64]:
+    """Return where parts begin and where they end, exclusive, int64 [min(clip_len, num_frames)] each."""
+    _check_spread(num_frames, clip_len=clip_len)
+    borders = np.linspace(0, num_frames, num=min(clip_len, num_frames) + 1).astype(np.int64)
+    return borders[:-1], borders[1:]
+
+
+def _padded(times: Int64, *, clip_len: int) -> Int64:
+    return np.pad(times, (0, clip_len - len(times)), mode="edge")
 
 
 def _borders(num_frames: int, *, clip_len: int) -> Int64:

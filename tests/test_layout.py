@@ -166,6 +166,7 @@ TOGETHER = {
     "trainer/evaluation/retrieval/test_golden.py": "the reference implementation",
     "trainer/methods/maskfeat/test_golden.py": "the reference implementation",
     "trainer/methods/simvtp/test_golden.py": "the reference implementation",
+    "trainer/methods/umt_vl/test_golden.py": "the reference implementation",
     "trainer/methods/umt/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_ranks.py": "several processes",

@@ -127,12 +127,13 @@ def is_vector(name: str) -> bool:
     return name.endswith("bias") or "norm" in name.lower()
 
 
-def vit_config(recipe: Recipe, *, tubelet: int) -> VitConfig:
+def vit_config(recipe: Recipe, *, tubelet: int, reads_images: bool = False) -> VitConfig:
     """Return the sizes of the encoder of a recipe.
 
     Args:
         recipe: its model is an `EncoderSizes`.
         tubelet: frames of a token.
+        reads_images: whether single frames are read as well.
 
     Raises:
         UsageError: a clip is not a whole number of tubelets.
@@ -153,6 +154,7 @@ def vit_config(recipe: Recipe, *, tubelet: int) -> VitConfig:
         depth=model.depth,
         num_heads=model.num_heads,
         drop_path=model.drop_path,
+        reads_images=reads_images,
     )
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from vfm.shards.array_types import Int64, UInt8
 from vfm.trainer.data.rand_augment import augmented, parse_policy
-from vfm.trainer.recipes.classify import Augmentation
+from vfm.trainer.recipes.classify import Augmentation, Resize
 
 _SHAPES = (3 / 4, 4 / 3)
 _ERASED_AREAS, _ERASED_SHAPES = (0.02, 1 / 3), (0.3, 10 / 3)
@@ -39,7 +39,7 @@ def draw_clip(frames: UInt8, *, how: Augmentation, size_px: int, rng: np.random.
     height_px, width_px = frames.shape[1:3]
     top, left, height, width = draw_crop(height_px, width_px, areas=(how.crop_area, 1.0), rng=rng)
     cropped = frames[:, top : top + height, left : left + width]
-    return _resized(cropped, size_px=size_px, is_mirrored=rng.random() < how.flip)
+    return resized(cropped, size_px=size_px, how=how.resize, is_mirrored=rng.random() < how.flip)
 
 
 def draw_crop(
@@ -91,10 +91,24 @@ def _draw_sides(
     return round(math.sqrt(area / shape)), round(math.sqrt(area * shape))
 
 
-def _resized(frames: UInt8, *, size_px: int, is_mirrored: bool) -> UInt8:
-    # Without antialiasing, as the references resize; torch has kernels for bytes whose colours lie together.
+def resized(frames: UInt8, *, size_px: int, how: Resize = "bilinear", is_mirrored: bool = False) -> UInt8:
+    """Return frames as squares, without antialiasing, as the references resize.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        size_px: side of the result.
+        how: filter; ``bicubic`` computes in float32 and rounds, as the filter leaves 0..255.
+        is_mirrored: whether left becomes right.
+
+    Returns:
+        uint8 [T, size_px, size_px, 3].
+    """
     planes = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
-    square = functional.interpolate(planes, (size_px, size_px), mode="bilinear", align_corners=False)
+    # torch has kernels for bytes whose colours lie together.
+    source = planes if how == "bilinear" else planes.float()
+    square = functional.interpolate(source, (size_px, size_px), mode=how, align_corners=False)
+    if how == "bicubic":
+        square = square.round_().clamp_(0, 255).to(torch.uint8)
     square = square.flip(3) if is_mirrored else square
-    resized: UInt8 = square.permute(0, 2, 3, 1).contiguous().numpy()
-    return resized
+    found: UInt8 = square.permute(0, 2, 3, 1).contiguous().numpy()
+    return found

@@ -3,6 +3,7 @@
 Li et al. 2023, arXiv 2303.16058, section 3.2; names and rules of the published checkpoints.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,12 +27,14 @@ class AlignConfig:
         num_levels: how many blocks.
         level_interval: blocks from one to the next, counted from the last.
         norm: whether the outputs are brought to length 1.
+        eps: of the norms behind the projections.
     """
 
     teacher_dim: int = 512
     num_levels: int = 6
     level_interval: float = 1
     norm: Norm = "l2"
+    eps: float = LAYER_NORM_EPS
 
     def blocks(self, depth: int) -> list[int]:
         """Return the numbers of the blocks compared, ascending: the shallowest is the first level."""
@@ -45,7 +48,7 @@ class AlignHead(nn.Module):
         super().__init__()
         self.length = config.norm
         self.head = nn.Linear(dim, config.teacher_dim)
-        self.norm = nn.LayerNorm(config.teacher_dim, eps=LAYER_NORM_EPS)
+        self.norm = nn.LayerNorm(config.teacher_dim, eps=config.eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, N, teacher_dim] of [B, N, D]."""
@@ -82,7 +85,10 @@ class DistilledLevels(nn.Module):
             clips: float [B, 3, T, H, W], normalised.
             visible: int64 [B, N_visible], the tokens that are seen, ascending.
         """
-        found = self.encoder.levels(clips, visible=visible, blocks=self.levels)
+        return self.project(self.encoder.levels(clips, visible=visible, blocks=self.levels), visible)
+
+    def project(self, found: Sequence[Tensor], visible: Tensor) -> Tensor:
+        """Return each level [B, N_visible, D] in the teacher's space; see `align`."""
         positions = self.clip_positions[visible]
         return torch.stack(
             [head(level + positions) for head, level in zip(self.clip_decoder, found, strict=True)]

@@ -10,6 +10,14 @@ from vfm.trainer.models.positions import sinusoid_table, stretch_table
 from vfm.trainer.models.vit import LAYER_NORM_EPS, Block, PatchEmbed, VitConfig
 
 POSITIONS = "pos_embed"
+# Before the names of an encoder in states of SimVTP's finetuning, of UMT's second stage, and of others.
+_PREFIXES = (
+    "backbone.video_encoder.",
+    "backbone.vision_encoder.encoder.",
+    "vision_encoder.encoder.",
+    "encoder.",
+    "backbone.",
+)
 _NOT_POOLED = ("norm.", "text_embeddings.")  # of an encoder, and not of `PooledVit`
 _CONSTANT_TABLE = 8 * 14 * 14  # positions of the one table that UMT keeps out of its checkpoints
 
@@ -79,7 +87,7 @@ def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     The prefix goes; the norm behind the blocks is left aside with everything that is not the encoder, so
     that ``fc_norm`` starts from its initial values, as in the published code.
     """
-    for prefix in ("backbone.video_encoder.", "encoder.", "backbone."):
+    for prefix in _PREFIXES:
         found = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
         if found:
             return {name: t for name, t in found.items() if not name.startswith(_NOT_POOLED)}

@@ -33,6 +33,7 @@ class VitConfig:
         num_heads: of each block.
         mlp_ratio: width of a block's perceptron over ``dim``.
         drop_path: how often the last block is left out in training; earlier ones less, the first never.
+        reads_images: whether single frames are read as well, with a table of positions of their own.
     """
 
     image_px: int = 224
@@ -44,6 +45,7 @@ class VitConfig:
     num_heads: int = 12
     mlp_ratio: float = 4.0
     drop_path: float = 0.0
+    reads_images: bool = False
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -76,10 +78,12 @@ class PatchEmbed(nn.Module):
         """Return [B, N, D] of clips [B, 3, T, H, W], or [B, N_visible, D] of what is visible alone.
 
         Args:
-            clips: normalized.
+            clips: normalized; of one frame where the encoder reads images.
             visible: int64 [B, N_visible]; None for all.
         """
-        wanted = (3, self.config.num_frames, self.config.image_px, self.config.image_px)
+        config = self.config
+        num_frames = clips.shape[2] if config.reads_images and clips.shape[2] == 1 else config.num_frames
+        wanted = (3, num_frames, config.image_px, config.image_px)
         assert clips.shape[1:] == wanted, f"clips of {wanted}, got {tuple(clips.shape[1:])}"
         if visible is None:
             tokens: Tensor = self.proj(clips)
@@ -89,9 +93,9 @@ class PatchEmbed(nn.Module):
 
     def _cut(self, clips: Tensor, visible: Tensor) -> Tensor:
         """Return the pixels of tubelets in the order of the kernel, [B, N_visible, 3 · tubelet · patch²]."""
-        times, rows, columns = self.config.grid
+        _, rows, columns = self.config.grid
         side = self.config.patch_px
-        cubes = clips.view(len(clips), 3, times, self.config.tubelet, rows, side, columns, side)
+        cubes = clips.view(len(clips), 3, -1, self.config.tubelet, rows, side, columns, side)
         clip = torch.arange(len(clips), device=clips.device)[:, None]
         time, row, column = visible // (rows * columns), visible // columns % rows, visible % columns
         return cubes[clip, :, time, :, row, :, column].flatten(2)
@@ -176,17 +180,22 @@ class Encoder(nn.Module):
 
     Args:
         config: sizes.
+        positions: table [N, D] to add to the tokens of a clip; the sinusoids of its grid unless given.
     """
 
     positions: Tensor
+    image_positions: Tensor | None
 
-    def __init__(self, config: VitConfig) -> None:
+    def __init__(self, config: VitConfig, *, positions: Tensor | None = None) -> None:
         super().__init__()
         self.config = config
         self.patch_embed = PatchEmbed(config)
-        # Not in the state: it follows from the sizes.
-        table = sinusoid_table(config.num_tokens, config.dim)
+        # Not in the state: they follow from the sizes.
+        table = sinusoid_table(config.num_tokens, config.dim) if positions is None else positions
         self.register_buffer("positions", table, persistent=False)
+        _, rows, columns = config.grid
+        images = sinusoid_table(rows * columns, config.dim) if config.reads_images else None
+        self.register_buffer("image_positions", images, persistent=False)
         self.blocks = nn.ModuleList(
             Block(config.dim, config.num_heads, mlp_ratio=config.mlp_ratio, drop_path=rate)
             for rate in config.drop_paths
@@ -218,7 +227,9 @@ class Encoder(nn.Module):
 
     def embed(self, clips: Tensor, *, visible: Tensor | None = None) -> Tensor:
         """Return what goes into the first block, [B, N_visible, D]; see `levels`."""
-        positions = self.positions if visible is None else self.positions[visible]
+        images = self.image_positions if clips.shape[2] == 1 else None
+        table = self.positions if images is None else images
+        positions = table if visible is None else table[visible]
         x: Tensor = self.patch_embed(clips, visible=visible) + positions
         return x
 

@@ -10,6 +10,7 @@ from typing import Literal
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 
+Resize = Literal["bilinear", "bicubic"]
 StoredViews = Literal["first", "unmirrored", "any"]
 
 
@@ -22,6 +23,7 @@ class Augmentation:
     Attributes:
         rand_augment: a policy of RandAugment as timm writes them, such as ``rand-m7-n4-mstd0.5-inc1``.
         crop_area: smallest share of a frame's area that a random crop has; None is the middle square.
+        resize: filter by which a random crop becomes a square.
         flip: probability that a clip is mirrored.
         erase: probability that a box of it is replaced by noise.
         num_draws: clips made of one sample whenever it is read, so that what was decoded pays more than once
@@ -32,6 +34,7 @@ class Augmentation:
 
     rand_augment: str | None = None
     crop_area: float | None = None
+    resize: Resize = "bilinear"
     flip: float = 0.0
     erase: float = 0.0
     num_draws: int = 1

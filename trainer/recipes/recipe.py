@@ -14,8 +14,9 @@ from vfm.shards.splits import ALL, canonical_split
 
 Precision = Literal["auto", "fp32", "bf16"]
 Parallel = Literal["ddp", "fsdp"]
-Sampling = Literal["strided", "dense", "linspace", "looped", "sparse", "ssv2"]
+Sampling = Literal["strided", "dense", "linspace", "looped", "sparse", "ssv2", "parts"]
 Schedule = Literal["linear", "cosine", "constant"]
+_LOWER_RATES = ("min_lr", "lr_floor", "warmup_start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,8 @@ class DataConfig:
         clip_len: stored frames in a clip.
         sampling: ``strided`` is a window of frames equally far apart; ``dense`` one as VideoMAE is finetuned
             on it, ``linspace`` one as MaskFeat is trained on it, ``looped`` one that goes on with the first
-            frame behind the last, as MMAction2 has it; ``sparse`` and ``ssv2`` take frames from the
-            whole video, as UMT does on Kinetics and on Something-Something V2.
+            frame behind the last, as MMAction2 has it; ``sparse``, ``ssv2`` and ``parts`` take frames from
+            the whole video, as UMT does on Kinetics, on Something-Something V2 and with captions.
         seconds_apart: seconds from one frame of a clip to the next; ``any`` takes the next stored frame.
         stride: the same in stored frames; None follows from the time and the rate of the dataset.
         split: train on this split only; None, which ``all`` becomes, takes every sample.
@@ -61,7 +62,7 @@ class DataConfig:
     @property
     def spans_video(self) -> bool:
         """Whether the frames of a clip are taken from the whole video."""
-        return self.sampling in ("sparse", "ssv2")
+        return self.sampling in ("sparse", "ssv2", "parts")
 
     @property
     def window_stride(self) -> int:
@@ -99,10 +100,11 @@ class OptimConfig:
         warmup_peak: whether ``lr`` is reached by the last update of the warm-up or by the one after it.
         schedule: how the rate falls from there to the last update.
         min_lr: what it falls to.
+        lr_floor: what it is never below, in the warm-up either, wherever it is on its way.
         layer_decay: factor of the learning rate from one layer of an encoder to the one before it, in
             finetuning; 1 is one rate for all.
-        lr_batch_size: samples per update that ``lr``, ``min_lr`` and ``warmup_start`` are meant for, with
-            which they grow in proportion (Goyal et al. 2017, section 2.1); None leaves them as they are.
+        lr_batch_size: samples per update that ``lr`` and the lower rates are meant for, with which they grow
+            in proportion (Goyal et al. 2017, section 2.1); None leaves them as they are.
         ema_decay: share that each update leaves of a moving average of the weights, which is kept beside
             them and changes nothing of the training; None keeps none.
     """
@@ -118,6 +120,7 @@ class OptimConfig:
     warmup_peak: Literal["last", "after"] = "after"
     schedule: Schedule = "linear"
     min_lr: float = 0.0
+    lr_floor: float = 0.0
     layer_decay: float = 1.0
     lr_batch_size: int | None = None
     ema_decay: float | None = None
@@ -132,7 +135,7 @@ class OptimConfig:
         _check("optim.warmup", self.warmup, self.warmup >= 0, "0 or more")
         epochs = self.warmup_epochs
         _check("optim.warmup_epochs", epochs, epochs is None or epochs >= 0, "0 or more, or none")
-        for name in ("min_lr", "warmup_start"):
+        for name in _LOWER_RATES:
             rate = getattr(self, name)
             _check(f"optim.{name}", rate, 0 <= rate <= self.lr, "between 0 and optim.lr")
         _check("optim.layer_decay", self.layer_decay, 0 < self.layer_decay <= 1, "above 0, at most 1")
@@ -146,7 +149,7 @@ class OptimConfig:
         config = self
         if self.lr_batch_size is not None:
             factor = batch_size / self.lr_batch_size
-            rates = {name: factor * getattr(self, name) for name in ("lr", "min_lr", "warmup_start")}
+            rates = {name: factor * getattr(self, name) for name in ("lr", *_LOWER_RATES)}
             config = replace(config, **rates, lr_batch_size=None)
         if self.warmup_epochs is not None:
             warmup = int(self.warmup_epochs * updates_per_epoch)

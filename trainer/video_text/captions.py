@@ -13,6 +13,7 @@ from vfm.trainer.recipes.columns import TEXT, column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 
 IDS, NUM_IDS, CAPTION_ID = "ids", "num_ids", "caption_id"
+_HIDDEN, _REPLACED = 0.8, 0.1  # shares of the words to be guessed
 _HEX_DIGITS = 15  # of a hash, that fit into int64
 NOT_PREDICTED = -100  # label of a word that no loss looks at
 
@@ -130,3 +131,27 @@ def masked_words(
     """
     is_hidden = (rng.random(ids.shape) < ratio) & ~np.isin(ids, special_ids)
     return np.where(is_hidden, ids, NOT_PREDICTED)
+
+
+def corrupted_words(
+    ids: Int64, *, num_ids: int, column: TextColumn, ratio: float, rng: np.random.Generator
+) -> tuple[Int64, Int64]:
+    """Return a caption of which words are to be guessed, and the labels of these as `masked_words` does.
+
+    Of those that are chosen 80 % are hidden, 10 % become another word and 10 % stay (Devlin et al. 2019,
+    section 3.1, task 1). All but the first id and padding may be, as in UMT's released code: the mark at the
+    end too.
+
+    Args:
+        ids: of a caption, padded.
+        num_ids: of it that are no padding.
+        column: tells the words.
+        ratio: probability that a word is chosen.
+        rng: source of chance.
+    """
+    assert column.mask_id is not None, "refused in build_method"
+    places = np.arange(len(ids))
+    is_chosen = (rng.random(ids.shape) < ratio) & (places > 0) & (places < num_ids)
+    fate, others = rng.random(ids.shape), rng.integers(column.vocab_size, size=ids.shape)
+    changed = np.where(fate < _HIDDEN, column.mask_id, np.where(fate < _HIDDEN + _REPLACED, others, ids))
+    return np.where(is_chosen, changed, ids), np.where(is_chosen, ids, NOT_PREDICTED)

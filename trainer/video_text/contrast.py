@@ -81,6 +81,37 @@ def contrast_loss(
         return found[0] + found[1]
 
 
+def soft_contrast_loss(
+    text: Tensor, video: Tensor, *, temperature: Tensor, caption_ids: Tensor, across_ranks: bool
+) -> Tensor:
+    """Contrast captions and videos where several may be right, as UMT's second stage does.
+
+    Pairs of equal captions share what a caption, or a video, is to be sure of. The mean of both directions.
+
+    Args:
+        text: float [B, D], of this rank's captions, of length 1.
+        video: float [B, D], of the videos that these belong to: of length 1, or a mean of such.
+        temperature: divides the products, a scalar that may be learned.
+        caption_ids: int64 [B], equal where captions are.
+        across_ranks: whether those of all ranks are told apart, not those of each by itself.
+
+    Returns:
+        A float32 scalar, the mean over this rank's pairs.
+    """
+    with torch.autocast(text.device.type, enabled=False):
+        text, video = text.float(), video.float()
+        is_gathered = across_ranks and is_distributed()
+        texts, videos = (gather_rows(text), gather_rows(video)) if is_gathered else (text, video)
+        ids = gather_rows(caption_ids) if is_gathered else caption_ids
+        is_right = (caption_ids[:, None] == ids[None]).float()
+        wanted = is_right / is_right.sum(1, keepdim=True)
+        found = [
+            functional.cross_entropy(rows @ others.T / temperature, wanted)
+            for rows, others in ((text, videos), (video, texts))
+        ]
+        return (found[0] + found[1]) / 2
+
+
 def draw_negatives(caption_ids: Tensor, *, weights: Tensor | None = None) -> Tensor:
     """Return for each pair another of the batch whose caption differs, int64 [B]; -1 where there is none.
 

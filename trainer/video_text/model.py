@@ -1,4 +1,4 @@
-"""What retrieval and search may ask of a method: vectors of clips and of captions."""
+"""What retrieval and search may ask of a method: vectors of clips and of captions, and whether they match."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,17 +10,53 @@ from torch import Tensor, nn
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.method import Backbone
 from vfm.trainer.recipes.recipe import Recipe
-from vfm.trainer.video_text.captions import TextColumn
+from vfm.trainer.recipes.retrieve import RetrieveConfig
+from vfm.trainer.video_text.captions import CAPTION_ID, TextColumn
+from vfm.trainer.video_text.contrast import contrast_loss, unit
 
 
 class VideoTextModel(nn.Module, ABC):
-    """Two encoders whose vectors are compared by their cosine.
+    """Two encoders whose vectors are compared, by their cosine unless they say otherwise.
 
     Attributes:
         dim: length of a vector.
     """
 
     dim: int
+
+    def pair_losses(
+        self, batch: Mapping[str, Tensor], *, ids: Tensor, is_text: Tensor, config: RetrieveConfig
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return `loss` and its parts worth logging, and the similarities of captions and clips [B, B].
+
+        Args:
+            batch: what the method's clip reader returned, and the numbers of captions.
+            ids: int64 [B, L], see `text_vectors`.
+            is_text: bool [B, L].
+            config: of the task.
+        """
+        video, text = self.video_vectors(batch), self.text_vectors(ids, is_text)
+        loss = contrast_loss(
+            text,
+            video,
+            temperature=config.temperature,
+            caption_ids=batch[CAPTION_ID],
+            across_ranks=config.across_ranks,
+        )
+        return {"loss": loss}, self.similarity(text.detach(), video.detach())
+
+    def similarity(self, text: Tensor, video: Tensor) -> Tensor:
+        """Return how well every text and every video fit, float32 [T, V] in -1..1.
+
+        Args:
+            text: float [T, dim], of `text_vectors`.
+            video: float [V, dim], of `video_vectors`, or means of several.
+        """
+        return unit(text) @ unit(video).T
+
+    def temperature(self, config: RetrieveConfig) -> float:
+        """Return what similarities are divided by in training."""
+        return config.temperature
 
     @property
     def num_tokens(self) -> int | None:
@@ -29,11 +65,11 @@ class VideoTextModel(nn.Module, ABC):
 
     @abstractmethod
     def video_vectors(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, dim] for a batch of what the method's clip reader returned, not normalized."""
+        """Return float [B, dim] for a batch of what the method's clip reader returned."""
 
     @abstractmethod
     def text_vectors(self, ids: Tensor, is_text: Tensor) -> Tensor:
-        """Return float [B, dim] of captions, not normalized.
+        """Return float [B, dim] of captions.
 
         Args:
             ids: int64 [B, L], as long as the longest caption.
@@ -55,6 +91,29 @@ class VideoTextModel(nn.Module, ABC):
     @abstractmethod
     def layers_above(self, name: str) -> int:
         """Return which layer the parameter of this name is in, counted from the output; see `Method`."""
+
+
+class MatchingModel(VideoTextModel):
+    """A model that can look at a video and a caption together as well, which costs more and tells more."""
+
+    @abstractmethod
+    def video_tokens(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return float [B, N, D] of clips, see `video_vectors`."""
+
+    @abstractmethod
+    def text_tokens(self, ids: Tensor, is_text: Tensor) -> Tensor:
+        """Return float [B, L, C] of captions, see `text_vectors`."""
+
+    @abstractmethod
+    def match_scores(self, text: Tensor, is_text: Tensor, video: Tensor, *, which: Tensor) -> Tensor:
+        """Return how sure it is that captions and clips belong together, float [P], any number.
+
+        Args:
+            text: float [P, L, C], of `text_tokens`.
+            is_text: bool [P, L].
+            video: float [V, N, D], of `video_tokens`.
+            which: int64 [P], the clip of each caption.
+        """
 
 
 class VideoTextPackage(Protocol):

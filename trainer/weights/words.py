@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vfm.shards.errors import UsageError
 from vfm.shards.io.hashing import sha256_file
-from vfm.trainer.models.bert_embeddings import BertEmbeddings
+from vfm.trainer.models.bert import BertEmbeddings
 from vfm.trainer.weights.files import read_weights
 
 _ROOT = "embeddings."

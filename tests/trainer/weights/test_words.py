@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from vfm.shards.errors import UsageError
-from vfm.trainer.models.bert_embeddings import BertEmbeddings
+from vfm.trainer.models.bert import BertEmbeddings
 from vfm.trainer.weights.words import read_words
 
 

@@ -55,7 +55,8 @@ def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
     warmup = int(config.warmup * num_updates) if config.warmup < 1 else int(config.warmup)
     if update < warmup:
         steps = warmup - 1 if config.warmup_peak == "last" else warmup
-        return config.warmup_start + (config.lr - config.warmup_start) * update / max(steps, 1)
+        rate = config.warmup_start + (config.lr - config.warmup_start) * update / max(steps, 1)
+        return max(rate, config.lr_floor)
     progress = min((update - warmup) / max(num_updates - warmup, 1), 1.0)
     match config.schedule:
         case "linear":
@@ -64,7 +65,7 @@ def lr_at(update: int, *, num_updates: int, config: OptimConfig) -> float:
             share = 0.5 * (1.0 + math.cos(math.pi * progress))
         case "constant":
             share = 1.0
-    return config.min_lr + (config.lr - config.min_lr) * share
+    return max(config.min_lr + (config.lr - config.min_lr) * share, config.lr_floor)
 
 
 def build_optimizer(method: Method, *, config: OptimConfig) -> torch.optim.AdamW:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.method import load_exactly
-from vfm.trainer.methods.simvtp.network import padding_bias, text_embeddings, text_mean
+from vfm.trainer.methods.simvtp.network import text_embeddings, text_mean
 from vfm.trainer.methods.simvtp.recipe import ModelConfig
+from vfm.trainer.models.bert import padding_bias
 from vfm.trainer.models.pooled_vit import PooledVit, encoder_state
 from vfm.trainer.models.vit import initialize_vit
 from vfm.trainer.recipes.recipe import Recipe

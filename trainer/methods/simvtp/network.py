@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from vfm.trainer.methods.simvtp.recipe import ModelConfig, TextMean
-from vfm.trainer.models.bert_embeddings import BertEmbeddings
+from vfm.trainer.models.bert import BertEmbeddings, padding_bias
 from vfm.trainer.models.mae import MaskedAutoencoder
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.vit_backbone import vit_config
-
-_PADDED = -10000.0  # added to the logits of a padded position
 
 
 def text_embeddings(model: ModelConfig, *, vocab_size: int, pad_id: int) -> BertEmbeddings:
@@ -25,11 +23,6 @@ def text_embeddings(model: ModelConfig, *, vocab_size: int, pad_id: int) -> Bert
         pad_id=pad_id,
         dropout=model.text_dropout,
     )
-
-
-def padding_bias(is_text: Tensor) -> Tensor:
-    """Return what is added to the logits of attention to words, float [B, 1, 1, L], of bool [B, L]."""
-    return torch.where(is_text, 0.0, _PADDED)[:, None, None]
 
 
 def text_mean(encoded: Tensor, is_text: Tensor, *, mean: TextMean) -> Tensor:

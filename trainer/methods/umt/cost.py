@@ -14,12 +14,17 @@ from vfm.trainer.recipes.recipe import Recipe
 _LARGE_DIM, _TEACHER_DIM, _LARGE_TEACHER_DIM = 1024, 512, 768
 
 
+def teacher_dim_of(recipe: Recipe) -> int:
+    """Return the channels of the published teacher of a student of this size."""
+    return _TEACHER_DIM if recipe.model.dim < _LARGE_DIM else _LARGE_TEACHER_DIM
+
+
 def forward_pass(recipe: Recipe) -> ForwardPass:
     """Return the pass of a clip's visible tokens in pretraining, of all its tokens in finetuning."""
     if recipe.task is not None:
         network = encoder_of(recipe)
         return finetuning_pass(recipe, network, features=network.features)
-    teacher_dim = _TEACHER_DIM if recipe.model.dim < _LARGE_DIM else _LARGE_TEACHER_DIM
+    teacher_dim = teacher_dim_of(recipe)
     student = student_of(recipe, teacher_dim=teacher_dim)
     even = np.ones((recipe.data.clip_len, recipe.model.cells_per_frame), np.float32)
     num_visible = len(draw_visible(even, recipe.objective, rng=np.random.default_rng(0)))

@@ -1,28 +1,19 @@
 """UMT's first stage: the student sees a part of a clip and says of it what the teacher says."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from vfm.shards.columns.arrays import ATTENTION
 from vfm.shards.errors import UsageError
-from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
-from vfm.trainer.data.clip_sampling import clip_sampling
-from vfm.trainer.data.features import open_features
 from vfm.trainer.data.normalize import normalize, to_float
-from vfm.trainer.data.paired_clips import StoredTarget, paired_reader
 from vfm.trainer.method import Method
-from vfm.trainer.methods.umt.reader import OnlineReader, StoredReader
 from vfm.trainer.methods.umt.recipe import Objective
-from vfm.trainer.methods.umt.teacher import check_teacher, open_online
-from vfm.trainer.methods.umt.teaching import OnlineTeaching, StoredTeaching, Teaching
+from vfm.trainer.methods.umt.teaching import Teacher, teacher_of
 from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss, to_unit
 from vfm.trainer.models.vit import initialize_vit
 from vfm.trainer.online_teacher import OpenTeacher
-from vfm.trainer.recipes.columns import column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.vit_backbone import is_vector, vit_config
 
@@ -34,23 +25,15 @@ class Umt(DistilledLevels, Method):
 
     Args:
         recipe: the numbers.
-        teacher_dim: channels of the teacher's features.
-        teaching: gives the teacher's side of a batch.
-        prepare: reads a sample for it.
+        teacher: of the student.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        *,
-        teacher_dim: int,
-        teaching: Teaching,
-        prepare: StoredReader | OnlineReader,
-    ) -> None:
-        super().__init__(vit_config(recipe, tubelet=1), _align_config(recipe, teacher_dim=teacher_dim))
+    def __init__(self, recipe: Recipe, *, teacher: Teacher) -> None:
+        super().__init__(vit_config(recipe, tubelet=1), _align_config(recipe, teacher_dim=teacher.dim))
         self.objective: Objective = recipe.objective
-        self.teaching = teaching
-        self.prepare = prepare
+        self.teaching = teacher.teaching
+        self.prepare = teacher.prepare
+        self.learned_from = teacher.learned_from
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:  # type: ignore[override]  # a method's
         """Return `loss`: how far the student is from the teacher at the visible tokens.
@@ -81,12 +64,8 @@ def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher 
         UsageError: the recipe does not read frames and a teacher's features, or features of other patches or
             of fewer blocks than the student's; or it has numbers of finetuning.
     """
-    column_of_kind(recipe, FRAMES)
     _check_model(recipe)
-    build = _with_stored_teacher
-    if recipe.objective.teacher == "online":
-        build = partial(_with_online_teacher, open_teacher=open_teacher)
-    method = build(recipe, dataset)
+    method = Umt(recipe, teacher=teacher_of(recipe, dataset, open_teacher=open_teacher))
     initialize_vit(method, generator=torch.Generator().manual_seed(recipe.train.seed))
     return method
 
@@ -123,35 +102,3 @@ def _check_model(recipe: Recipe) -> None:
                 f"model.{key} tells how an encoder is finetuned and tested, and {recipe.name} pretrains one: "
                 "leave it out."
             )
-
-
-def _with_stored_teacher(recipe: Recipe, dataset: Dataset) -> Umt:
-    column = column_of_kind(recipe, "clip")
-    options = dataset.manifest.columns[column].options
-    check_teacher(recipe, options, column=column)
-    features = open_features(dataset.data / column, options, num_levels=recipe.model.num_levels)
-    prepare = StoredReader(
-        attention=paired_reader(dataset, {ATTENTION: StoredTarget(column, ATTENTION)}),
-        features=paired_reader(dataset, {field: StoredTarget(column, field) for field in features.fields}),
-        sampling=clip_sampling(recipe.data),
-        objective=recipe.objective,
-    )
-    return Umt(recipe, teacher_dim=options["dim"], teaching=StoredTeaching(features), prepare=prepare)
-
-
-def _with_online_teacher(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None) -> Umt:
-    if open_teacher is None:
-        raise UsageError("A teacher on line has to be made by somebody: give open_teacher to `pretrain`.")
-    teacher, views = open_online(recipe, dataset, open_teacher=open_teacher)
-    objective, model = recipe.objective, recipe.model
-    prepare = OnlineReader(
-        views=views,
-        image_px=model.image_px,
-        num_cells=model.cells_per_frame,
-        sampling=clip_sampling(recipe.data),
-        objective=objective,
-    )
-    teaching = OnlineTeaching(teacher, num_levels=model.num_levels, mask_ratio=objective.mask_ratio)
-    method = Umt(recipe, teacher_dim=teacher.dim, teaching=teaching, prepare=prepare)
-    method.learned_from = {"teacher_weights_sha256": teacher.weights_sha256}
-    return method

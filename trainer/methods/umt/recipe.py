@@ -17,7 +17,7 @@ Views = Literal["umt", "mmaction2"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig(EncoderSizes):
+class StudentSizes(EncoderSizes):
     """Shape of the student (arXiv 2303.16058, appendix; a token is one patch of one frame).
 
     Attributes:
@@ -27,8 +27,6 @@ class ModelConfig(EncoderSizes):
         pretrained_grid: of a finetuned encoder, times, rows and columns of tokens that it was pretrained on,
             whose table of positions is stretched to its own grid; None is its own. A finetuning recipe that
             gives it is for clips of another shape than those of the pretraining.
-        views: of a finetuned encoder, how frames become what it sees. ``mmaction2`` is the port of MMAction2:
-            pixels of mean .45 and deviation .225 in place of ImageNet's, and squares of a test as there.
     """
 
     RESHAPING: ClassVar[str] = "its table of positions is stretched"
@@ -37,7 +35,6 @@ class ModelConfig(EncoderSizes):
     num_levels: int = 6
     level_interval: float = 1
     pretrained_grid: Grid | None = None
-    views: Views = "umt"
 
     def __post_init__(self) -> None:
         EncoderSizes.__post_init__(self)
@@ -64,6 +61,18 @@ class ModelConfig(EncoderSizes):
         """Return the sizes of an encoder that starts from one of these, which reads so many frames."""
         side = self.image_px // self.patch_px
         return replace(self, pretrained_grid=self.pretrained_grid or (clip_len, side, side))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig(StudentSizes):
+    """Shape of the first stage's student, and of the encoder that is finetuned.
+
+    Attributes:
+        views: of a finetuned encoder, how frames become what it sees. ``mmaction2`` is the port of MMAction2:
+            pixels of mean .45 and deviation .225 in place of ImageNet's, and squares of a test as there.
+    """
+
+    views: Views = "umt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,25 @@
 """What the student is to say at the visible tokens, and which these are: from the shards, or computed now."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vfm.trainer.data.features import ProductFeatures, ScalarFeatures
-from vfm.trainer.methods.umt.reader import ARRIVALS, VISIBLE
+from vfm.shards.columns.arrays import ATTENTION
+from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import FRAMES
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.clip_sampling import clip_sampling
+from vfm.trainer.data.features import ProductFeatures, ScalarFeatures, open_features
+from vfm.trainer.data.paired_clips import StoredTarget, paired_reader
+from vfm.trainer.methods.umt.reader import ARRIVALS, VISIBLE, OnlineReader, StoredReader
+from vfm.trainer.methods.umt.teacher import check_teacher, open_online
 from vfm.trainer.models.vit import take
-from vfm.trainer.online_teacher import OnlineTeacher
+from vfm.trainer.online_teacher import OnlineTeacher, OpenTeacher
+from vfm.trainer.recipes.columns import column_of_kind
+from vfm.trainer.recipes.recipe import Recipe
 
 _FRAMES_AT_ONCE = 64
 
@@ -76,3 +86,67 @@ class OnlineTeaching:
         cells = order[:, :, :num_visible].sort(dim=2).values
         first = torch.arange(num_times, device=cells.device)[:, None] * num_cells
         return (cells + first).flatten(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Teacher:
+    """What a student learns from.
+
+    Attributes:
+        dim: channels of the features.
+        teaching: gives the teacher's side of a batch.
+        prepare: reads a sample for it.
+        learned_from: what a run is to go on with, as hashes by name.
+    """
+
+    dim: int
+    teaching: Teaching
+    prepare: StoredReader | OnlineReader
+    learned_from: Mapping[str, str] = field(default_factory=dict)
+
+
+def teacher_of(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None) -> Teacher:
+    """Return the teacher of a recipe: one whose features are stored, or one that looks at every clip.
+
+    Raises:
+        UsageError: the recipe does not read frames and a teacher's features; or features of other patches or
+            of fewer blocks than the student's; or there is nobody to make a teacher on line.
+    """
+    column_of_kind(recipe, FRAMES)
+    if recipe.objective.teacher == "stored":
+        return _stored(recipe, dataset)
+    if open_teacher is None:
+        raise UsageError("A teacher on line has to be made by somebody: give open_teacher to `pretrain`.")
+    return _online(recipe, dataset, open_teacher=open_teacher)
+
+
+def _stored(recipe: Recipe, dataset: Dataset) -> Teacher:
+    column = column_of_kind(recipe, "clip")
+    options = dataset.manifest.columns[column].options
+    check_teacher(recipe, options, column=column)
+    features = open_features(dataset.data / column, options, num_levels=recipe.model.num_levels)
+    prepare = StoredReader(
+        attention=paired_reader(dataset, {ATTENTION: StoredTarget(column, ATTENTION)}),
+        features=paired_reader(dataset, {field: StoredTarget(column, field) for field in features.fields}),
+        sampling=clip_sampling(recipe.data),
+        objective=recipe.objective,
+    )
+    return Teacher(dim=options["dim"], teaching=StoredTeaching(features), prepare=prepare)
+
+
+def _online(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher) -> Teacher:
+    made, views = open_online(recipe, dataset, open_teacher=open_teacher)
+    objective, model = recipe.objective, recipe.model
+    prepare = OnlineReader(
+        views=views,
+        image_px=model.image_px,
+        num_cells=model.cells_per_frame,
+        sampling=clip_sampling(recipe.data),
+        objective=objective,
+    )
+    return Teacher(
+        dim=made.dim,
+        teaching=OnlineTeaching(made, num_levels=model.num_levels, mask_ratio=objective.mask_ratio),
+        prepare=prepare,
+        learned_from={"teacher_weights_sha256": made.weights_sha256},
+    )

@@ -9,8 +9,7 @@ from vfm.trainer.method import Method
 from vfm.trainer.recipes.retrieve import RetrieveConfig
 from vfm.trainer.tasks.classify.mixing import drawn_clips
 from vfm.trainer.tasks.retrieve.pairs import HeldOutPair, RandomPair
-from vfm.trainer.video_text.captions import CAPTION_ID, IDS, NUM_IDS
-from vfm.trainer.video_text.contrast import contrast_loss, unit
+from vfm.trainer.video_text.captions import IDS, NUM_IDS
 from vfm.trainer.video_text.model import VideoTextModel, is_text_of
 
 _VIDEO, _TEXT = "video", "text"
@@ -33,30 +32,16 @@ class Retrieve(Method):
         self.prepare: RandomPair = prepare
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return `loss`, see `contrast_loss`, and the share of captions that find their video in the batch.
+        """Return `loss` and its parts, and the share of captions that find their video in the batch.
 
         Args:
             batch: arrays of `RandomPair`, stacked.
         """
         batch = drawn_clips(batch, self.config.augment)
-        video, text = self.backbone.video_vectors(batch), self.caption_vectors(batch)
-        loss = contrast_loss(
-            text,
-            video,
-            temperature=self.config.temperature,
-            caption_ids=batch[CAPTION_ID],
-            across_ranks=self.config.across_ranks,
-        )
-        similarity = unit(text.detach()) @ unit(video.detach()).T
-        is_found = similarity.argmax(1) == torch.arange(len(text), device=text.device)
-        return {"loss": loss, "batch_accuracy": is_found.float().mean()}
-
-    def caption_vectors(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return float [B, D] of the captions of a batch, padded to the longest of them."""
-        num_ids = batch[NUM_IDS]
-        longest = int(num_ids.max())  # waits for the device
-        is_text = is_text_of(num_ids, length=longest)
-        return self.backbone.text_vectors(batch[IDS][:, :longest], is_text)
+        ids, is_text = captions_of(batch)
+        losses, similarity = self.backbone.pair_losses(batch, ids=ids, is_text=is_text, config=self.config)
+        is_found = similarity.argmax(1) == torch.arange(len(ids), device=ids.device)
+        return {**losses, "batch_accuracy": is_found.float().mean()}
 
     @property
     def num_tokens(self) -> int | None:
@@ -72,7 +57,8 @@ class Retrieve(Method):
     def held_out(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the vectors of each video and of its caption, [B, D] each."""
         clips = {name: array.flatten(0, 1) for name, array in batch.items() if name == "clip"}
-        return {_VIDEO: self.backbone.video_vectors(clips), _TEXT: self.caption_vectors(batch)}
+        text = self.backbone.text_vectors(*captions_of(batch))
+        return {_VIDEO: self.backbone.video_vectors(clips), _TEXT: text}
 
     def held_out_figures(self, rows: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the loss over all held-out pairs at once, and how many captions find their video among them.
@@ -80,11 +66,10 @@ class Retrieve(Method):
         Args:
             rows: of `held_out`, of all samples.
         """
-        video, text = unit(rows[_VIDEO]), unit(rows[_TEXT])
-        similarity = text @ video.T
+        similarity = self.backbone.similarity(rows[_TEXT], rows[_VIDEO])
         own = similarity.diagonal()
         places = (similarity > own[:, None]).sum(1)
-        logits = similarity / self.config.temperature
+        logits = similarity / self.backbone.temperature(self.config)
         losses = [(each.logsumexp(1) - each.diagonal()).mean() for each in (logits, logits.T)]
         found = {f"t2v_r{k}": float((places < k).double().mean()) for k in _FOUND_AMONG}
         return {"loss": float(losses[0] + losses[1]), **found}
@@ -96,3 +81,10 @@ class Retrieve(Method):
     def layers_above(self, name: str) -> int:
         """Return which layer a parameter is in, counted from the output."""
         return self.backbone.layers_above(name.removeprefix("backbone."))
+
+
+def captions_of(batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the ids of a batch's captions, int64 [B, L], L those of the longest, and which are text."""
+    num_ids = batch[NUM_IDS]
+    longest = int(num_ids.max())  # waits for the device
+    return batch[IDS][:, :longest], is_text_of(num_ids, length=longest)

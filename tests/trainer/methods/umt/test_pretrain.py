@@ -27,6 +27,7 @@ from vfm.trainer.evaluation.evaluate import EvaluateOptions, evaluate
 from vfm.trainer.methods.umt import build, build_backbone
 from vfm.trainer.methods.umt.pretrain import Umt
 from vfm.trainer.methods.umt.recipe import RECIPES, ModelConfig, Objective, base, large, tiny
+from vfm.trainer.methods.umt.teaching import Teacher
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
@@ -347,7 +348,7 @@ def test_resumed_equals_uninterrupted(bench):
 def test_the_sizes_are_the_published_ones():
     with torch.device("meta"):
         for recipe, teacher_dim, expected in ((base(), 512, 88.01e6), (large(), 768, 307.81e6)):
-            method = Umt(recipe, teacher_dim=teacher_dim, teaching=None, prepare=None)
+            method = Umt(recipe, teacher=Teacher(dim=teacher_dim, teaching=None, prepare=None))
             assert sum(p.numel() for p in method.parameters()) == pytest.approx(expected, rel=1e-4)
             if recipe.name == "umt-base":
                 assert len(method.state_dict()) == 184

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vfm.trainer.models.bert_embeddings import BertEmbeddings
+from vfm.trainer.models.bert import BertEmbeddings
 
 
 def test_word_position_and_sentence_are_added_and_normalized():

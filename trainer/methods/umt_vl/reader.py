@@ -1,0 +1,38 @@
+"""From a sample to what UMT's second stage reads: a clip and what the teacher says of it, and a caption."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.methods.umt.reader import OnlineReader, StoredReader
+from vfm.trainer.video_text.captions import IDS, NUM_IDS, CaptionReader, corrupted_words
+
+SHOWN, LABELS = "shown", "labels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainReader:
+    """Draws a clip, what of it is visible, one caption of the sample, and which words are to be guessed.
+
+    Attributes:
+        clips: reads the clip, and what the teacher says of it.
+        captions: reads the caption.
+        word_ratio: probability that a word is to be guessed.
+    """
+
+    clips: StoredReader | OnlineReader
+    captions: CaptionReader
+    word_ratio: float
+
+    def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Return what both readers do, and `shown` and `labels`, int64 [max_ids]; see `corrupted_words`."""
+        clip, caption = self.clips(dataset, index, rng), self.captions(dataset, index, rng)
+        shown, labels = corrupted_words(
+            caption[IDS],
+            num_ids=int(caption[NUM_IDS]),
+            column=self.captions.column,
+            ratio=self.word_ratio,
+            rng=rng,
+        )
+        return {**clip, **caption, SHOWN: shown, LABELS: labels}
