@@ -21,11 +21,13 @@ class Share:
         start: the first of them, its index in the dataset.
         num_samples: how many they are.
         per_epoch: their draws in an epoch: ``num_samples`` to see each once.
+        kind: of its samples; no batch holds samples of two kinds.
     """
 
     start: int = 0
     num_samples: int
     per_epoch: int
+    kind: str = "videos"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +81,55 @@ def _permutation(length: int, *, entropy: Sequence[int]) -> Int64:
     return np.argsort(draws, kind="stable").astype(np.int64, copy=False)
 
 
-def epoch_draws(shares: Sequence[Share], *, seed: int, epoch: int) -> Int64:
+def epoch_len(shares: Sequence[Share], *, batch_size: int) -> int:
+    """Return how many draws an epoch has: those of all shares or, of several kinds, each one's whole batches.
+
+    Raises:
+        UsageError: a kind of several has not one whole batch.
+    """
+    totals = {kind: sum(share.per_epoch for share in own) for kind, own in _by_kind(shares).items()}
+    if len(totals) == 1:
+        return sum(totals.values())
+    for kind, total in totals.items():
+        if total < batch_size:
+            raise UsageError(
+                f"A batch holds {batch_size} samples of one kind, and the data have {total} that are {kind}: "
+                f"lower it with --batch-size {total} or less."
+            )
+    return sum(total - total % batch_size for total in totals.values())
+
+
+def epoch_draws(shares: Sequence[Share], *, seed: int, epoch: int, batch_size: int = 1) -> Int64:
     """Return the draws of an epoch: int64 [M, 2], the epoch of the share and the index of the sample.
 
     Every share has epochs of its own, permutations of its samples, which it goes through as fast as its draws
     allow: with 50 draws an epoch for 100 samples, one half of them comes in one epoch and the other half in
     the next. So over epochs all samples of a share come equally often, and none looks the same twice. A share
     alone, each sample once, has the order of `epoch_order`.
+
+    Of several kinds each is drawn by itself and cut into whole batches, and the batches of all are shuffled.
     """
-    drawn = [_share_draws(share, seed=seed, epoch=epoch) for share in shares if share.per_epoch]
+    by_kind = [_mixed(own, seed=seed, epoch=epoch) for own in _by_kind(shares).values()]
+    if len(by_kind) == 1:
+        return by_kind[0]
+    whole = [draws[: len(draws) - len(draws) % batch_size] for draws in by_kind]
+    cut = np.concatenate(whole).reshape(-1, batch_size, 2)
+    order = _permutation(len(cut), entropy=[seed, epoch, 0, len(by_kind)])
+    return cut[order].reshape(-1, 2)
+
+
+def _by_kind(shares: Sequence[Share]) -> dict[str, list[Share]]:
+    """Return the shares of each kind that is drawn from, in the order in which kinds come first."""
+    drawn: dict[str, list[Share]] = {}
+    for share in shares:
+        if share.per_epoch:
+            drawn.setdefault(share.kind, []).append(share)
+    return drawn
+
+
+def _mixed(shares: Sequence[Share], *, seed: int, epoch: int) -> Int64:
+    """Return the draws of shares of one kind."""
+    drawn = [_share_draws(share, seed=seed, epoch=epoch) for share in shares]
     if len(drawn) == 1:
         return drawn[0]
     mixed = np.concatenate(drawn)
@@ -126,25 +168,27 @@ def batches(
     Raises:
         UsageError: no samples, or a batch of none.
     """
-    total = sum(share.per_epoch for share in shares)
-    if total < 1:
-        raise UsageError("No samples to draw from: choose another split or another dataset.")
     if batch_size < 1:
         raise UsageError(f"A batch cannot hold {batch_size} samples: use 1 or more.")
+    if not any(share.per_epoch for share in shares):
+        raise UsageError("No samples to draw from: choose another split or another dataset.")
+    total = epoch_len(shares, batch_size=batch_size)
     length = total if epoch_samples is None else epoch_samples
     # A place at the very end of an epoch is the start of the next.
     place = place.advance(0, num_samples=length)
-    stream = _stream(shares, place=place, epoch_samples=length)
+    stream = _stream(shares, place=place, batch_size=batch_size, epoch_samples=length)
     while True:
         yield place, [next(stream) for _ in range(batch_size)]
         place = place.advance(batch_size, num_samples=length)
 
 
-def _stream(shares: Sequence[Share], *, place: Place, epoch_samples: int) -> Iterator[SampleDraw]:
+def _stream(
+    shares: Sequence[Share], *, place: Place, batch_size: int, epoch_samples: int
+) -> Iterator[SampleDraw]:
     epoch, start = place.epoch, place.samples_seen
     while True:
-        draws = epoch_draws(shares, seed=place.seed, epoch=epoch)[start:epoch_samples]
-        yield from zip(*draws.T.tolist(), strict=True)
+        draws = epoch_draws(shares, seed=place.seed, epoch=epoch, batch_size=batch_size)
+        yield from zip(*draws[start:epoch_samples].T.tolist(), strict=True)
         epoch, start = epoch + 1, 0
 
 

@@ -6,7 +6,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-DIM = 512  # of the projection
+TEACHER = "vit_base_patch16_clip_quickgelu_224"
+DIM = 512  # of its projection
 
 
 def save_random_teacher(name: str, path: Path) -> None:

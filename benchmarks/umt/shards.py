@@ -18,7 +18,6 @@ bytes        of a clip of 8 frames, by storage.
 import argparse
 import os
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,8 +29,9 @@ import av
 import numpy as np
 import timm
 import torch
+from in_turns import Way, autocast, compare, table
 from plain_student import plain_student
-from random_teacher import save_random_teacher
+from random_teacher import TEACHER, save_random_teacher
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -54,9 +54,7 @@ from vfm.video2token.targets import build_target
 from vfm.video2token.targets.clip import ClipTarget
 from vfm.video2token.teachers.frame_teacher import open_teacher
 
-TEACHER = "vit_base_patch16_clip_quickgelu_224"
 STORES = ("fp32", "fp16", "int8", "pq:32", "pq:16")
-Way = Callable[[], tuple[float, float | None]]  # what it did, and its own seconds where it takes the time
 
 
 def main() -> None:
@@ -247,28 +245,6 @@ def one_core() -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, cores)
         torch.set_num_threads(threads)
-
-
-def autocast(precision: str) -> torch.autocast:
-    """Return the context of a precision on the CPU."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
-
-
-def compare(ways: dict[str, Way], *, rounds: int) -> dict[str, float]:
-    """Let the ways take turns; return what each does a second, the median of the rounds."""
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, way in ways.items():
-            begun_s = time.perf_counter()
-            count, own_s = way()
-            if turn:  # the first warms up
-                rates[name].append(count / (own_s or time.perf_counter() - begun_s))
-    return {name: statistics.median(values) for name, values in rates.items()}
-
-
-def table(rates: dict[str, float]) -> str:
-    """Return rates in one line."""
-    return ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
 
 
 if __name__ == "__main__":

@@ -112,6 +112,11 @@ class Manifest:
     columns: dict[str, Column]
     made_with: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def holds_images(self) -> bool:
+        """Whether samples are pictures, each of one frame, and not videos."""
+        return bool(self.columns[FRAMES].options.get("images", False))
+
     def matching(self, pattern: str) -> list[str]:
         """Return the column of that very name or, where there is none, those whose names match a pattern."""
         if pattern in self.columns:

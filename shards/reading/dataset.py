@@ -170,10 +170,10 @@ class Dataset:
         """How often its samples are drawn in an epoch of training: each once."""
         return (Share(num_samples=len(self), per_epoch=len(self)),)
 
-    @property
-    def epoch_len(self) -> int:
-        """How many samples an epoch of training draws."""
-        return sum(share.per_epoch for share in self.shares)
+    def is_image(self, index: int) -> bool:
+        """Return whether a sample is a picture, which is one frame."""
+        del index
+        return self.manifest.holds_images
 
     def every_sample(self) -> "Dataset":
         """Return the dataset with the samples that selections left out, in the order in which they lie."""

@@ -136,7 +136,12 @@ class Mixture(Dataset):
         """How often the samples of each part are drawn in an epoch."""
         starts = self._starts.tolist()
         return tuple(
-            Share(start=start, num_samples=len(part), per_epoch=round(weight * len(part)))
+            Share(
+                start=start,
+                num_samples=len(part),
+                per_epoch=round(weight * len(part)),
+                kind="images" if part.manifest.holds_images else "videos",
+            )
             for start, part, weight in zip(starts, self._parts, self.weights, strict=False)
         )
 
@@ -147,6 +152,11 @@ class Mixture(Dataset):
     def tars_sha256(self, column: str) -> str:
         """Return the SHA-256 over those of the parts."""
         return sha256(canonical_json([part.tars_sha256(column) for part in self._parts]))
+
+    def is_image(self, index: int) -> bool:
+        """See `Dataset.is_image`."""
+        part, own = self._find(index)
+        return part.is_image(own)
 
     def meta(self, index: int) -> SampleMeta:
         """See `Dataset.meta`."""

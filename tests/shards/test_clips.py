@@ -17,12 +17,14 @@ from vfm.shards.clips import (
     looped_times,
     middle_start,
     nearest_stride,
+    parts_times,
     random_start,
     segment_times,
     sparse_times,
     spread_dense_times,
     spread_linspace_times,
     spread_looped_times,
+    spread_parts_times,
     spread_sparse_times,
     spread_ssv2_times,
     spread_starts,
@@ -121,6 +123,22 @@ def test_sparse_frames_reach_the_last_one() -> None:
 
 
 @pytest.mark.needs("shared")
+def test_parts_are_whole_frames_whose_last_one_is_not_drawn() -> None:
+    rng = np.random.default_rng(0)
+    # Of ten frames the parts are 0-1, 2-4, 5-6 and 7-9.
+    drawn = np.stack([parts_times(10, clip_len=4, rng=rng) for _ in range(500)])
+    assert [sorted(set(column.tolist())) for column in drawn.T] == [[0], [2, 3], [5], [7, 8]]
+    assert [clip.tolist() for clip in spread_parts_times(10, clip_len=4, num_clips=1)] == [[0, 3, 5, 8]]
+    assert [clip.tolist() for clip in spread_parts_times(8, clip_len=2, num_clips=3)] == [
+        [0, 4],
+        [1, 5],
+        [2, 6],
+    ]
+    # Fewer frames than the clip has: each once, then the last one again.
+    assert parts_times(3, clip_len=5, rng=rng).tolist() == [0, 1, 2, 2, 2]
+    assert [clip.tolist() for clip in spread_parts_times(3, clip_len=5, num_clips=1)] == [[0, 1, 2, 2, 2]]
+
+
 def test_views_of_a_test_hold_the_frames_of_the_reference(shared: Path) -> None:
     cases = json.loads((shared / "golden" / "videomae_test_views_a.json").read_text())["cases"]
     assert {case["sampling"] for case in cases} == {"dense", "uniform"}

@@ -12,6 +12,7 @@ from vfm.shards.order import (
     Share,
     batches,
     epoch_draws,
+    epoch_len,
     epoch_order,
     eval_share,
     rank_share,
@@ -169,6 +170,44 @@ def test_a_mixture_is_one_stream_whatever_the_batch_and_the_place() -> None:
         place_found, batch = next(batches(MIXED, place=place, batch_size=7))
         assert (place_found, batch) == (place, whole[at : at + 7])
         place = place.advance(7, num_samples=18)
+
+
+KINDS = [
+    Share(num_samples=10, per_epoch=10, kind="videos"),
+    Share(start=10, num_samples=7, per_epoch=7, kind="images"),
+    Share(start=17, num_samples=5, per_epoch=10, kind="videos"),
+]
+
+
+def test_batches_hold_one_kind_and_alternate_until_all_are_exhausted() -> None:
+    assert epoch_len(KINDS, batch_size=3) == 18 + 6
+    orders = set()
+    for epoch in range(5):
+        draws = epoch_draws(KINDS, seed=1, epoch=epoch, batch_size=3)
+        is_image = ((draws[:, 1] >= 10) & (draws[:, 1] < 17)).reshape(-1, 3)
+        assert (is_image == is_image[:, :1]).all()
+        assert is_image[:, 0].sum() == 2
+        assert len({tuple(draw) for draw in draws.tolist()}) == 24
+        orders.add(tuple(is_image[:, 0].tolist()))
+        both = draws[np.repeat(~is_image[:, 0], 3), 1]
+        assert {"first": (both < 10).any(), "second": (both >= 17).any()} == {"first": True, "second": True}
+    assert len(orders) > 2
+    images = np.concatenate([epoch_draws(KINDS, seed=1, epoch=e, batch_size=3)[:, 1] for e in range(9)])
+    assert set(images.tolist()) == set(range(22))  # no image is always the one that is left over
+
+
+def test_a_stream_of_kinds_goes_on_from_any_batch() -> None:
+    whole = [batch for _, batch in islice(batches(KINDS, place=START, batch_size=3), 20)]
+    place = START
+    for number in range(20):
+        found, batch = next(batches(KINDS, place=place, batch_size=3))
+        assert (found, batch) == (place, whole[number])
+        place = place.advance(3, num_samples=24)
+
+
+def test_a_kind_without_a_whole_batch_is_refused() -> None:
+    with pytest.raises(UsageError, match="holds 8 samples of one kind, and the data have 7 that are images"):
+        epoch_len(KINDS, batch_size=8)
 
 
 def test_a_place_at_the_end_of_an_epoch_is_the_start_of_the_next() -> None:

@@ -77,11 +77,15 @@ def write_stills(
     samples_per_shard: int = 4,
     empty_shards: int = 0,
     captions: tuple[tuple[str, ...], ...] = ((),),
+    images: bool = False,
 ) -> Path:
     """Write samples of up to ``num_frames`` frames, a bright square that moves over a gradient.
 
     Samples take the tuples of captions in turn. ``source_size`` is that of the videos, where it differs.
+    ``images`` says that each is a picture and no video, of ``num_frames`` 1.
     """
+    options = {"images": True} if images else {}
+    column = make_column("frames", kind="frames", fields=COLUMN.fields, options=options, source=None)
     num_full = -(-num_samples // samples_per_shard)
     for shard in range(num_full + empty_shards):
         numbers = range(shard * samples_per_shard, min((shard + 1) * samples_per_shard, num_samples))
@@ -90,13 +94,13 @@ def write_stills(
                 length = 1 + (i + num_frames - 1) % num_frames
                 sizes = (size, source_size or size)
                 _add(writer, i, num_frames=length, sizes=sizes, captions=captions[i % len(captions)])
-            writer.commit(column="frames", fingerprint=COLUMN.fingerprint)
+            writer.commit(column="frames", fingerprint=column.fingerprint)
     manifest = Manifest(
         plan_sha256="0" * 64,
         num_sources=num_samples + empty_shards,
         num_shards=num_full + empty_shards,
         classes=CLASSES,
-        columns={"frames": COLUMN},
+        columns={"frames": column},
     )
     write_manifest(folder, manifest)
     return folder

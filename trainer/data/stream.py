@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vfm.shards.errors import UsageError, VfmError
-from vfm.shards.order import Place, SampleDraw, batches, rank_share, sample_rng
+from vfm.shards.order import Place, SampleDraw, batches, epoch_len, rank_share, sample_rng
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.workers import POLL_S, leave_signals_to_the_parent, next_batch, reading
 from vfm.trainer.distributed import World
@@ -192,9 +192,9 @@ class _BatchPlan:
 
     def updates(self) -> Iterator[tuple[Place, list[list[SampleDraw]]]]:
         stream = self.stream
-        num_samples, batch_size = stream.dataset.epoch_len, stream.config.batch_size
+        shares, batch_size = stream.dataset.shares, stream.config.batch_size
+        num_samples = epoch_len(shares, batch_size=batch_size)
         in_epoch = epoch_samples(stream.config, num_samples=num_samples)
-        shares = stream.dataset.shares
         endless = batches(shares, place=self.place, batch_size=batch_size, epoch_samples=in_epoch)
         world = stream.world
         sizes = micro_batch_sizes(stream.config, world_size=world.size)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -95,8 +96,13 @@ class Inference:
         )
 
     def _order(self, dataset: Dataset) -> list[list[SampleDraw]]:
-        draws = [(0, index) for index in range(len(dataset))]
-        return [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
+        batches = []
+        for _, shares in groupby(dataset.shares, key=lambda share: share.kind):
+            own = list(shares)
+            draws = [(0, index) for index in range(own[0].start, own[-1].start + own[-1].num_samples)]
+            starts = range(0, len(draws), self.batch_size)
+            batches += [draws[start : start + self.batch_size] for start in starts]
+        return batches
 
     def _moved(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: array.to(self.world.device, non_blocking=True) for name, array in batch.items()}

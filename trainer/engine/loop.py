@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vfm.shards.io.run_log import LOG_NAME, RunLog
-from vfm.shards.order import Place
+from vfm.shards.order import Place, epoch_len
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.stream import BatchStream, StepInput, epoch_samples, step_seed
@@ -115,7 +115,8 @@ class _Loop:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        config, num_samples = job.recipe.train, job.dataset.epoch_len
+        config = job.recipe.train
+        num_samples = epoch_len(job.dataset.shares, batch_size=config.batch_size)
         self.num_steps = num_updates(config, num_samples=num_samples)
         self.epoch_samples = epoch_samples(config, num_samples=num_samples)
         self.optim = job.recipe.optim.for_run(

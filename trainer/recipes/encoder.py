@@ -25,6 +25,9 @@ class EncoderSizes:
     # What becomes of positions where clips have another shape than those of the pretraining.
     RESHAPING: ClassVar[str] = "its table of positions is computed anew"
 
+    # Whether images are pretrained on as well, as clips of one frame.
+    READS_IMAGES: ClassVar[bool] = False
+
     image_px: int = 224
     patch_px: int = 16
     dim: int = 768

@@ -123,15 +123,19 @@ def fit_to_data(
 
 def _fit_of_all(dataset: Dataset, fits: Sequence[Fit]) -> Fit:
     """Return how the clips of a mixture are, from how those of its parts are."""
-    for part, fit in zip(dataset.parts, fits, strict=True):
-        if (fit.stride, fit.seconds_apart) != (fits[0].stride, fits[0].seconds_apart):
+    of_videos = [
+        (part, fit) for part, fit in zip(dataset.parts, fits, strict=True) if not part.manifest.holds_images
+    ]
+    for part, fit in of_videos:
+        first, chosen = of_videos[0]
+        if (fit.stride, fit.seconds_apart) != (chosen.stride, chosen.seconds_apart):
             raise UsageError(
-                f"The frames of a clip would lie {_apart(fits[0])} in {dataset.parts[0].data} and "
+                f"The frames of a clip would lie {_apart(chosen)} in {first.data} and "
                 f"{_apart(fit)} in {part.data}: extract both at the same rate to mix them."
             )
     repeated = [fit.repeated_frames for fit in fits]
     return replace(
-        fits[0],
+        of_videos[0][1] if of_videos else fits[0],
         repeated_frames=float(np.average(repeated, weights=[share.per_epoch for share in dataset.shares])),
         enlargement=max(fit.enlargement for fit in fits),
     )
@@ -140,6 +144,12 @@ def _fit_of_all(dataset: Dataset, fits: Sequence[Fit]) -> Fit:
 def _fit(recipe: Recipe, dataset: Dataset, *, accept: bool, say: Callable[[str], None]) -> Fit:
     """Return how well one dataset's clips are what a recipe needs; see `fit_to_data`."""
     needed, offer = requirements_of(recipe), offer_of(dataset, columns=recipe.data.columns)
+    if dataset.manifest.holds_images:
+        if recipe.task is not None or not getattr(recipe.model, "READS_IMAGES", False):
+            raise UsageError(
+                f"{dataset.data} holds images, and {recipe.name} is made for {needed}: give it videos."
+            )
+        needed = replace(needed, clip_len=1, seconds_apart="any", spans_video=True)
     fit = compare(needed, offer, stride=recipe.data.stride)
     if wrong := misfits(needed, offer, fit):
         told = f"{recipe.name} is made for {needed}, and {dataset.data} has {', and '.join(wrong)}"

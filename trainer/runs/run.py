@@ -14,6 +14,7 @@ from typing import Any
 
 from vfm.shards.errors import UsageError
 from vfm.shards.io.json import write_json
+from vfm.shards.order import epoch_len
 from vfm.shards.progress import NoProgress
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.mixture import Source
@@ -126,7 +127,8 @@ def run(  # noqa: PLR0913 (keyword-only)
     """
     # What can be refused without touching the folder is refused first.
     start.check_apart(out)
-    num_updates(recipe.train, num_samples=dataset.epoch_len)
+    num_samples = epoch_len(dataset.shares, batch_size=recipe.train.batch_size)
+    num_updates(recipe.train, num_samples=num_samples)
     method = build()
     with cpu_threads(options.num_threads), join(options.device) as world, ExitStack() as held:
         micro_batch_sizes(recipe.train, world_size=world.size)
@@ -134,7 +136,7 @@ def run(  # noqa: PLR0913 (keyword-only)
         identity = _identity(recipe, dataset, method=method, start=start, fit=fit)
         say = options.say if world.is_chief else silent
         folder = RunFolder(
-            out=out, recipe=recipe, num_samples=dataset.epoch_len, identity=identity, options=options
+            out=out, recipe=recipe, num_samples=num_samples, identity=identity, options=options
         )
         resume = folder.open(world, held=held)
         if told := _beginning(resume, start=start, recipe=recipe, out=out):

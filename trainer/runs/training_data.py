@@ -62,9 +62,9 @@ def _check_drawn(dataset: Dataset) -> None:
 
 def _told_of_weights(dataset: Dataset) -> str:
     """Return which part of an epoch each dataset is."""
+    total = sum(share.per_epoch for share in dataset.shares)
     shares = [
-        f"{share.per_epoch} from the {len(part)} samples of {part.data}, "
-        f"{share.per_epoch / dataset.epoch_len:.0%} of it"
+        f"{share.per_epoch} from the {len(part)} samples of {part.data}, {share.per_epoch / total:.0%} of it"
         for part, share in zip(dataset.parts, dataset.shares, strict=True)
     ]
     return f"An epoch draws {'; and '.join(shares)}."

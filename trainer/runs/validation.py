@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vfm.shards.errors import UsageError
+from vfm.shards.order import epoch_len
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.wording import counted
 from vfm.trainer.data.stream import num_workers
@@ -57,7 +58,8 @@ def validation_of(
             f"{config.validate_split} that this run does not learn from{ranks}."
         )
         return None
-    updates = config.validate_epochs * updates_per_epoch(config, num_samples=dataset.epoch_len)
+    num_samples = epoch_len(dataset.shares, batch_size=config.batch_size)
+    updates = config.validate_epochs * updates_per_epoch(config, num_samples=num_samples)
     neighbours = _neighbours_of(dataset, held_out) if config.validate_knn else None
     runner = _Runner(recipe, method=method, world=world, held_out=held_out, neighbours=neighbours)
     return Validation(every=max(round(updates), 1), measure=runner)

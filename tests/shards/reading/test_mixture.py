@@ -33,7 +33,7 @@ def mixture(folders: list[Path]) -> Mixture:
 
 def test_every_sample_is_that_of_its_part(mixture: Mixture, folders: list[Path]) -> None:
     parts = [open_dataset(folder, columns=BOTH) for folder in folders]
-    assert (len(mixture), mixture.epoch_len) == (19, 12 + 18)
+    assert (len(mixture), sum(share.per_epoch for share in mixture.shares)) == (19, 12 + 18)
     assert str(mixture) == f"{folders[0]} and {folders[1]}"
     rows = [(part, i) for part in parts for i in range(len(part))]
     for index, (part, i) in enumerate(rows):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vfm.trainer.data.augment import draw_clip, draw_crop, draw_erased
+from vfm.trainer.data.augment import draw_clip, draw_crop, draw_erased, resized
 from vfm.trainer.data.rand_augment import augmented, parse_policy
 from vfm.trainer.recipes.classify import Augmentation
 
@@ -80,3 +80,18 @@ def test_erased_boxes_have_the_published_areas_and_shapes():
     share = np.mean([draw_erased(224, probability=0.25, rng=rng).any() for rng in rngs(3000)])
     assert share == pytest.approx(0.25, abs=0.03)
     assert not draw_erased(224, probability=0.0, rng=np.random.default_rng(0)).any()
+
+
+def test_a_bicubic_resize_overshoots_and_is_kept_within_bytes():
+    frames = np.zeros((1, 8, 8, 3), np.uint8)
+    frames[:, :, 4:] = 255
+    large = resized(frames, size_px=16, how="bicubic")
+    expected = functional.interpolate(
+        torch.from_numpy(frames).permute(0, 3, 1, 2).double(), (16, 16), mode="bicubic", align_corners=False
+    )
+    assert expected.min() < -5
+    assert expected.max() > 260
+    rounded = expected.round().clamp(0, 255).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(large, rounded.astype(np.uint8))
+    mirrored = resized(frames, size_px=16, how="bicubic", is_mirrored=True)
+    np.testing.assert_array_equal(mirrored, large[:, :, ::-1])

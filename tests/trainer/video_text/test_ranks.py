@@ -18,7 +18,7 @@ from vfm.trainer.recipes.settings import override
 from vfm.trainer.tasks.retrieve.pairs import RandomPair
 from vfm.trainer.tasks.retrieve.retrieval import Retrieve
 from vfm.trainer.video_text.captions import CaptionReader, TextColumn
-from vfm.trainer.video_text.contrast import contrast_loss
+from vfm.trainer.video_text.contrast import contrast_loss, soft_contrast_loss
 
 # What every rank runs; each writes down what it computed.
 RANK = """
@@ -47,6 +47,14 @@ with join("cpu") as world:
     loss = make["contrast_loss"](text, video, temperature=0.1, caption_ids=ids[half], across_ranks=True)
     loss.backward()
     found = {"loss": loss.detach(), "text": text.grad, "video": video.grad}
+    text, video = (rows.detach().clone().requires_grad_() for rows in (text, video))
+    temperature = torch.tensor(0.1, requires_grad=True)
+    soft = make["soft_contrast_loss"](
+        text, video, temperature=temperature, caption_ids=ids[half], across_ranks=True
+    )
+    soft.backward()
+    found |= {"soft/loss": soft.detach(), "soft/text": text.grad, "soft/video": video.grad}
+    found["soft/temperature"] = temperature.grad
     found |= step("retrieve", make["retrieve"](), world)
     found |= step("pretrain", make["pretrain"](), world)
     found["texts"] = make["text_vectors"](make["retrieve"]().eval(), make["rows"](), world=world)
@@ -135,6 +143,19 @@ def test_contrast_reaches_over_ranks_and_its_gradient_comes_back(ranks):
     torch.testing.assert_close(mean_of(ranks, "loss"), loss.detach())
     for name, whole in (("text", text.grad), ("video", video.grad)):
         # Twice as much, as the gradients of parameters are averaged over two ranks.
+        parts = torch.cat([rank[name] for rank in ranks]) / 2
+        torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_soft_contrast_reaches_over_ranks_too(ranks):
+    text, video, ids = vectors()
+    text.requires_grad_(), video.requires_grad_()
+    temperature = torch.tensor(0.1, requires_grad=True)
+    loss = soft_contrast_loss(text, video, temperature=temperature, caption_ids=ids, across_ranks=False)
+    loss.backward()
+    torch.testing.assert_close(mean_of(ranks, "soft/loss"), loss.detach())
+    torch.testing.assert_close(mean_of(ranks, "soft/temperature"), temperature.grad)
+    for name, whole in (("soft/text", text.grad), ("soft/video", video.grad)):
         parts = torch.cat([rank[name] for rank in ranks]) / 2
         torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
 

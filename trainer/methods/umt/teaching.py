@@ -58,12 +58,15 @@ class OnlineTeaching:
         teacher: of single frames.
         num_levels: how many of its last levels are wanted.
         mask_ratio: share of the tokens of a frame that its attention hides.
+        image_mask_ratio: the same, of clips of one frame.
     """
 
-    def __init__(self, teacher: OnlineTeacher, *, num_levels: int, mask_ratio: float) -> None:
+    def __init__(
+        self, teacher: OnlineTeacher, *, num_levels: int, mask_ratio: float, image_mask_ratio: float
+    ) -> None:
         self._teacher = teacher
         self._num_levels = num_levels
-        self._mask_ratio = mask_ratio
+        self._mask_ratio, self._image_mask_ratio = mask_ratio, image_mask_ratio
 
     def __call__(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """See `Teaching`."""
@@ -81,7 +84,8 @@ class OnlineTeaching:
     def _draw(self, attention: Tensor, arrivals: Tensor) -> Tensor:
         """Return what `masks.attention_mask` shows of the same numbers, [B, T, N / T] each."""
         num_times, num_cells = attention.shape[1:]
-        num_visible = num_cells - int(self._mask_ratio * num_cells)
+        ratio = self._image_mask_ratio if num_times == 1 else self._mask_ratio
+        num_visible = num_cells - int(ratio * num_cells)
         order = (arrivals / attention).argsort(dim=2, stable=True)
         cells = order[:, :, :num_visible].sort(dim=2).values
         first = torch.arange(num_times, device=cells.device)[:, None] * num_cells
@@ -144,9 +148,15 @@ def _online(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher) -> T
         sampling=clip_sampling(recipe.data),
         objective=objective,
     )
+    teaching = OnlineTeaching(
+        made,
+        num_levels=model.num_levels,
+        mask_ratio=objective.mask_ratio,
+        image_mask_ratio=getattr(objective, "image_mask_ratio", objective.mask_ratio),
+    )
     return Teacher(
         dim=made.dim,
-        teaching=OnlineTeaching(made, num_levels=model.num_levels, mask_ratio=objective.mask_ratio),
+        teaching=teaching,
         prepare=prepare,
         learned_from={"teacher_weights_sha256": made.weights_sha256},
     )

@@ -18,7 +18,7 @@ from vfm.trainer.method import Method
 from vfm.trainer.methods.umt.teaching import Teacher, teacher_of
 from vfm.trainer.methods.umt_vl.negatives import MatchPairs, draw_pairs, match_loss
 from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
-from vfm.trainer.methods.umt_vl.reader import LABELS, SHOWN, PretrainReader
+from vfm.trainer.methods.umt_vl.reader import LABELS, SHOWN, PretrainReader, image_reader
 from vfm.trainer.methods.umt_vl.recipe import Objective
 from vfm.trainer.models.distillation import align_loss
 from vfm.trainer.online_teacher import OpenTeacher
@@ -35,7 +35,6 @@ from vfm.trainer.video_text.captions import (
 from vfm.trainer.video_text.contrast import check_contrast, soft_contrast_loss
 from vfm.trainer.video_text.model import is_text_of
 from vfm.trainer.vit_backbone import is_vector
-
 
 _VISION = "vision_encoder."
 _STUDENT = (f"{_VISION}encoder.", f"{_VISION}clip_decoder.")
@@ -84,7 +83,10 @@ class UmtVl(UmtVlNetwork, Method):
             column=column, max_ids=self.objective.max_ids, captions=self.objective.captions
         )
         self.prepare = PretrainReader(
-            clips=teacher.prepare, captions=captions, word_ratio=self.objective.word_ratio
+            clips=teacher.prepare,
+            images=image_reader(teacher.prepare, mask_ratio=self.objective.image_mask_ratio),
+            captions=captions,
+            word_ratio=self.objective.word_ratio,
         )
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

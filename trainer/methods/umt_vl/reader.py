@@ -1,6 +1,6 @@
 """From a sample to what UMT's second stage reads: a clip and what the teacher says of it, and a caption."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,18 +16,21 @@ class PretrainReader:
     """Draws a clip, what of it is visible, one caption of the sample, and which words are to be guessed.
 
     Attributes:
-        clips: reads the clip, and what the teacher says of it.
+        clips: reads the clip of a video, and what the teacher says of it.
+        images: reads an image in the same way.
         captions: reads the caption.
         word_ratio: probability that a word is to be guessed.
     """
 
     clips: StoredReader | OnlineReader
+    images: StoredReader | OnlineReader
     captions: CaptionReader
     word_ratio: float
 
     def __call__(self, dataset: Dataset, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return what both readers do, and `shown` and `labels`, int64 [max_ids]; see `corrupted_words`."""
-        clip, caption = self.clips(dataset, index, rng), self.captions(dataset, index, rng)
+        read = self.images if dataset.is_image(index) else self.clips
+        clip, caption = read(dataset, index, rng), self.captions(dataset, index, rng)
         shown, labels = corrupted_words(
             caption[IDS],
             num_ids=int(caption[NUM_IDS]),
@@ -36,3 +39,9 @@ class PretrainReader:
             rng=rng,
         )
         return {**clip, **caption, SHOWN: shown, LABELS: labels}
+
+
+def image_reader(clips: StoredReader | OnlineReader, *, mask_ratio: float) -> StoredReader | OnlineReader:
+    """Return what reads images, of which another share is hidden, as clips of one frame."""
+    sampling = replace(clips.sampling, clip_len=1)
+    return replace(clips, sampling=sampling, objective=replace(clips.objective, mask_ratio=mask_ratio))

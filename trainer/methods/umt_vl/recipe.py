@@ -31,6 +31,8 @@ class ModelConfig(umt.StudentSizes):
 
     RESHAPING: ClassVar[str] = "its table of positions is computed anew, unless model.stretch_time is true"
 
+    READS_IMAGES: ClassVar[bool] = True
+
     text_dim: int = 768
     text_depth: int = 12
     text_heads: int = 12
