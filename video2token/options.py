@@ -7,6 +7,8 @@ from vfm.shards.errors import UsageError
 from vfm.video2token.picture.options import PictureOptions
 from vfm.video2token.sampling.options import RULES, SamplingOptions
 
+IMAGE_DECODER = "pillow"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractOptions:
@@ -22,7 +24,8 @@ class ExtractOptions:
         max_frames: a video that gives more is rejected as ``too_long``.
         timeout_s: seconds of wall time that one video may take.
         memory_bytes: address space that a decoding process may use.
-        decoder: a file of ``vfm.video2token.decoding.decoders``, whose ``load`` checks it.
+        decoder: a file of ``vfm.video2token.decoding.decoders``, whose ``load`` checks it; or
+            ``IMAGE_DECODER``, for images, each of which gives one frame.
         selective: decode only what the wanted frames depend on, where that is known to be exact.
         num_threads: of the decoder, where processor cores are idle; changes nothing that is stored.
     """
@@ -58,11 +61,18 @@ class ExtractOptions:
             _check("fps", self.fps, is_rate, "0.001 to 1000")
         else:
             _check("fps", self.fps, self.fps is None, f"none with the rule {rule}")
-        if rule == "uniform":
+        if self.images:
+            _check("num_frames", self.num_frames, (rule, self.num_frames) == ("uniform", 1), "1 for images")
+        elif rule == "uniform":
             is_count = self.num_frames is not None and 1 <= self.num_frames <= self.max_frames
             _check("num_frames", self.num_frames, is_count, "1 to max_frames")
         else:
             _check("num_frames", self.num_frames, self.num_frames is None, f"none with the rule {rule}")
+
+    @property
+    def images(self) -> bool:
+        """Whether the sources are images and not videos."""
+        return self.decoder == IMAGE_DECODER
 
     @property
     def sampling_options(self) -> SamplingOptions:
@@ -77,7 +87,10 @@ class ExtractOptions:
         return PictureOptions(size_px=self.size_px, quality=self.quality)
 
     def to_column(self) -> dict[str, Any]:
-        """Return the options that the stored bytes follow from, as they stand in the manifest."""
+        """Return the options that the stored bytes follow from, as they stand in the manifest.
+
+        ``images`` is there where the sources are images, and absent where they are videos.
+        """
         return {
             "fps": self.fps,
             "sampling": self.sampling,
@@ -87,6 +100,7 @@ class ExtractOptions:
             "max_frames": self.max_frames,
             "decoder": self.decoder,
             "selective": self.selective,
+            **({"images": True} if self.images else {}),
         }
 
 

@@ -18,6 +18,7 @@ class RejectReason(StrEnum):
     NOT_REGULAR = "not_regular"
     EMPTY = "empty"
     NOT_VIDEO = "not_video"
+    NOT_IMAGE = "not_image"
     PLAYLIST = "playlist"
     STILL_IMAGE = "still_image"
     NO_VIDEO = "no_video"

@@ -73,7 +73,7 @@ def sample_lines(
         "split": meta.split,
         "frames": f"{meta.num_frames} of {meta.width_px}×{meta.height_px} px, {_rule(meta)}",
         "times": _times(meta.pts_s),
-        "video": _video(meta),
+        "image" if meta.container == "image" else "video": _video(meta),
         "damage": " ".join(meta.damage) or None,
     }
     width = max(map(len, facts))

@@ -15,6 +15,7 @@ _MAX_VIEW_PX = 1 << 14
 _TYPES: dict[str, Any] = {
     "fps": float | None,
     "sampling": str,
+    "images": bool,
     "vocab_size": int,
     "stride": int,
     "token_px": int,

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vfm.video2token.rejection import RejectReason, VideoRejected
@@ -60,6 +61,22 @@ def check_file(path: str, *, size_bytes: int = -1) -> FileFacts:
         VideoRejected: with reason missing, permission, not_regular, empty, changed, playlist, still_image,
             no_video, encrypted or not_video.
     """
+    with open_regular(path, size_bytes=size_bytes) as descriptor:
+        head = os.pread(descriptor, _HEAD_BYTES, 0)
+        _refuse_text(head)
+        _refuse_other_media(head)
+        return _look_at_boxes(descriptor, head=head, size_bytes=os.fstat(descriptor).st_size)
+
+
+@contextmanager
+def open_regular(path: str, *, size_bytes: int = -1) -> Iterator[int]:
+    """Yield a descriptor of a file that holds something, closed behind the block.
+
+    Args: as of `check_file`.
+
+    Raises:
+        VideoRejected: with reason missing, permission, unreadable, not_regular, empty or changed.
+    """
     descriptor = _open(path)
     try:
         status = os.fstat(descriptor)
@@ -74,10 +91,7 @@ def check_file(path: str, *, size_bytes: int = -1) -> FileFacts:
                 RejectReason.CHANGED,
                 f"It has {status.st_size} bytes now and had {size_bytes} when the plan was made.",
             )
-        head = os.pread(descriptor, _HEAD_BYTES, 0)
-        _refuse_text(head)
-        _refuse_other_media(head)
-        return _look_at_boxes(descriptor, head=head, size_bytes=status.st_size)
+        yield descriptor
     finally:
         os.close(descriptor)
 

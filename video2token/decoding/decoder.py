@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
-from vfm.video2token.options import ExtractOptions
+from vfm.video2token.decoding import decoders
+from vfm.video2token.options import IMAGE_DECODER, ExtractOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +71,15 @@ class Decoder(Protocol):
 
     def version(self) -> dict[str, str]:
         """Return the versions that the pixels follow from; a MachineError says what is missing."""
+
+
+def load_decoder(name: str) -> Decoder:
+    """Return a decoder of videos by its name, or that of images, which lies beside their folder.
+
+    Raises: as ``decoders.load``.
+    """
+    if name != IMAGE_DECODER:
+        return decoders.load(name)
+    from vfm.video2token.decoding import pillow
+
+    return cast("Decoder", pillow)

@@ -80,7 +80,7 @@ class ExtractJob:
         if (max_bits := self._signals.drop_duplicates) is not None:
             finished = {i: report for i, report in done.items() if i not in retried}
             self._duplicates = Duplicates(self._data / FRAMES, finished=finished, max_bits=max_bits)
-        progress.start(len(self._plan.sources), "videos")
+        progress.start(len(self._plan.sources), "images" if self._options.images else "videos")
         try:
             before = [report for index, report in done.items() if index not in retried]
             self._tell_before(before, progress=progress)

@@ -12,8 +12,7 @@ from vfm.video2token.analysis.measure import measure, refuse_static
 from vfm.video2token.analysis.options import SignalOptions
 from vfm.video2token.container.mjpeg import mux
 from vfm.video2token.container.tar_member import opened_source
-from vfm.video2token.decoding import decoders
-from vfm.video2token.decoding.decoder import DecodedVideo
+from vfm.video2token.decoding.decoder import DecodedVideo, load_decoder
 from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import RejectReason, VideoRejected
 from vfm.video2token.sampling.copy_times import times_in_copy
@@ -64,7 +63,7 @@ def extract_one(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
         or ``reason`` and ``message``, and nothing.
     """
     options = ExtractOptions(**task["options"])
-    decoder = decoders.load(options.decoder)
+    decoder = load_decoder(options.decoder)
     try:
         _refuse_empty_segment(**_segment(task["known"]))
         with opened_source(task["path"], **{name: task[name] for name in _PLACE}) as path:
@@ -129,5 +128,5 @@ def tool_versions(decoder: str) -> dict[str, str]:
 
     from vfm import __version__
 
-    module = decoders.load(decoder)
+    module = load_decoder(decoder)
     return {"vfm": __version__, "simplejpeg": simplejpeg.__version__, **module.version()}
