@@ -158,6 +158,7 @@ FOLDERS = sorted({path.parent for path in MODULES})
 WHOLE = {"faults", "golden", "support"}
 # Tests of something that several modules do together: what they are about.
 TOGETHER = {
+    "cli/commands/test_extract_images.py": "images, from their sources to targets",
     "cli/commands/test_extract_signals.py": "vfm extract --signals",
     "cli/test_dataset_pages.py": "commands of the pages about data sets",
     "cli/test_how_to.py": "commands of the documentation",

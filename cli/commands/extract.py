@@ -1,4 +1,4 @@
-"""``vfm extract``: videos to aligned shards of frames."""
+"""``vfm extract``: videos or images to aligned shards of frames."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -87,6 +87,7 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
       vfm extract --list train=trainlist01.txt --list val=testlist01.txt data/ucf --root UCF-101 --fps 2
       vfm extract videos/ data/mine --fps 2 --retry-failed
       vfm extract videos/ data/mine --fps 2 --decoder ffmpeg
+      vfm extract 'cc3m/*.tar' data/cc3m --images --size 224
     """
     from vfm.video2token.jobs.extract.extract import extract_sources
     from vfm.video2token.rejection import REQUESTED

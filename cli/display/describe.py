@@ -37,7 +37,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         "pending": summary.num_pending,
     }
     told = ", ".join(f"{count} {name}" for name, count in parts.items() if count or name == "ok")
-    yield f"{counted(summary.num_sources, 'source')}: {told}"
+    is_of_images = any(column.options.get("images") for column in summary.columns)
+    yield f"{counted(summary.num_sources, 'image' if is_of_images else 'source')}: {told}"
     if summary.frames_per_sample is not None:
         least, median, most = summary.frames_per_sample
         yield f"{counted(summary.num_frames, 'frame')}: {least} to {most} a sample, median {median:g}"

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vfm.cli.options.shared import Decorator, decoder, together
 
@@ -10,6 +11,20 @@ if TYPE_CHECKING:
     from vfm.video2token.options import ExtractOptions
 
 _AT_LEAST_1 = click.IntRange(min=1)
+_OF_VIDEOS = {  # options that say nothing of an image
+    "fps": "--fps",
+    "num_frames": "--num-frames",
+    "sampling": "--sampling",
+    "decoder": "--decoder",
+    "max_frames": "--max-frames",
+    "decode_all": "--decode-all",
+    "whole_videos": "--whole-videos",
+    "first_s": "--first",
+    "signals": "--signals",
+    "drop_static": "--drop-static",
+    "drop_duplicates": "--drop-duplicates",
+    "split_scenes": "--split-scenes",
+}
 
 
 def _rate(value: str) -> float:
@@ -28,6 +43,11 @@ def _rate(value: str) -> float:
 def options() -> Decorator:
     """Return all the options that say which frames are taken and what a video may cost, as one decorator."""
     return together(
+        click.option(
+            "--images",
+            is_flag=True,
+            help="Take images (JPEG, PNG, WebP, BMP) and not videos; each becomes a sample of one frame.",
+        ),
         click.option(
             "--fps",
             type=_rate,
@@ -99,16 +119,28 @@ def extract_options(given: dict[str, Any]) -> "ExtractOptions":
     Raises:
         click.UsageError: they contradict each other.
     """
-    from vfm.video2token.options import ExtractOptions
+    from vfm.video2token.options import IMAGE_DECODER, ExtractOptions
 
-    names = ("num_frames", "size_px", "quality", "max_frames", "timeout_s", "decoder")
+    cost = {"timeout_s": given["timeout_s"], "memory_bytes": given["memory_mib"] << 20}
+    picture = {name: given[name] for name in ("size_px", "quality")}
+    if given["images"]:
+        _refuse_of_videos()
+        return ExtractOptions(sampling="uniform", num_frames=1, decoder=IMAGE_DECODER, **picture, **cost)
     return ExtractOptions(
         fps=given["fps"] or None,
         sampling=_sampling(given),
         selective=not given["decode_all"],
-        memory_bytes=given["memory_mib"] << 20,
-        **{name: given[name] for name in names},
+        **{name: given[name] for name in ("num_frames", "max_frames", "decoder")},
+        **picture,
+        **cost,
     )
+
+
+def _refuse_of_videos() -> None:
+    context = click.get_current_context()
+    for name, option in _OF_VIDEOS.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option} is of videos, and an image is one frame: leave it out.")
 
 
 def _sampling(given: dict[str, Any]) -> str:

@@ -257,7 +257,7 @@ def _list_options(given: dict[str, Any]) -> "ListOptions":
     return ListOptions(
         classes=classes,
         has_folder_labels=not given["no_labels"],
-        **{name: given[name] for name in (*of_lists, "whole_videos", "first_s")},
+        **{name: given[name] for name in (*of_lists, "whole_videos", "first_s", "images")},
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import UsageError
+from vfm.shards.format.layout import FRAMES
 from vfm.shards.format.sample import SampleMeta
 from vfm.shards.pixels.views import View
 from vfm.shards.reading.dataset import Dataset
@@ -52,7 +53,9 @@ def enlargement_of(
     times = needed_px / side.short_px
     crop_px = int(side.short_px * max(view.crop_px for view in views) / needed_px) // token_px * token_px
     if needed_px <= side.source_px:
-        remedy = f"extract again with `vfm extract VIDEOS NEW_DATA {_rule(metas[0])} --size {needed_px}`"
+        is_of_images = dataset.manifest.columns[FRAMES].options.get("images")
+        how = "IMAGES NEW_DATA --images" if is_of_images else f"VIDEOS NEW_DATA {_rule(metas[0])}"
+        remedy = f"extract again with `vfm extract {how} --size {needed_px}`"
     elif crop_px:
         remedy = f"its videos have {side.source_px} px, so take --crop {crop_px}"
     else:

@@ -19,6 +19,7 @@ from vfm.shards.io.atomic import write_bytes
 from vfm.shards.io.faults import disk_faults
 from vfm.shards.pixels.views import View, apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.wording import counted
 from vfm.video2token.preview.images import frames_picture, stack, text_picture, to_png
 from vfm.video2token.targets.vq import FIELD
 from vfm.video2token.tokenizers.codebook.quality import psnr_db
@@ -179,7 +180,7 @@ def _plain_picture(words: str, stored: UInt8) -> UInt8:
 def _sample_picture(dataset: Dataset, index: int, coded: _Coded | None) -> UInt8:
     times, stored = _times(dataset, index), _stored(dataset, index)
     class_index = int(dataset.class_indices[index])
-    words = [dataset.keys[index], f"{dataset.num_frames[index]} frames"]
+    words = [dataset.keys[index], counted(int(dataset.num_frames[index]), "frame")]
     if class_index >= 0:
         words.insert(1, dataset.classes[class_index])
     if coded is None:

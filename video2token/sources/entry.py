@@ -1,6 +1,7 @@
 """What every kind of list takes and gives: the contract of ``video2token/sources``, one file per kind."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -13,7 +14,10 @@ VIDEO_SUFFIXES = frozenset(
         ".mxf", ".obu", ".ogm", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m",
     )
 )  # fmt: skip
+IMAGE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".webp"))
+IsSource = Callable[[str], bool]  # whether a file of that name is looked for: `is_video` or `is_image`
 HIDDEN = "hidden"  # its name begins with a dot, as do the companions that macOS writes (``._x.mp4``)
+ALONE = "alone"  # what is said of a source in a tar, without the source: a download that failed
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
@@ -60,8 +64,23 @@ class Entry:
 
 def is_video(name: str) -> bool:
     """Return whether a name ends like that of a video."""
+    return _suffix(name) in VIDEO_SUFFIXES
+
+
+def is_image(name: str) -> bool:
+    """Return whether a name ends like that of an image."""
+    return _suffix(name) in IMAGE_SUFFIXES
+
+
+def is_media(name: str) -> bool:
+    """Return whether a name ends like that of a video or an image."""
+    return is_video(name) or is_image(name)
+
+
+def _suffix(name: str) -> str:
+    """Return the suffix of a name, lower case, with its dot; empty where it has none."""
     stem, dot, suffix = name.rpartition(".")
-    return bool(stem and dot) and f".{suffix.lower()}" in VIDEO_SUFFIXES
+    return f".{suffix.lower()}" if stem and dot else ""
 
 
 def is_remote(text: str) -> bool:

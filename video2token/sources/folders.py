@@ -7,38 +7,67 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import HIDDEN, Entry, is_video, refuse_unreadable
+from vfm.shards.wording import counted
+from vfm.video2token.sources.entry import (
+    HIDDEN,
+    Entry,
+    IsSource,
+    is_image,
+    is_video,
+    refuse_unreadable,
+)
+from vfm.video2token.sources.tars.entries import read_tar
 
 _MAGIC = re.compile(r"[*?[]")
 
 
-def walk(root: Path) -> Iterator[Entry]:
-    """Yield the videos under a folder in the order of their names; hidden folders are not searched."""
+def walk(root: Path, *, is_source: IsSource = is_video) -> Iterator[Entry]:
+    """Yield the sources under a folder in the order of their names; hidden folders are not searched."""
     base = os.path.join(root, "")  # noqa: PTH118 (text is ten times as fast as paths)
     for folder, folders, names in os.walk(root, onerror=refuse_unreadable):
         hidden = sorted(name for name in folders if name.startswith("."))
         folders[:] = sorted(set(folders).difference(hidden))
-        for name in [*hidden, *sorted(filter(is_video, names))]:
+        for name in [*hidden, *sorted(filter(is_source, names))]:
             path = os.path.join(folder, name)  # noqa: PTH118
             left_out = HIDDEN if name.startswith(".") else ""
             yield Entry(path=path, name=path.removeprefix(base), where=path, left_out=left_out)
 
 
-def refuse_empty(root: Path, *, num_hidden: int) -> None:
-    """Say that a folder holds no video, and what it holds instead.
+def refuse_empty(root: Path, *, num_hidden: int, images: bool = False) -> None:
+    """Say that a folder or tar holds no source, and what it holds instead.
+
+    Args:
+        root: the folder or tar.
+        num_hidden: files and folders in it that are hidden.
+        images: whether images were looked for, and not videos.
 
     Raises:
         UsageError: always.
     """
+    what, other = ("image", "video") if images else ("video", "image")
+    num_others = num_sources(root, is_source=is_video if images else is_image)
     num_tars = sum(name.endswith(".tar") for name in os.listdir(root)) if root.is_dir() else 0  # noqa: PTH208
-    if num_tars:
+    if num_others:
+        remedy = "leave out --images" if images else "add --images"
+        told = f", but {counted(num_others, other)}: {remedy} to have them, or name a folder with some"
+    elif num_tars:
         told = f", but {num_tars} tars: name them, as in '{root}/*.tar'"
     elif num_hidden:
         told = f" but hidden ones, {num_hidden}: give them names that do not begin with a dot"
         told += ", or name a folder with some"
     else:
         told = ": name a folder with some"
-    raise UsageError(f"{root} holds no video{told}, or a list of them.")
+    raise UsageError(f"{root} holds no {what}{told}, or a list of them.")
+
+
+def num_sources(root: Path, *, is_source: IsSource) -> int:
+    """Return how many sources of a kind a folder or tar holds; those of a list are not looked for."""
+    found: Iterator[Entry] = iter(())
+    if root.is_dir():
+        found = walk(root, is_source=is_source)
+    elif root.suffix.lower() == ".tar":
+        found = read_tar(root, is_source=is_source)
+    return sum(not entry.left_out for entry in found)
 
 
 def is_pattern(path: Path) -> bool:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from vfm.shards.errors import UsageError
 from vfm.shards.splits import canonical_split, check_split
+from vfm.shards.wording import counted
 from vfm.video2token.sources import annotations
-from vfm.video2token.sources.entry import Entry
+from vfm.video2token.sources.entry import Entry, is_video
 from vfm.video2token.sources.folder_labels import label_by_folders
-from vfm.video2token.sources.folders import walk
+from vfm.video2token.sources.folders import num_sources, walk
 from vfm.video2token.sources.inputs import Input
 from vfm.video2token.sources.lists import file_types
 from vfm.video2token.sources.lists.reading import ListOptions, Reading
@@ -78,7 +79,7 @@ def read_input(given: Input, options: ListOptions, *, split: str | None = None) 
 def _of_file(path: Path, options: ListOptions) -> InputRead:
     suffix = path.suffix.lower()
     if suffix == ".tar" and path.is_file():  # a pattern may match a pipe, which would block
-        return InputRead(path=path, entries=list(read_tar(path)))
+        return InputRead(path=path, entries=list(read_tar(path, is_source=options.is_source)))
     if suffix[1:] in file_types.names() and path.is_file():
         return _of_list(path, options)
     if suffix in _NO_VIDEOS:
@@ -89,10 +90,12 @@ def _of_file(path: Path, options: ListOptions) -> InputRead:
 
 
 def _of_folder(path: Path, options: ListOptions) -> InputRead:
-    every = list(walk(path))
+    every = list(walk(path, is_source=options.is_source))
     videos = [entry for entry in every if not entry.left_out]
     unread = [name for name in _METADATA if (path / name).is_file()]
     notes = [f"{path / name} is not read: name it to have what it says of the videos." for name in unread]
+    if options.images and (num_videos := num_sources(path, is_source=is_video)):
+        notes.append(f"{path}: {counted(num_videos, 'video')} in it left out, as one dataset holds one kind.")
     if not (options.has_folder_labels and videos):
         return InputRead(path=path, entries=every, notes=notes)
     labelled, told = label_by_folders(videos)
@@ -112,7 +115,10 @@ def _of_list(path: Path, options: ListOptions) -> InputRead:
         raise UsageError(f"--label {options.label}: {path} is read as {format_.title}, which {told}.")
     notes: list[str] = []
     videos = VideoFinder(
-        options.root_of(path), any_suffix=options.any_suffix, whole_videos=options.whole_videos
+        options.root_of(path),
+        any_suffix=options.any_suffix,
+        whole_videos=options.whole_videos,
+        is_source=options.is_source,
     )
     reading = Reading(options=options, videos=videos, say=lambda told: notes.append(f"{path.name}: {told}"))
     rows: Iterable[Entry] = format_.entries(found, reading)

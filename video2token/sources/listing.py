@@ -18,7 +18,7 @@ from vfm.shards.format.plan import Source
 from vfm.shards.splits import check_split
 from vfm.shards.wording import listed
 from vfm.video2token.sources.classes import name_labels
-from vfm.video2token.sources.entry import HIDDEN, VIDEO_SUFFIXES, Entry
+from vfm.video2token.sources.entry import ALONE, HIDDEN, VIDEO_SUFFIXES, Entry, is_image, is_video
 from vfm.video2token.sources.folders import refuse_empty
 from vfm.video2token.sources.input_read import InputRead, read_input
 from vfm.video2token.sources.inputs import Input, expand, read_input_list
@@ -67,7 +67,7 @@ class Listing:
 
     @property
     def num_hidden(self) -> int:
-        """How many hidden videos and folders are left out."""
+        """How many hidden files and folders are left out."""
         return len(self.left_out.get(HIDDEN, ()))
 
 
@@ -80,7 +80,8 @@ def list_sources(
 ) -> Listing:
     """Return the sources behind ``inputs`` and ``lists``.
 
-    A folder is searched through all its folders for files with the suffix of a video; hidden files and
+    A folder is searched through all its folders for files with the suffix of a video, or of an image where
+    these are asked for; hidden files and
     folders are left out, links to folders are not followed, links to files are. A file with the suffix of a
     list is read as one; any other file is a source whatever it is called. A path with wildcards that does
     not exist is a pattern. ``docs/reference/sources.md`` describes every kind of list.
@@ -99,7 +100,8 @@ def list_sources(
 
     Raises:
         UsageError: no such path, nothing found, a list that cannot be understood, one source named twice,
-            whole videos asked for where no list names a segment, the first seconds of a segment.
+            whole videos asked for where no list names a segment, the first seconds of a segment; an image
+            among videos, a video or a segment among images.
         MachineError: a folder or list that may not be read.
     """
     splits = [None] * len(inputs) + [check_split(split) for split, _ in lists]
@@ -107,11 +109,15 @@ def list_sources(
     read: list[InputRead] = []
     for each in expand([*inputs, *(path for _, path in lists)]):
         how = read_input(each, options, split=splits[each.index])
-        if not how.entries:
-            refuse_empty(each.path, num_hidden=len(how.left_out.get(HIDDEN, ())))
+        if not how.entries and ALONE not in how.left_out:
+            num_hidden = len(how.left_out.get(HIDDEN, ()))
+            refuse_empty(each.path, num_hidden=num_hidden, images=options.images)
+        _refuse_other_kind(how.entries, images=options.images)
         named = name_labels(how.entries, classes=options.classes)
         sources += _sources(_cut(named, first_s=options.first_s), input_=each)
         read.append(how)
+    if not sources:
+        raise UsageError(f"{read[0].path} holds what failed downloads have left, and no source: name others.")
     if options.whole_videos and not any(how.num_joined for how in read):
         raise UsageError(
             "--whole-videos joins the segments of a video, and no list here names any: leave it out."
@@ -123,6 +129,23 @@ def list_sources(
     return Listing(
         sources=tuple(sources), classes=class_order(sources, read, options=options), inputs=tuple(read)
     )
+
+
+def _refuse_other_kind(entries: Iterable[Entry], *, images: bool) -> None:
+    """Refuse what a dataset of one kind cannot hold, which a list or the user names."""
+    for entry in entries:
+        where = entry.where or entry.path
+        if images and is_video(entry.name):
+            raise UsageError(
+                f"{where}: {entry.name} is a video, and --images takes images alone: make a dataset of each."
+            )
+        if images and entry.is_segment:
+            raise UsageError(f"{where} has times, which an image has not: leave out start and end.")
+        if not images and is_image(entry.name):
+            raise UsageError(
+                f"{where}: {entry.name} is an image: use --images, with which a dataset holds images alone, "
+                "or leave it out."
+            )
 
 
 def _cut(entries: Iterable[Entry], *, first_s: float | None) -> Iterator[Entry]:

@@ -7,13 +7,16 @@ from vfm.shards.format.classes import is_integer
 from vfm.shards.format.plan import Source
 from vfm.shards.wording import listed
 from vfm.video2token.sources import annotations
-from vfm.video2token.sources.entry import HIDDEN
+from vfm.video2token.sources.entry import ALONE, HIDDEN
 from vfm.video2token.sources.input_read import InputRead
 from vfm.video2token.sources.listing import Listing, has_length, missing_paths
 
 _NUM_CLASSES = 3  # how many of the classes are shown
 _NUM_NAMED = 3  # how many of many faults a sentence names
-_HIDDEN_ONES = "hidden videos and folders, whose names begin with a dot,"
+_LEFT_OUT = {
+    HIDDEN: "hidden files and folders, whose names begin with a dot,",
+    ALONE: "members KEY.json without a file beside them, as of downloads that failed,",
+}
 _MIN_ODD = 4  # samples; fewer say nothing about labels
 
 
@@ -84,7 +87,7 @@ def _first(classes: Sequence[str]) -> str:
 
 def _oddities(listing: Listing) -> Iterator[str]:
     for reason, places in listing.left_out.items():
-        what = _HIDDEN_ONES if reason == HIDDEN else f"rows ({reason})"
+        what = _LEFT_OUT.get(reason, f"rows ({reason})")
         yield f"note: {what} are left out: {len(places):,}, the first {places[0]}."
     sources = listing.sources
     if missing := missing_paths(sources):

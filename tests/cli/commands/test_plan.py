@@ -36,7 +36,7 @@ def test_what_is_hidden_is_left_out_and_counted(films: Film) -> None:
     done = plan(root, "--json")
     told = json.loads(done.stdout)
     assert (told["num_sources"], told["num_rejected"], told["num_hidden"]) == (2, 0, 1)
-    assert "note: hidden videos and folders, whose names begin with a dot, are left out: 1, " in done.stderr
+    assert "note: hidden files and folders, whose names begin with a dot, are left out: 1, " in done.stderr
     assert "note: hidden" in plan(root).stderr
 
 

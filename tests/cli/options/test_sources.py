@@ -38,7 +38,7 @@ def test_what_is_hidden_is_left_out_and_counted(films: Film, tmp_path: Path) -> 
     for name in ("a/._000.mp4", "b/.old.MOV", ".trash/x.mp4", ".trash/y.mp4", "a/.notes.txt", ".DS_Store"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(b"x")
-    note = "note: hidden videos and folders, whose names begin with a dot, are left out: 3, "
+    note = "note: hidden files and folders, whose names begin with a dot, are left out: 3, "
     note += f"the first {root / '.trash'}."
     for more in ((), ("--dry-run",)):
         done = invoke(root, tmp_path / "data", "--json", *more)

@@ -350,3 +350,81 @@ def test_the_first_seconds_of_each_video_are_a_segment_that_a_list_can_name_too(
     assert [source.end_s for source in list_sources([rows], missing="error", options=both).sources] == [
         12.5
     ] * 2
+
+
+IMAGES = ListOptions(images=True)
+
+
+def test_images_of_a_folder_are_sources_and_its_videos_are_told(tmp_path: Path) -> None:
+    names = ("cat/1.jpg", "cat/2.JPEG", "dog/1.png", "dog/2.WebP", "dog/3.bmp", "dog/4.gif", "dog/5.tif")
+    root = touch(tmp_path / "all", *names, "dog/v.mp4", ".git/1.jpg")
+    listing = list_sources([root], missing="error", options=IMAGES)
+    assert {source.identity: source.labels for source in listing.sources} == {
+        "cat/1.jpg": ("cat",), "cat/2.JPEG": ("cat",), "dog/1.png": ("dog",), "dog/2.WebP": ("dog",),
+        "dog/3.bmp": ("dog",),
+    }  # fmt: skip
+    assert f"{root}: 2 videos in it left out, as one dataset holds one kind." in listing.inputs[0].notes
+    assert listing.num_hidden == 1
+
+
+def test_images_beside_videos_are_no_sources(tmp_path: Path) -> None:
+    assert identities(touch(tmp_path, "1.mp4", "1.jpg", "2.mp4", "2.webp")) == ["1.mp4", "2.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("names", "images", "told"),
+    [
+        (("1.jpg", "a/2.png"), False, "holds no video, but 2 images: add --images to have them"),
+        (("a/1.mp4",), True, "holds no image, but 1 video: leave out --images to have them"),
+        (("1.pdf",), True, "holds no image: name a folder with some"),
+    ],
+)
+def test_a_folder_of_the_other_kind_says_so(
+    tmp_path: Path, names: tuple[str, ...], images: bool, told: str
+) -> None:
+    root = touch(tmp_path / "all", *names)
+    with pytest.raises(UsageError, match=told):
+        list_sources([root], missing="error", options=ListOptions(images=images))
+
+
+@pytest.mark.parametrize("name", ["l.csv", "l.jsonl", "l.txt"])
+def test_lists_name_images_as_they_name_videos(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "i/a b.jpg", "i/b.PNG")
+    text = {
+        "l.csv": "path,caption,split,label\ni/a b.jpg,a bear,train,x\ni/b.PNG,a boat,val,y\n",
+        "l.jsonl": '{"path": "i/a b.jpg", "label": "x", "caption": "a bear", "split": "train"}\n'
+        '{"path": "i/b.PNG", "label": "y", "caption": "a boat", "split": "val"}\n',
+        "l.txt": "i/a b.jpg 0\ni/b.PNG 1\n",
+    }[name]
+    path = write_list(tmp_path / name, text)
+    first, second = list_sources([path], missing="error", options=IMAGES).sources
+    assert (first.identity, second.identity) == ("i/a b.jpg", "i/b.PNG")
+    if name == "l.txt":
+        assert (first.labels, second.labels) == (("0",), ("1",))
+    else:
+        assert (first.captions, first.split, first.labels) == (("a bear",), "train", ("x",))
+        assert (second.captions, second.split, second.labels) == (("a boat",), "val", ("y",))
+
+
+def test_any_suffix_finds_the_image_of_another_one(tmp_path: Path) -> None:
+    touch(tmp_path, "a.webp", "a.mp4")
+    path = write_list(tmp_path / "l.csv", "path\na.jpg\n")
+    options = ListOptions(images=True, any_suffix=True)
+    (source,) = list_sources([path], missing="error", options=options).sources
+    assert source.identity == "a.webp"
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "told"),
+    [
+        ("path\na.jpg\nb.mp4\n", True, "l.csv line 3: b.mp4 is a video, and --images takes images alone"),
+        ("path\nb.mp4\na.jpg\n", False, "l.csv line 3: a.jpg is an image: use --images"),
+        ("path,start,end\na.jpg,0,2\n", True, "l.csv line 2 has times, which an image has not"),
+    ],
+)
+def test_a_dataset_is_of_one_kind(tmp_path: Path, text: str, images: bool, told: str) -> None:
+    touch(tmp_path, "a.jpg", "b.mp4")
+    with pytest.raises(UsageError, match=told):
+        list_sources(
+            [write_list(tmp_path / "l.csv", text)], missing="error", options=ListOptions(images=images)
+        )

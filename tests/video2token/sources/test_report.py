@@ -144,7 +144,7 @@ def test_a_folder_says_why_it_gives_no_labels(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     assert told(list_sources([tmp_path], missing="error")) == [
         f"{tmp_path} gives no labels: b has one video, and a class has two or more.",
-        "note: hidden videos and folders, whose names begin with a dot, are left out: 1, the first "
+        "note: hidden files and folders, whose names begin with a dot, are left out: 1, the first "
         f"{tmp_path}/.c.",
     ]
 

@@ -17,7 +17,7 @@ from vfm.shards.io.tar import member_header, padded
 from vfm.shards.progress import Progress
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.writing.writer import ShardWriter
-from vfm.video2token.decoding import decoders
+from vfm.video2token.decoding.decoder import load_decoder
 from vfm.video2token.execution.executor import Reply
 from vfm.video2token.execution.executors.processes import ProcessExecutor
 from vfm.video2token.jobs.extract.video_task import extract_one, task_of
@@ -47,7 +47,7 @@ class TrialOutcome:
 
 def extract_and_time(task: dict[str, Any]) -> tuple[dict[str, Any], Payload]:
     """Return what ``extract_one`` does, and in its head the seconds that it took: ``elapsed_s``."""
-    decoders.load(task["options"]["decoder"])  # once a process
+    load_decoder(task["options"]["decoder"])  # once a process
     begun_s = time.monotonic()
     head, body = extract_one(task)
     return {**head, "elapsed_s": time.monotonic() - begun_s}, body
@@ -67,9 +67,11 @@ def extract_sample(
     Raises:
         MachineError: workers do not start, or the temporary folder is full.
     """
-    column = make_column(FRAMES, kind=FRAMES, fields=_fields(plan), options={}, source=None)
+    # Targets go by whether these are images; nobody else reads this dataset.
+    kind = {"images": True} if options.images else {}
+    column = make_column(FRAMES, kind=FRAMES, fields=_fields(plan), options=kind, source=None)
     outcomes = []
-    progress.start(len(sources), "sampled videos")
+    progress.start(len(sources), "sampled images" if options.images else "sampled videos")
     try:
         with (
             disk_faults(data),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import Entry, is_video, refuse_remote
+from vfm.video2token.sources.entry import Entry, is_media, refuse_remote
 from vfm.video2token.sources.lists.cells import key_of, path_of, seconds_of, text_of, texts_of
 from vfm.video2token.sources.lists.list_file import ListFile, Row
 from vfm.video2token.sources.lists.list_format import Format
@@ -30,7 +30,7 @@ Fields = Mapping[str, str]  # of a row's columns: the plain name to the attribut
 
 def fits(found: ListFile) -> bool:
     """Return whether a column is called as one of paths is."""
-    return any(name in found.columns for name in _ALIASES["path"]) and not any(map(is_video, found.columns))
+    return any(name in found.columns for name in _ALIASES["path"]) and not any(map(is_media, found.columns))
 
 
 def entries(found: ListFile, reading: Reading) -> Iterator[Entry]:

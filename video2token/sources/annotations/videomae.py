@@ -4,7 +4,7 @@ Source: the documentation of VideoMAE and UMT on preparing data sets.
 """
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import Entry, is_video
+from vfm.video2token.sources.entry import Entry, is_media
 from vfm.video2token.sources.lists.list_file import Line, ListFile
 from vfm.video2token.sources.lists.list_format import Format, each_line
 from vfm.video2token.sources.lists.path_lines import are_integers, cut_line, has_commas, named_video
@@ -21,12 +21,12 @@ def fits(found: ListFile) -> bool:
     path, labels = cut_line(first)
     if not are_integers(labels) or len(labels) > 1:
         return False
-    return is_video(path) or is_video(path.partition(",")[0]) or (bool(labels) and "," not in path)
+    return is_media(path) or is_media(path.partition(",")[0]) or (bool(labels) and "," not in path)
 
 
 def _entry(line: Line, reading: Reading) -> Entry:
     path, labels = cut_line(line.text)
-    if not is_video(path) and is_video(path.partition(",")[0]):
+    if not is_media(path) and is_media(path.partition(",")[0]):
         raise UsageError(
             f"{line.where} names a video and a text: put a line such as path,label or path,caption before "
             "the first, which says what the text is."

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from vfm.video2token.sources.entry import Entry, is_video
+from vfm.video2token.sources.entry import Entry, is_media
 from vfm.video2token.sources.lists.reading import Reading
 
 _LINE = re.compile(r"(?P<path>.+?)(?P<numbers>(?:(?:[ \t]+|[ \t]*,[ \t]*)-?\d+(?:\.\d+)?)*)[ \t]*")
@@ -31,5 +31,5 @@ def are_integers(numbers: list[str]) -> bool:
 def named_video(path: str, *, where: str, reading: Reading, labels: list[str]) -> Entry:
     """Return the entry of a line's path, which may lack the suffix, with its labels."""
     videos = reading.videos
-    entry = videos.named(path, where=where) if is_video(path) else videos.by_id(path, where=where)
+    entry = videos.named(path, where=where) if is_media(path) else videos.by_id(path, where=where)
     return replace(entry, labels=tuple(labels))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import Entry, is_video
+from vfm.video2token.sources.entry import Entry, is_media
 from vfm.video2token.sources.lists.cells import texts_of
 from vfm.video2token.sources.lists.list_file import ListFile
 from vfm.video2token.sources.lists.reading import Reading
@@ -17,7 +17,7 @@ def is_of_paths(value: object) -> bool:
     """Return whether a JSON value is an object whose first name is a video's and whose values are simple."""
     if not isinstance(value, dict) or not value:
         return False
-    return is_video(str(next(iter(value)))) and not any(isinstance(each, dict) for each in value.values())
+    return is_media(str(next(iter(value)))) and not any(isinstance(each, dict) for each in value.values())
 
 
 def are_labels(value: Any) -> bool:

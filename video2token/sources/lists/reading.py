@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from vfm.video2token.sources.classes import ClassList
+from vfm.video2token.sources.entry import IsSource, is_image, is_video
 from vfm.video2token.sources.lists.video_finder import VideoFinder
 
 OtherColumns = Literal["error", "ignore"]
@@ -25,6 +26,7 @@ class ListOptions:
         any_suffix: whether a file of the same name with another suffix is taken for one that is missing.
         whole_videos: whether the segments of a video are one sample, the whole video.
         first_s: how many seconds of each video are taken, from its begin; None for all.
+        images: whether images are looked for, and not videos.
         other_columns: whether columns or fields that mean nothing here are an error, or left unread.
     """
 
@@ -37,7 +39,13 @@ class ListOptions:
     any_suffix: bool = False
     whole_videos: bool = False
     first_s: float | None = None
+    images: bool = False
     other_columns: OtherColumns = "error"
+
+    @property
+    def is_source(self) -> IsSource:
+        """Whether a file of some name is looked for."""
+        return is_image if self.images else is_video
 
     def root_of(self, path: Path) -> Path:
         """Return the absolute folder that the paths of the list ``path`` are relative to."""

@@ -5,9 +5,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import Entry, is_remote, is_video, refuse_remote, refuse_unreadable
+from vfm.video2token.sources.entry import (
+    Entry,
+    IsSource,
+    is_image,
+    is_media,
+    is_remote,
+    is_video,
+    refuse_remote,
+    refuse_unreadable,
+)
 
-_SUFFIX = ".mp4"  # of the name that a missing video is told by
+_SUFFIX, _IMAGE_SUFFIX = ".mp4", ".jpg"  # of the name that a missing file is told by
 _PREFIX = "v_"  # of ActivityNet's files, which its lists leave away or write
 
 
@@ -21,12 +30,22 @@ class VideoFinder:
         root: the folder.
         any_suffix: whether a file with another suffix is taken for one that is missing.
         whole_videos: whether clips that are cut already are passed over, for the videos that they are of.
+        is_source: which files are looked for, videos or images.
     """
 
-    def __init__(self, root: Path, *, any_suffix: bool = False, whole_videos: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        any_suffix: bool = False,
+        whole_videos: bool = False,
+        is_source: IsSource = is_video,
+    ) -> None:
         self._root = str(root)
         self._any_suffix = any_suffix
         self._whole_videos = whole_videos
+        self._is_source = is_source
+        self._suffix = _IMAGE_SUFFIX if is_source is is_image else _SUFFIX
         self._folders: dict[str, dict[str, list[str]]] = {}
         self._tree: dict[str, list[str]] | None = None
 
@@ -73,7 +92,7 @@ class VideoFinder:
         """
         if not video_id or "\x00" in video_id or not is_inside(video_id):
             raise UsageError(f"{where} has no usable id of a video: write it, or delete it.")
-        if is_video(video_id) and os.path.lexists(os.path.join(self._root, video_id)):  # noqa: PTH118
+        if is_media(video_id) and os.path.lexists(os.path.join(self._root, video_id)):  # noqa: PTH118
             return self._entry(video_id, where=where, times_s=times_s)
         stem = _stem(video_id)
         clips = [] if self._whole_videos else _clip_names(stem, times_s)
@@ -83,9 +102,10 @@ class VideoFinder:
                 return clip
             if whole := self._first(videos, wholes, where=where, times_s=times_s):
                 return whole
-        if clips and not is_video(video_id):
-            return self._entry(clips[0] + _SUFFIX, where=where)
-        return self._entry(video_id if is_video(video_id) else stem + _SUFFIX, where=where, times_s=times_s)
+        if clips and not is_media(video_id):
+            return self._entry(clips[0] + self._suffix, where=where)
+        name = video_id if is_media(video_id) else stem + self._suffix
+        return self._entry(name, where=where, times_s=times_s)
 
     def _searched(self, folders: Iterable[str]) -> Iterator[dict[str, list[str]]]:
         for folder in (".", *folders):
@@ -118,7 +138,7 @@ class VideoFinder:
     def _inside(self, folder: str) -> dict[str, list[str]]:
         """Return the videos right inside a folder by their stem, relative to the root."""
         if folder not in self._folders:
-            found = _videos_by_stem(os.path.join(self._root, folder))  # noqa: PTH118
+            found = _files_by_stem(os.path.join(self._root, folder), is_source=self._is_source)  # noqa: PTH118
             prefix = "" if folder in ("", ".") else f"{folder}/"
             self._folders[folder] = {stem: [prefix + name for name in names] for stem, names in found.items()}
         return self._folders[folder]
@@ -127,7 +147,7 @@ class VideoFinder:
         """Return all videos under the root by their path without suffix, from each folder on."""
         if self._tree is None:
             self._tree = {}
-            for name in sorted(_videos_below(self._root)):
+            for name in sorted(_files_below(self._root, is_source=self._is_source)):
                 parts = _stem(name).split("/")
                 for first in range(len(parts)):
                     self._tree.setdefault("/".join(parts[first:]), []).append(name)
@@ -140,9 +160,10 @@ def is_inside(name: str) -> bool:
 
 
 def beside(path: str) -> str | None:
-    """Return a video beside a missing one that differs by its suffix alone, None without one."""
+    """Return a file beside a missing one of its kind that differs by its suffix alone, None without one."""
     folder, file = os.path.split(path)
-    others = _videos_by_stem(folder).get(_stem(file), [])
+    kind = is_image if is_image(file) else is_video
+    others = _files_by_stem(folder, is_source=kind).get(_stem(file), [])
     return os.path.join(folder, others[0]) if others else None  # noqa: PTH118
 
 
@@ -161,10 +182,10 @@ def _whole_names(stem: str) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition(".")[0] if is_video(name) else name
+    return name.rpartition(".")[0] if is_media(name) else name
 
 
-def _videos_by_stem(folder: str) -> dict[str, list[str]]:
+def _files_by_stem(folder: str, *, is_source: IsSource) -> dict[str, list[str]]:
     videos: dict[str, list[str]] = {}
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 (plain names are all it takes)
@@ -173,17 +194,17 @@ def _videos_by_stem(folder: str) -> dict[str, list[str]]:
     except OSError as error:
         refuse_unreadable(error)
     for name in names:
-        if is_video(name) and not name.startswith("."):
+        if is_source(name) and not name.startswith("."):
             videos.setdefault(_stem(name), []).append(name)
     return videos
 
 
-def _videos_below(root: str) -> Iterator[str]:
-    """Yield the videos in all folders under a root, relative to it; what is hidden is not searched."""
+def _files_below(root: str, *, is_source: IsSource) -> Iterator[str]:
+    """Yield the sources in all folders under a root, relative to it; what is hidden is not searched."""
     prefix = os.path.join(root, "")  # noqa: PTH118
     for folder, folders, names in os.walk(root, onerror=refuse_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         inside = folder.removeprefix(prefix) if folder != root else ""
         for name in names:
-            if is_video(name) and not name.startswith("."):
+            if is_source(name) and not name.startswith("."):
                 yield f"{inside}/{name}" if inside else name

@@ -1,7 +1,8 @@
-"""Tars of videos (WebDataset shards): every video is a source, texts beside it give captions and labels.
+"""Tars of videos or images (WebDataset shards): each is a source, texts beside it give captions and labels.
 
 Members belong together when their names agree up to the first dot, as in WebDataset: ``KEY.mp4``, ``KEY.txt``
-(caption), ``KEY.cls`` (label), ``KEY.json`` (``caption``, ``label``, ``split``).
+(caption), ``KEY.cls`` (label), ``KEY.json`` (``caption``, ``label``, ``split``). Of a
+download that failed img2dataset keeps ``KEY.json`` alone.
 """
 
 import json
@@ -12,7 +13,14 @@ from typing import Any
 
 from vfm.shards.encoding import decode_utf8
 from vfm.shards.errors import UsageError
-from vfm.video2token.sources.entry import HIDDEN, Entry, is_video, refuse_unreadable
+from vfm.video2token.sources.entry import (
+    ALONE,
+    HIDDEN,
+    Entry,
+    IsSource,
+    is_video,
+    refuse_unreadable,
+)
 from vfm.video2token.sources.tars.headers import Member, TarError, members
 
 _MAX_TEXT_BYTES = 16 << 20  # of a member that is read whole; facts of a web video can be long
@@ -20,17 +28,18 @@ _MAX_TEXT_BYTES = 16 << 20  # of a member that is read whole; facts of a web vid
 Texts = dict[str, Any]  # labels, captions, split
 
 
-def read_tar(path: Path) -> Iterator[Entry]:
-    """Yield the videos of a tar, in its order; only headers and short texts are read.
+def read_tar(path: Path, *, is_source: IsSource = is_video) -> Iterator[Entry]:
+    """Yield the sources of a tar, in its order; only headers and short texts are read.
 
-    What is hidden is told as such, as in a folder. A video that is a link or a sparse file has a size of -1,
-    by which reading it will reject it.
+    What is hidden is told as such, as in a folder, and so is a ``KEY.json`` without a source. A source that
+    is a link or a sparse file has a size of -1, by which reading it will reject it.
 
     Args:
         path: absolute; a tar that is not compressed.
+        is_source: which members are looked for, videos or images.
 
     Raises:
-        UsageError: it is not such a tar, or holds two videos of one name.
+        UsageError: it is not such a tar, or holds two sources of one name.
         MachineError: it may not be read.
     """
     try:
@@ -38,7 +47,7 @@ def read_tar(path: Path) -> Iterator[Entry]:
     except OSError as error:
         refuse_unreadable(error)
     try:
-        yield from _entries(descriptor, path=path)
+        yield from _entries(descriptor, path=path, is_source=is_source)
     except TarError as error:
         raise UsageError(
             f"{path} is not a complete, uncompressed tar ({error}): download or unpack it "
@@ -48,26 +57,29 @@ def read_tar(path: Path) -> Iterator[Entry]:
         os.close(descriptor)
 
 
-def _entries(descriptor: int, *, path: Path) -> Iterator[Entry]:
-    videos: dict[str, Member] = {}
+def _entries(descriptor: int, *, path: Path, is_source: IsSource) -> Iterator[Entry]:
+    found: dict[str, Member] = {}
     texts: dict[str, Texts] = {}
     for member in members(descriptor):
         path_in_tar = PurePosixPath(member.name)
         name = str(path_in_tar)
         if any(part.startswith(".") and part != ".." for part in path_in_tar.parts):
-            if is_video(name):
+            if is_source(name):
                 yield Entry(path=str(path), name=name, where=f"{path} member {name}", left_out=HIDDEN)
             continue
         key, _, suffix = _split(name)
-        if is_video(name):
-            if name in videos:
+        if is_source(name):
+            if name in found:
                 raise UsageError(f"{path} holds {name} twice: leave one out.")
-            videos[name] = member
+            found[name] = member
         elif suffix in _READERS and member.is_plain:
             where = f"{path} member {name}"
             data = _text(descriptor, member, where=where)
             texts.setdefault(key, {}).update(_READERS[suffix](data, where))
-    for name, member in videos.items():
+    keys = {_split(name)[0] for name in found}
+    for key in sorted(key for key, each in texts.items() if "captions" in each and key not in keys):
+        yield Entry(path=str(path), name=key, where=f"{path} member {key}.json", left_out=ALONE)
+    for name, member in found.items():
         yield Entry(
             path=str(path),
             name=name,

@@ -23,6 +23,7 @@ from vfm.video2token.options import ExtractOptions
 from vfm.video2token.rejection import VideoRejected
 from vfm.video2token.sources.classes import read_classes
 from vfm.video2token.sources.listing import ListOptions, list_sources
+from vfm.video2token.sources.report import told
 
 Film = Callable[..., Path]
 OPTIONS = ExtractOptions(fps=5.0, size_px=48)
@@ -352,3 +353,49 @@ def test_decoder_is_told_the_segment_and_only_when_there_is_one(
     assert asked == [size, {**size, "start_s": 0.2, "end_s": 0.6}, {**size, "start_s": 0.4}]
     assert [(meta["start_s"], meta["end_s"]) for meta in metas] == [(None, None), (0.2, 0.6), (0.4, None)]
     assert {meta["source"] for meta in metas} == {"a.mp4"}
+
+
+IMAGES = ListOptions(images=True)
+
+
+def test_images_of_img2dataset_have_the_caption_of_their_txt_else_of_their_json(tmp_path: Path) -> None:
+    members = {
+        "000000000.jpg": b"first",
+        "000000000.txt": "ein Bär".encode(),
+        "000000000.json": b'{"caption": "a bear", "url": "http://x", "width": 7, "status": "success"}',
+        "000000001.JPEG": b"second",
+        "000000001.json": b'{"caption": "a boat", "error_message": null}',
+        "000000002.webp": b"third",
+        "000000002.json": b'{"caption": null}',
+        "000000003.mp4": b"a video",
+    }
+    sources = read(pack(tmp_path / "00000.tar", dict(members)), IMAGES)
+    assert [source.identity for source in sources] == [
+        "00000.tar/000000000.jpg", "00000.tar/000000001.JPEG", "00000.tar/000000002.webp",
+    ]  # fmt: skip
+    assert [bytes_of(source) for source in sources] == [b"first", b"second", b"third"]
+    assert [source.captions for source in sources] == [("ein Bär",), ("a boat",), ()]
+    assert {source.split for source in sources} == {None}
+
+
+def test_failed_downloads_are_counted_over_all_tars_and_are_no_sources(tmp_path: Path) -> None:
+    failed = b'{"caption": "gone", "status": "failed_to_download"}'
+    one = pack(tmp_path / "0.tar", {"0.jpg": b"x", "0.json": b"{}", "1.json": failed, "2.json": failed})
+    two = pack(tmp_path / "1.tar", {"0.json": failed})
+    listing = list_sources([one, two], missing="error", options=IMAGES)
+    assert [source.identity for source in listing.sources] == ["0.tar/0.jpg"]
+    notes = [line for line in told(listing) if "KEY.json" in line]
+    assert notes == [
+        "note: members KEY.json without a file beside them, as of downloads that failed, are left out: 3, "
+        f"the first {one} member 1.json."
+    ]
+    with pytest.raises(UsageError, match="holds what failed downloads have left, and no source"):
+        read(two, IMAGES)
+
+
+@pytest.mark.parametrize(("name", "images"), [("0.jpg", False), ("0.mp4", True)])
+def test_a_tar_of_the_other_kind_says_so(tmp_path: Path, name: str, images: bool) -> None:
+    path = pack(tmp_path / "0.tar", {name: b"x", "1.pdf": b"x"})
+    remedy = "1 video: leave out --images" if images else "1 image: add --images"
+    with pytest.raises(UsageError, match=f"holds no (image|video), but {remedy}"):
+        read(path, ListOptions(images=images))
