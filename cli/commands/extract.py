@@ -73,8 +73,8 @@ def command(sources: tuple[Path, ...], data: Path | None, **given: Any) -> int:
     SOURCES are folders (searched through), videos, quoted patterns, tars of videos, and lists: CSV, TSV,
     JSONL, JSON and Parquet with the columns path and any of label, caption, start, end, split, key; text
     lists of lines "path label"; and lists as data sets publish them (--formats shows them). Folders
-    class/x.mp4 and split/class/x.mp4 are labels. DATA is the dataset's folder. Run the same command again
-    to go on after an interruption: finished shards are kept.
+    class/x.mp4 and split/class/x.mp4 are labels. With --images all of them are images. DATA is the dataset's
+    folder. Run the same command again to go on after an interruption: finished shards are kept.
 
     \b
     Examples:

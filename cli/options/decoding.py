@@ -146,7 +146,7 @@ def _refuse_of_videos() -> None:
 def _sampling(given: dict[str, Any]) -> str:
     """Return the rule that the options ask for."""
     if (given["fps"] is None) == (given["num_frames"] is None):
-        raise click.UsageError("Give either --fps or --num-frames.")
+        raise click.UsageError("Give either --fps or --num-frames, or --images for images.")
     if not given["fps"] and given["sampling"] != "grid":
         raise click.UsageError(f"--sampling {given['sampling']} needs --fps with a number.")
     if given["num_frames"] is not None:

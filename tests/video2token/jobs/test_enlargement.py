@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from vfm.cli.commands.plan import command as plan
 from vfm.cli.commands.tokenize import command
@@ -14,8 +15,11 @@ from vfm.shards.format.manifest import make_column, read_manifest
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.stored_frames import ShortSide, look_at, short_side
 from vfm.video2token.jobs.enlargement import find_enlargement
+from vfm.video2token.jobs.extract.extract import extract_sources
 from vfm.video2token.jobs.fit_codebook.fit_codebook import fit_codebook
 from vfm.video2token.jobs.fit_codebook.options import FitOptions
+from vfm.video2token.options import IMAGE_DECODER, ExtractOptions
+from vfm.video2token.sources.listing import ListOptions, list_sources
 from vfm.video2token.target import TargetOptions
 from vfm.video2token.targets import build_target
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
@@ -142,6 +146,17 @@ def test_the_command_takes_the_same_frames(
     found = find_enlargement(build_target("hog", TargetOptions()), dataset)
     assert found is not None
     assert re.search(rf"NEW_DATA {re.escape(told)} --size 224`", found.remedy)
+
+
+def test_images_are_extracted_again_as_images(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (400, 300)).save(tmp_path / "images" / "a.png")
+    options = ExtractOptions(sampling="uniform", num_frames=1, decoder=IMAGE_DECODER, size_px=64)
+    listing = list_sources([tmp_path / "images"], missing="error", options=ListOptions(images=True))
+    extract_sources(listing.sources, tmp_path / "data", options)
+    found = find_enlargement(build_target("hog", TargetOptions()), open_dataset(tmp_path / "data"))
+    assert found is not None
+    assert found.remedy == "extract again with `vfm extract IMAGES NEW_DATA --images --size 224`"
 
 
 def test_half_of_the_samples_count(stills: Stills) -> None:

@@ -13,7 +13,7 @@ from vfm.video2token.sources.lists.reading import Reading
 
 _READERS = {"key": key_of, "path": path_of}
 _ALIASES = {
-    "path": ("path", "video", "file", "filename", "video_path"),
+    "path": ("path", "video", "image", "file", "filename", "video_path", "image_path"),
     "labels": ("label", "labels"),
     "captions": ("caption", "captions"),
     "start_s": ("start", "start_s", "time_start"),
