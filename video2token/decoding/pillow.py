@@ -122,9 +122,7 @@ def _opened(descriptor: int) -> Iterator[Image.Image]:
                 RejectReason.TOO_LARGE, f"It has more than {MAX_SOURCE_PIXELS} pixels."
             ) from None
         except _BROKEN:
-            raise VideoRejected(
-                RejectReason.NOT_IMAGE, "It is none of JPEG, PNG, WebP, BMP and GIF, or its head is broken."
-            ) from None
+            raise _unopened(descriptor) from None
         if image.width * image.height > MAX_SOURCE_PIXELS:
             told = f"It has {image.width} x {image.height} pixels, and {MAX_SOURCE_PIXELS} are the most."
             raise VideoRejected(RejectReason.TOO_LARGE, told)
@@ -135,6 +133,16 @@ def _opened(descriptor: int) -> Iterator[Image.Image]:
             reason = RejectReason.TRUNCATED if is_cut else RejectReason.DECODE_ERROR
             raise VideoRejected(reason, f"Its pixels cannot all be decoded ({error}).") from None
         yield image
+
+
+def _unopened(descriptor: int) -> VideoRejected:
+    """Return why Pillow does not open a file; WebP is read to its end for that, and so may be cut."""
+    head = os.pread(descriptor, 12, 0)
+    is_webp = head.startswith(b"RIFF") and head[8:] == b"WEBP"
+    if is_webp and int.from_bytes(head[4:8], "little") + 8 > os.fstat(descriptor).st_size:
+        return VideoRejected(RejectReason.TRUNCATED, "The file ends before its image does.")
+    told = "It is none of JPEG, PNG, WebP, BMP and GIF, or its head is broken."
+    return VideoRejected(RejectReason.NOT_IMAGE, told)
 
 
 def _orientation(image: Image.Image) -> Orientation:

@@ -258,8 +258,7 @@ def test_every_truncated_image_is_rejected(write: Write, tmp_path: Path, name: s
         allowed = {RejectReason.NOT_IMAGE, RejectReason.TRUNCATED, RejectReason.DECODE_ERROR}
         assert found.reason in allowed, f"{num_bytes} of {len(whole)} bytes"
     (tmp_path / "cut").write_bytes(whole[: len(whole) * 2 // 3])
-    wanted = {"a.webp": RejectReason.NOT_IMAGE}.get(name, RejectReason.TRUNCATED)
-    assert rejected(tmp_path / "cut").reason is wanted
+    assert rejected(tmp_path / "cut").reason is RejectReason.TRUNCATED
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.bmp", "a.gif"])
