@@ -4,12 +4,72 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
 from vfm.trainer.evaluation.retrieval.result import Rankings, RetrievalResult, ranked
 from vfm.trainer.recipes.requirements import Fit
+from vfm.trainer.video_text.model import MatchingModel
 
 SIMILARITY = np.array([[0.5, 0.25], [0.25, 0.75], [1.0, 0.5]], np.float32)
+
+
+class ToyPairs(MatchingModel):
+    """Sees the mean colour of frames and looks up a colour of words.
+
+    The nearer the colours of a clip and a caption, the better they match; vectors tell the direction alone.
+    """
+
+    dim = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.colours = nn.Parameter(torch.rand(32, 3, generator=generator))
+
+    def video_tokens(self, batch: Any) -> torch.Tensor:
+        """Return the mean colour of each frame, [B, T, 3]."""
+        mean: torch.Tensor = batch["clip"].float().mean((2, 3)) / 255
+        return mean
+
+    def video_vectors(self, batch: Any) -> torch.Tensor:
+        """Return the mean colour."""
+        return self.video_tokens(batch).mean(1)
+
+    def text_tokens(self, ids: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
+        """Return the colour of each word, and of padding one that must not count."""
+        return torch.where(is_text[..., None], self.colours[ids], torch.nan)
+
+    def text_vectors(self, ids: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
+        """Return the mean colour of words."""
+        return _mean(self.text_tokens(ids, is_text), is_text)
+
+    def match_scores(
+        self, text: torch.Tensor, is_text: torch.Tensor, video: torch.Tensor, *, which: torch.Tensor
+    ) -> torch.Tensor:
+        """Return how near colours are, 0 where they are the same."""
+        return -(_mean(text, is_text) - video.mean(1)[which]).abs().sum(1)
+
+    def load_pretrained(self, state: Any, *, start: Any = None) -> None:
+        """Take colours."""
+        del start
+        self.load_state_dict(state)
+
+    def no_weight_decay(self, name: str) -> bool:
+        """Return that all decays."""
+        del name
+        return False
+
+    def layers_above(self, name: str) -> int:
+        """Return that there is one layer."""
+        del name
+        return 0
+
+
+def _mean(text: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
+    kept = torch.where(is_text[..., None], text, 0.0)
+    return kept.sum(1) / is_text.sum(1, keepdim=True)
 
 
 def small_rankings() -> Rankings:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from vfm.trainer.data.tube_masked_clips import TubeMaskedClips
 from vfm.trainer.distributed import World
-from vfm.trainer.evaluation.retrieval.evaluate import text_vectors
+from vfm.trainer.evaluation.retrieval.similarity import text_vectors
 from vfm.trainer.methods.simvtp.finetuned import build_video_text
 from vfm.trainer.methods.simvtp.pretrain import Simvtp
 from vfm.trainer.methods.simvtp.recipe import tiny

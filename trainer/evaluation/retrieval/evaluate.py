@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vfm.shards.array_types import Int64
@@ -13,7 +12,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.manifest import read_manifest
 from vfm.shards.reading.dataset import Dataset, open_dataset
 from vfm.shards.wording import counted
-from vfm.trainer.distributed import World, gather, join
+from vfm.trainer.distributed import World, join
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.missing import num_missing
@@ -22,8 +21,8 @@ from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
 from vfm.trainer.evaluation.retrieval.report import write_report
 from vfm.trainer.evaluation.retrieval.result import Rankings, RetrievalResult, ranked
-from vfm.trainer.evaluation.retrieval.similarity import cosine_similarity, dual_softmax, mean_of_views
-from vfm.trainer.evaluation.score import all_rows, inference_of
+from vfm.trainer.evaluation.retrieval.similarity import dual_softmax, text_vectors, video_vectors
+from vfm.trainer.evaluation.score import inference_of
 from vfm.trainer.evaluation.trained_on import count_trained_on
 from vfm.trainer.method import load_exactly
 from vfm.trainer.recipes.columns import reads_captions, resolve_columns
@@ -32,17 +31,11 @@ from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.retrieve import RetrieveConfig
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path
-from vfm.trainer.tasks.classify.clips import LABEL, SpreadClips
 from vfm.trainer.tasks.retrieve import build
 from vfm.trainer.tasks.retrieve.retrieval import Retrieve
 from vfm.trainer.threads import cpu_threads
 from vfm.trainer.video_text.captioned import with_captions
 from vfm.trainer.video_text.captions import CaptionReader, TextColumn
-from vfm.trainer.video_text.model import is_text_of
-
-# Captions that are padded for each other, in the order of the dataset, on however many ranks: where padding
-# counts, a caption's vector depends on it.
-_TOGETHER = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +106,7 @@ def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> RetrievalRe
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     task = retriever(start, recipe=recipe, dataset=dataset, world=world)
     texts = texts_of(dataset, task.prepare.captions)
-    dual_temperature = recipe.objective.temperature if asked.with_dual_softmax else None
+    dual_temperature = task.backbone.temperature(recipe.objective) if asked.with_dual_softmax else None
     step = "" if start.step is None else f", step {start.step},"
     options.say(
         f"Evaluating {path}{step} on {where(world)}: {counted(len(texts.rows), 'caption')} of "
@@ -121,7 +114,7 @@ def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> RetrievalRe
         f"{counted(how.num_crops, 'crop')} each."
     )
     videos = video_vectors(task, dataset, views=(how.num_clips, how.num_crops), inference=inference)
-    similarity = cosine_similarity(text_vectors(task, texts.rows, world=world), videos)
+    similarity = task.backbone.similarity(text_vectors(task, texts.rows, world=world), videos)
     result = RetrievalResult(
         run=str(path),
         step=start.step,
@@ -209,51 +202,3 @@ def _rankings(
         text_to_video=places_of_texts(by_text.numpy(), video_of_text=texts.video_of_text),
         video_to_text=places_of_videos(by_video.numpy(), video_of_text=texts.video_of_text),
     )
-
-
-def video_vectors(
-    task: Retrieve, dataset: Dataset, *, views: tuple[int, int], inference: Inference
-) -> Tensor:
-    """Return the mean over views of each video's vectors, float32 [N, D]; every rank must call this.
-
-    Args:
-        task: the encoders.
-        dataset: the videos.
-        views: clips of each, and squares of each clip.
-        inference: goes through them.
-    """
-    num_clips, num_crops = views
-
-    def compute(batch: dict[str, Tensor]) -> Tensor:
-        clips = {name: array for name, array in batch.items() if name != LABEL}
-        num_videos = len(next(iter(clips.values())))
-        vectors = task.backbone.video_vectors({name: array.flatten(0, 1) for name, array in clips.items()})
-        return mean_of_views(vectors.view(num_videos, num_clips * num_crops, -1))
-
-    reader = SpreadClips(random_clip=task.prepare.clips, num_clips=num_clips, num_crops=num_crops)
-    return all_rows(inference.rows(dataset, reader, compute=compute))
-
-
-def text_vectors(task: Retrieve, rows: tuple[Int64, ...], *, world: World) -> Tensor:
-    """Return a vector of each caption, float32 [T, D]; every rank must call this.
-
-    Args:
-        task: the encoders.
-        rows: the ids of each caption.
-        world: this process among those that share them.
-    """
-    portions = [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)]
-    mine = [_vectors(task, portion, world=world) for portion in portions[world.rank :: world.size]]
-    everyone = gather(mine, world=world)
-    return torch.cat([everyone[i % world.size][i // world.size] for i in range(len(portions))])
-
-
-def _vectors(task: Retrieve, rows: tuple[Int64, ...], *, world: World) -> Tensor:
-    longest = max(map(len, rows))
-    ids = np.full((len(rows), longest), task.prepare.captions.column.pad_id, np.int64)
-    for padded, row in zip(ids, rows, strict=True):
-        padded[: len(row)] = row
-    num_ids = torch.tensor([len(row) for row in rows], device=world.device)
-    with torch.inference_mode():
-        is_text = is_text_of(num_ids, length=longest)
-        return task.backbone.text_vectors(torch.from_numpy(ids).to(world.device), is_text).float().cpu()

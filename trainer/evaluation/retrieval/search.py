@@ -20,13 +20,8 @@ from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.missing import of_split
 from vfm.trainer.evaluation.retrieval.answers import Answer, Hit, SearchResult
-from vfm.trainer.evaluation.retrieval.evaluate import (
-    check_retrieves,
-    retriever,
-    text_vectors,
-    video_vectors,
-)
-from vfm.trainer.evaluation.retrieval.similarity import cosine_similarity
+from vfm.trainer.evaluation.retrieval.evaluate import check_retrieves, retriever
+from vfm.trainer.evaluation.retrieval.similarity import text_vectors, video_vectors
 from vfm.trainer.evaluation.retrieval.vocabularies import KnownVocabulary, vocabulary_of
 from vfm.trainer.evaluation.score import inference_of
 from vfm.trainer.recipes.columns import resolve_columns, with_columns
@@ -205,11 +200,11 @@ def _scores(
     views: tuple[int, int],
     inference: Inference,
 ) -> Tensor:
-    """Return the cosine of every sentence and every video, float32 [T, V]."""
+    """Return the similarity of every sentence and every video, float32 [T, V]."""
     videos = video_vectors(task, dataset, views=views, inference=inference)
     # Each by itself: padded for others, or multiplied along with them, it would not be the same to the bit.
     texts = [text_vectors(task, (each.row,), world=inference.world) for each in asked]
-    return torch.cat([cosine_similarity(text, videos) for text in texts])
+    return torch.cat([task.backbone.similarity(text, videos) for text in texts])
 
 
 def _answer(asked: _Asked, dataset: Dataset, *, scores: Tensor, top: int) -> Answer:

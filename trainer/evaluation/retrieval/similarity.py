@@ -1,15 +1,27 @@
-"""How well texts and videos fit, by the vectors that a model makes of them."""
+"""Vectors of videos and of texts, and how well these fit when all are looked at together."""
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
-from vfm.trainer.video_text.contrast import unit
+from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.distributed import World, gather
+from vfm.trainer.engine.inference import Inference
+from vfm.trainer.evaluation.score import all_rows
+from vfm.trainer.tasks.classify.clips import LABEL, SpreadClips
+from vfm.trainer.tasks.retrieve.retrieval import Retrieve
+from vfm.trainer.video_text.model import is_text_of
 
 _CHUNK = 2**23  # similarities re-weighted in one step: 64 MiB of float64
 _LOWEST = 0.003  # below, shares of cosines that differ by 2 would be 0 in float64, and tie
+# Captions that are padded for each other, in the order of the dataset, on however many ranks: where padding
+# counts, a caption's vector depends on it.
+_TOGETHER = 16
 
 
 def mean_of_views(vectors_NWD: Tensor) -> Tensor:
@@ -20,17 +32,54 @@ def mean_of_views(vectors_NWD: Tensor) -> Tensor:
     return vectors_NWD.float().mean(1)
 
 
-def cosine_similarity(text_TD: Tensor, video_VD: Tensor) -> Tensor:
-    """Return the cosine of every text and every video.
+def video_vectors(
+    task: Retrieve, dataset: Dataset, *, views: tuple[int, int], inference: Inference
+) -> Tensor:
+    """Return the mean over views of each video's vectors, float32 [N, D]; every rank must call this.
 
     Args:
-        text_TD: float, a vector of any length for each text.
-        video_VD: float, the same for each video, on the same device.
-
-    Returns:
-        float32 [T, V] in -1..1; 0 with a vector of zeros.
+        task: the encoders.
+        dataset: the videos.
+        views: clips of each, and squares of each clip.
+        inference: goes through them.
     """
-    return unit(text_TD) @ unit(video_VD).T
+    num_clips, num_crops = views
+
+    def compute(batch: dict[str, Tensor]) -> Tensor:
+        clips = {name: array for name, array in batch.items() if name != LABEL}
+        num_videos = len(next(iter(clips.values())))
+        vectors = task.backbone.video_vectors({name: array.flatten(0, 1) for name, array in clips.items()})
+        return mean_of_views(vectors.view(num_videos, num_clips * num_crops, -1))
+
+    reader = SpreadClips(random_clip=task.prepare.clips, num_clips=num_clips, num_crops=num_crops)
+    return all_rows(inference.rows(dataset, reader, compute=compute))
+
+
+def text_vectors(task: Retrieve, rows: Sequence[Int64], *, world: World) -> Tensor:
+    """Return a vector of each caption, float32 [T, D]; every rank must call this.
+
+    Args:
+        task: the encoders.
+        rows: the ids of each caption.
+        world: this process among those that share them.
+    """
+    return torch.cat(_of_texts(rows, encode=task.backbone.text_vectors, task=task, world=world))
+
+
+def _of_texts(
+    rows: Sequence[Int64], *, encode: Callable[[Tensor, Tensor], Tensor], task: Retrieve, world: World
+) -> list[Tensor]:
+    """Return what is made of captions, those that were padded for each other together, on the CPU."""
+    portions = [rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER)]
+    pad_id, mine = task.prepare.captions.column.pad_id, []
+    for portion in portions[world.rank :: world.size]:
+        num_ids = torch.tensor([len(row) for row in portion])
+        ids = pad_sequence([torch.from_numpy(row) for row in portion], True, pad_id)
+        is_text = is_text_of(num_ids, length=ids.shape[1])
+        with torch.inference_mode():
+            mine.append(encode(ids.to(world.device), is_text.to(world.device)).float().cpu())
+    everyone = gather(mine, world=world)
+    return [everyone[i % world.size][i // world.size] for i in range(len(portions))]
 
 
 def dual_softmax(similarity_TV: Tensor, *, temperature: float, over: Literal["texts", "videos"]) -> Tensor:

@@ -12,8 +12,8 @@ from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.inference import Inference
-from vfm.trainer.evaluation.retrieval.evaluate import video_vectors
 from vfm.trainer.evaluation.retrieval.search import SearchOptions, search
+from vfm.trainer.evaluation.retrieval.similarity import video_vectors
 from vfm.trainer.methods.simvtp.finetune import tiny_retrieve
 from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.settings import override

@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
+from support.retrieval import ToyPairs
 from vfm.shards.errors import UsageError
 from vfm.trainer.evaluation.retrieval import similarity
-from vfm.trainer.evaluation.retrieval.similarity import cosine_similarity, dual_softmax, mean_of_views
+from vfm.trainer.evaluation.retrieval.similarity import dual_softmax, mean_of_views
 
 
 def test_views_are_averaged_before_they_are_brought_to_length_1() -> None:
@@ -13,14 +14,14 @@ def test_views_are_averaged_before_they_are_brought_to_length_1() -> None:
     video = mean_of_views(torch.tensor([[[8.0, 0.0], [0.0, 6.0]]], dtype=torch.float16))
     assert video.dtype == torch.float32
     assert video.tolist() == [[4, 3]]
-    found = cosine_similarity(torch.tensor([[2.0, 0.0], [0.0, -5.0]]), video)
+    found = ToyPairs().similarity(torch.tensor([[2.0, 0.0], [0.0, -5.0]]), video)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, torch.tensor([[0.8], [-0.6]]))
 
 
 def test_a_vector_of_zeros_is_like_nothing_and_a_tiny_one_as_its_direction_says() -> None:
     text = torch.tensor([[0.0, 0.0], [3e-7, 4e-7], [3e-9, 4e-9]])
-    found = cosine_similarity(text, torch.tensor([[0.0, 1.0]]))
+    found = ToyPairs().similarity(text, torch.tensor([[0.0, 1.0]]))
     # Of length 5e-9 it is divided by 1e-8.
     torch.testing.assert_close(found, torch.tensor([[0.0], [0.8], [0.4]]))
 
