@@ -15,7 +15,7 @@ from vfm.trainer.engine.inference import Inference
 from vfm.trainer.evaluation.score import all_rows
 from vfm.trainer.tasks.classify.clips import LABEL, SpreadClips
 from vfm.trainer.tasks.retrieve.retrieval import Retrieve
-from vfm.trainer.video_text.model import is_text_of
+from vfm.trainer.video_text.model import MatchingModel, is_text_of
 
 _CHUNK = 2**23  # similarities re-weighted in one step: 64 MiB of float64
 _LOWEST = 0.003  # below, shares of cosines that differ by 2 would be 0 in float64, and tie
@@ -64,6 +64,14 @@ def text_vectors(task: Retrieve, rows: Sequence[Int64], *, world: World) -> Tens
         world: this process among those that share them.
     """
     return torch.cat(_of_texts(rows, encode=task.backbone.text_vectors, task=task, world=world))
+
+
+def text_tokens(task: Retrieve, rows: Sequence[Int64], *, world: World) -> list[Tensor]:
+    """Return what a matching head reads of each caption, float32 [L, C] of its L ids; see `text_vectors`."""
+    assert isinstance(task.backbone, MatchingModel), "vectors have no tokens"
+    portions = _of_texts(rows, encode=task.backbone.text_tokens, task=task, world=world)
+    padded = (tokens for portion in portions for tokens in portion)
+    return [tokens[: len(row)].clone() for tokens, row in zip(padded, rows, strict=True)]
 
 
 def _of_texts(
