@@ -52,6 +52,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With --protocol retrieval: weigh similarities by all queries at once, which is no search of one.",
 )
+@click.option(
+    "--rerank",
+    type=click.IntRange(min=0),
+    metavar="K",
+    help="With --protocol retrieval: the first K of each query by vectors are ranked anew by the matching "
+    "head, which looks at a video and a caption together; 0 ranks by vectors alone.  [default: 128 where a "
+    "model has such a head, as UMT's]",
+)
 @shared.device()
 @shared.loader_workers()
 @shared.nproc()
@@ -68,7 +76,8 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
     `vfm export` or of Hugging Face.
 
     Retrieval counts how many captions find their video among the first 1, 5, 10 and 50, and how many videos
-    one of their captions; the run's recipe says whether captions of a video are joined.
+    one of their captions; the run's recipe says whether captions of a video are joined. A pretraining of
+    umt_vl retrieves without being finetuned.
 
     Accuracies stand beside what naming the most frequent class and what guessing would reach. Each folder
     gets evaluate-PROTOCOL-SPLIT.json with all numbers, .parquet with the scores of every sample, and .png
@@ -85,6 +94,7 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
       vfm evaluate runs/pretrained data/mine --protocol attentive
       vfm evaluate k400.safetensors data/k400 --clips 4 --crops 3
       vfm evaluate runs/retriever data/captioned --protocol retrieval --split test --clips 15 --crops 3
+      vfm evaluate runs/umt-vl data/captioned --protocol retrieval --rerank 16
       vfm evaluate runs/big data/mine --nproc 8
     """
     from vfm.trainer.evaluation.evaluate import evaluate_all
@@ -98,6 +108,8 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
         return _retrieve(paths, data, EvaluateOptions(**how), options, given)
     if given["dual_softmax"]:
         raise click.UsageError("--dual-softmax weighs similarities: give --protocol retrieval.")
+    if given["rerank"] is not None:
+        raise click.UsageError("--rerank is of what queries find: give --protocol retrieval.")
     try:
         results = evaluate_all(paths, data=data, how=EvaluateOptions(**how), options=options)
     except ProbeStoppedError as stopped:
@@ -118,12 +130,12 @@ def _retrieve(
 ) -> int:
     """Evaluate, and show, how videos and captions find each other."""
     from vfm.trainer.evaluation.retrieval.evaluate import evaluate_all
+    from vfm.trainer.evaluation.retrieval.rerank import RankOptions
 
     if how.views is not None:
         raise click.UsageError("--views is of encoders that name classes: leave it out.")
-    results = evaluate_all(
-        paths, data=data, how=how, options=options, with_dual_softmax=given["dual_softmax"]
-    )
+    rank = RankOptions(dual_softmax=given["dual_softmax"], rerank=given["rerank"])
+    results = evaluate_all(paths, data=data, how=how, options=options, rank=rank)
     if not is_chief():
         return 0
     if given["as_json"]:

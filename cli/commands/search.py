@@ -24,6 +24,13 @@ _SHEET = Path("search.png")
 @click.option(
     "--top", type=click.IntRange(min=1), default=10, show_default=True, help="Videos for each sentence."
 )
+@click.option(
+    "--rerank",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Order the first K by what the model's matching head says of sentence and video, as UMT's has one; "
+    "unless given, by vectors alone.",
+)
 @click.option("--split", default="all", show_default=True, metavar="NAME", help="Search this split alone.")
 @click.option(
     "--sheet",
@@ -49,14 +56,16 @@ _SHEET = Path("search.png")
 def command(model: Path, data: Path, sentences: tuple[str, ...], **given: Any) -> None:
     """Find the videos of dataset DATA that fit a SENTENCE, as MODEL sees them.
 
-    MODEL is a run of `vfm finetune retrieve`, or a file or folder of its weights. DATA needs frames and no
-    captions. The score is the cosine of sentence and video: it ranks videos for one sentence, and says little
-    across sentences. The first 50 for each sentence are drawn below each other, frames over time.
+    MODEL is a run of `vfm finetune retrieve`, a pretraining of umt_vl, or a file or folder of such weights.
+    DATA needs frames and no captions. The score is the cosine of sentence and video, with --rerank the logit
+    that they match: it ranks videos for one sentence, and says little across sentences. The first 50 for each
+    sentence are drawn below each other, frames over time.
 
     \b
     Examples:
       vfm search runs/retriever data/mine "a person pours water"
       vfm search runs/retriever data/mine "a dog runs" "a dog sleeps" --top 5 --sheet dogs.png
+      vfm search runs/umt-vl data/mine "a dog runs" --rerank 50
       vfm search retriever.safetensors data/mine "a red car" --vocabulary weights/bert-base-uncased
       vfm search runs/retriever data/mine "a red car" --json --no-sheet | jq '.answers[].hits[].key'
     """
@@ -64,7 +73,7 @@ def command(model: Path, data: Path, sentences: tuple[str, ...], **given: Any) -
     from vfm.trainer.runs.folder import RunOptions
 
     sheet = _sheet(given["sheet"], is_wanted=not given["no_sheet"])
-    names = ("top", "num_clips", "num_crops", "split", "ema", "vocabulary")
+    names = ("top", "num_clips", "num_crops", "split", "ema", "vocabulary", "rerank")
     found = search(
         model,
         data=data,

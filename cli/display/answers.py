@@ -14,9 +14,10 @@ _MOST_DRAWN = 50  # videos for a sentence, that a picture has room for
 
 def answer_tables(found: "SearchResult") -> str:
     """Return a table for each sentence, the sentence above it where there are several."""
+    score = "score" if found.rerank is None else "matching score"
     if len(found.answers) == 1:
-        return _table(found.answers[0])
-    return "\n\n".join(f"{_sentence(answer)}\n{_table(answer)}" for answer in found.answers)
+        return _table(found.answers[0], score=score)
+    return "\n\n".join(f"{_sentence(answer)}\n{_table(answer, score=score)}" for answer in found.answers)
 
 
 def answer_sections(found: "SearchResult") -> "list[Section]":
@@ -34,9 +35,9 @@ def answer_sections(found: "SearchResult") -> "list[Section]":
     ]
 
 
-def _table(answer: "Answer") -> str:
+def _table(answer: "Answer", *, score: str) -> str:
     has_captions = any(hit.captions for hit in answer.hits)
-    header = ("place", "score", "key", "source", *(["caption"] if has_captions else []))
+    header = ("place", score, "key", "source", *(["caption"] if has_captions else []))
     rows = [
         (hit.place, _score(hit), hit.key, hit.source, *([_caption(hit)] if has_captions else []))
         for hit in answer.hits

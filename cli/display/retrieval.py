@@ -21,9 +21,18 @@ def retrieval_table(results: "Sequence[RetrievalResult]") -> str:
     Args:
         results: over the same samples, one or more.
     """
-    rows = [_row(result.run, *told) for result in results for told in _directions(result)]
+    rows = [_row(_name(result), *told) for result in results for told in _directions(result)]
     rows += [_chance(*told) for told in _directions(results[0])]
     return output.table(_HEADER, rows)
+
+
+def _name(result: "RetrievalResult") -> str:
+    """Return which weights these are, and what is not the same of all."""
+    told = [
+        *(["not finetuned"] if result.is_zero_shot else []),
+        *([] if result.rerank is None else [f"first {result.rerank} ranked anew"]),
+    ]
+    return f"{result.run} ({', '.join(told)})" if told else result.run
 
 
 def _directions(result: "RetrievalResult") -> tuple[tuple[str, "Ranking"], ...]:

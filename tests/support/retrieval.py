@@ -102,6 +102,8 @@ def small_result(**changes: Any) -> RetrievalResult:
         num_trained_on=0,
         fit=Fit(stride=2, seconds_apart=0.25, repeated_frames=0.0, enlargement=1.0),
         dual_softmax=None,
+        rerank=None,
+        is_zero_shot=False,
         captions="each",
         num_without_caption=4,
         **ranked(small_rankings()),

@@ -160,6 +160,8 @@ def _retrieved(report: dict[str, Any]) -> tuple[str, str]:
     found = ", ".join(_recalled(name, direction) for name, direction in directions.items())
     temperature = report["dual_softmax"]
     weighted = "" if temperature is None else f", re-weighted by a dual softmax at {temperature:g}"
+    k = report.get("rerank")  # reports of before have none
+    weighted += "" if k is None else f", the first {k} of each ranked anew by the matching head"
     texts, videos = counted(report["num_texts"], "text"), counted(report["num_videos"], "video")
     chances = [f"{100 * direction['chance']['recall_at_1']:.1f} %" for direction in directions.values()]
     return f"{found}{weighted}, of {texts} and {videos}", f"random order: R@1 {' and '.join(chances)}"

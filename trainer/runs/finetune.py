@@ -31,6 +31,9 @@ from vfm.trainer.tasks.classify.classifier import Classify
 from vfm.trainer.tasks.linear.probe import Probe
 from vfm.trainer.tasks.retrieve.retrieval import Retrieve
 
+# In the package of a method: whether a pretraining has all that retrieval asks for, by the very same weights.
+RETRIEVES_ZERO_SHOT = "RETRIEVES_ZERO_SHOT"
+
 
 def finetune_recipe(
     task: str, *, start: Recipe, settings: Sequence[str], numbers: str | None = None
@@ -70,6 +73,32 @@ def finetune_recipe(
         data = replace(data, seconds_apart=start.data.seconds_apart, stride=start.data.stride)
     model = replace(_begun(start), **{name: getattr(chosen.model, name) for name in own})
     return override(replace(chosen, model=model, data=data), settings)
+
+
+def zero_shot_recipe(start: Recipe) -> Recipe | None:
+    """Return a recipe to retrieve by the weights of a pretraining; None where its method cannot.
+
+    Clips and captions are as in the pretraining; the method's recipe of finetuning tells how frames are seen.
+
+    Args:
+        start: of the pretraining.
+    """
+    if start.task is not None or not getattr(methods.load(start.method), RETRIEVES_ZERO_SHOT, False):
+        return None
+    wanted = (start.method, "retrieve")
+    chosen = next(each for each in map(load_recipe, recipe_names()) if (each.method, each.task) == wanted)
+    goal = start.objective
+    read = methods.load(start.method).clip_columns(start.data.columns)
+    texts = (name for name in start.data.columns if kind_of(name) == TEXT)
+    return replace(
+        chosen,
+        name=start.name,
+        model=start.model,
+        data=replace(start.data, columns=(*read, *texts)),
+        objective=replace(
+            chosen.objective, max_ids=goal.max_ids, captions=goal.captions, temperature=goal.temperature
+        ),
+    )
 
 
 def _begun(start: Recipe) -> Any:

@@ -249,8 +249,23 @@ def test_videos_and_captions_stand_beside_chance(retriever):
     assert (told["num_texts"], told["num_videos"], told["dual_softmax"]) == (8, 4, 0.05)
 
 
+def test_ranking_anew_is_refused_where_nothing_can(retriever):
+    root, _ = retriever
+    asked = (root / "run", root / "data", "--protocol", "retrieval", "--json")
+    with pytest.raises(UsageError, match=r"run compares vectors alone and has no matching head .*rank\.$"):
+        invoke(evaluate.command, *asked, "--rerank", 3)
+    (told,) = json.loads(invoke(evaluate.command, *asked, "--rerank", 0).stdout)
+    assert told["rerank"] is None
+    with pytest.raises(UsageError, match="--dual-softmax weighs similarities and --rerank puts other scores"):
+        invoke(evaluate.command, *asked, "--rerank", 3, "--dual-softmax")
+    with pytest.raises(click.BadParameter, match="-1 is not in the range"):
+        invoke(evaluate.command, *asked, "--rerank", -1)
+
+
 def test_options_of_the_other_protocols_are_refused(retriever):
     root, _ = retriever
+    with pytest.raises(click.UsageError, match="--rerank is of what queries find: give --protocol retrieval"):
+        invoke(evaluate.command, root / "run", root / "data", "--protocol", "knn", "--rerank", 3)
     with pytest.raises(click.UsageError, match="--dual-softmax weighs similarities: give --protocol retr"):
         invoke(evaluate.command, root / "run", root / "data", "--protocol", "knn", "--dual-softmax")
     with pytest.raises(click.UsageError, match="--views is of encoders that name classes: leave it out"):

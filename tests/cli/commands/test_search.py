@@ -105,6 +105,7 @@ def test_one_json_object_tells_all(run, data):
         "num_clips": 5,
         "num_crops": 1,
         "num_videos": 2,
+        "rerank": None,
         "sheet": "x.png",
     }
     assert (answer["sentence"], answer["unknown_words"], answer["is_cut"]) == ("a Zebra", ["Zebra"], False)

@@ -5,7 +5,7 @@ from vfm.trainer.evaluation.retrieval.answers import Answer, Hit, SearchResult
 from vfm.trainer.recipes.requirements import Fit
 
 
-def result(*answers: Answer) -> SearchResult:
+def result(*answers: Answer, rerank: int | None = None) -> SearchResult:
     """Return what a search among 200 videos found."""
     return SearchResult(
         model="runs/r",
@@ -16,6 +16,7 @@ def result(*answers: Answer) -> SearchResult:
         num_clips=5,
         num_crops=1,
         num_videos=200,
+        rerank=rerank,
         fit=Fit(stride=1, seconds_apart=0.5, repeated_frames=0.0, enlargement=1.0),
         answers=answers,
     )
@@ -56,3 +57,11 @@ def test_a_sheet_draws_fifty() -> None:
     assert first.keys == tuple(f"k{place}" for place in range(1, 51))
     assert first.labels[49] == "50.  0.5000  k50  a dog"
     assert (second.title, second.labels) == ("a cat: the first 1 of 200 videos", ("1.  0.5000  k1",))
+
+
+def test_the_head_of_the_table_says_what_the_score_is() -> None:
+    found = answer("a dog", hit(1, score=-3.25))
+    assert answer_tables(result(found)).split()[1] == "score"
+    lines = answer_tables(result(found, rerank=50)).splitlines()
+    assert lines[0].split("  ")[:2] == ["place", "matching score"]
+    assert lines[1].split()[1] == "-3.2500"

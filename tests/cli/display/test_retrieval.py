@@ -42,3 +42,12 @@ def test_what_chance_has_none_of_stays_empty(lines: list[str]) -> None:
     for row in rows[-2:]:
         assert not row[places["95 % interval"] : places["R@5 %"]].strip()
         assert not row[places["MdR"] : places["queries"]].strip()
+
+
+def test_a_run_is_told_apart_where_it_was_ranked_anew_or_not_finetuned() -> None:
+    results = [small_result(rerank=16), small_result(rerank=128, is_zero_shot=True)]
+    names = [line.partition("  ")[0] for line in retrieval_table(results).splitlines()]
+    assert names[1:5:2] == [
+        "runs/small (first 16 ranked anew)",
+        "runs/small (not finetuned, first 128 ranked anew)",
+    ]

@@ -9,7 +9,7 @@ import torch
 from support.retrieval import small_result
 from support.weights import random_state
 from vfm.shards.errors import UsageError
-from vfm.trainer.evaluation.retrieval.evaluate import check_retrieves
+from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe
 from vfm.trainer.export.folder import Export, export
 from vfm.trainer.export.model import model_of
 from vfm.trainer.methods.simvtp.finetuned import build_video_text
@@ -110,7 +110,7 @@ def test_of_a_retriever_the_encoder_of_clips_leaves(retriever, tmp_path):
         "captions is not here. It reads clips of 4 frames" in card
     )
     with pytest.raises(UsageError, match="is an encoder of clips alone, which knows no words: name the run"):
-        check_retrieves(start, path=tmp_path / "out")
+        retrieval_recipe(start, path=tmp_path / "out")
     with pytest.raises(UsageError, match="model.safetensors is an encoder of clips alone, which knows no wo"):
         finetune(start.recipe, start=start, data=data, out=tmp_path / "again", options=SILENT)
     probing = finetune_recipe("linear", start=start.recipe, settings=[*STEPS, "data.split=all"])
@@ -168,11 +168,16 @@ def test_a_classifier_leaves_with_its_classes_card_and_results(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("temperature", "weighted"), [(None, ""), (0.05, ", re-weighted by a dual softmax at 0.05")]
+    ("changes", "weighted"),
+    [
+        ({}, ""),
+        ({"dual_softmax": 0.05}, ", re-weighted by a dual softmax at 0.05"),
+        ({"rerank": 16}, ", the first 16 of each ranked anew by the matching head"),
+    ],
 )
-def test_card_tells_of_a_retrieval(runs, tmp_path, temperature, weighted):
+def test_card_tells_of_a_retrieval(runs, tmp_path, changes, weighted):
     root, _ = runs
-    report = small_result(step=1, dual_softmax=temperature, num_trained_on=1).to_dict()
+    report = small_result(step=1, num_trained_on=1, **changes).to_dict()
     path = root / "tuned" / "evaluate-retrieval-val.json"
     path.write_text(json.dumps(report))
     export(root / "tuned", tmp_path / "out", how=Export(), options=SILENT)

@@ -12,7 +12,8 @@ class Hit:
 
     Attributes:
         place: 1 is the best.
-        score: cosine of sentence and video, -1..1.
+        score: similarity of sentence and video, -1..1; where a matching head ranked anew, what it says of
+            them, any number.
         key: of the sample.
         source: the video that it is of.
         captions: that it has in the dataset; the model has not seen them here.
@@ -55,6 +56,7 @@ class SearchResult:
         num_clips: clips of each video.
         num_crops: squares of each clip.
         num_videos: videos searched.
+        rerank: how many of these, the most similar to a sentence, a matching head ranked anew; None is none.
         fit: how the clips of these are.
         answers: to each sentence.
     """
@@ -67,6 +69,7 @@ class SearchResult:
     num_clips: int
     num_crops: int
     num_videos: int
+    rerank: int | None
     fit: Fit
     answers: tuple[Answer, ...]
 

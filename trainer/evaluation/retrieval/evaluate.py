@@ -19,7 +19,9 @@ from vfm.trainer.evaluation.missing import num_missing
 from vfm.trainer.evaluation.report import check_place
 from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
+from vfm.trainer.evaluation.retrieval.ranks import own_similarity
 from vfm.trainer.evaluation.retrieval.report import write_report
+from vfm.trainer.evaluation.retrieval.rerank import RankOptions, matching_scores, rerank, told_of_rank
 from vfm.trainer.evaluation.retrieval.result import Rankings, RetrievalResult, ranked
 from vfm.trainer.evaluation.retrieval.similarity import dual_softmax, text_vectors, video_vectors
 from vfm.trainer.evaluation.score import inference_of
@@ -29,6 +31,7 @@ from vfm.trainer.recipes.columns import reads_captions, resolve_columns
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.recipes.retrieve import RetrieveConfig
+from vfm.trainer.runs.finetune import zero_shot_recipe
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path
 from vfm.trainer.tasks.retrieve import build
@@ -59,7 +62,7 @@ def evaluate_all(
     data: Path,
     how: EvaluateOptions,
     options: RunOptions,
-    with_dual_softmax: bool = False,
+    rank: RankOptions | None = None,
 ) -> list[RetrievalResult]:
     """Evaluate the newest checkpoint of each run, and each file or folder of weights, on the same samples.
 
@@ -71,16 +74,16 @@ def evaluate_all(
         data: the dataset's folder.
         how: which split, how many views, and whether of the average of the weights.
         options: device, fallback, and who listens.
-        with_dual_softmax: whether similarities are re-weighted, at the temperature of the training.
+        rank: what candidates are ranked by; None is the default.
 
     Raises:
-        UsageError: no weights, none that have learned to retrieve, no such split, no captions, or those of
-            another vocabulary.
+        UsageError: no weights, none that can retrieve, no such split, no captions, or those of another
+            vocabulary; or they cannot be ranked so.
         MachineError: a report cannot be written.
         DamageError: stored bytes are not what was written.
     """
     with cpu_threads(options.num_threads), join(options.device) as world:
-        asked = _Asked(data=data, how=how, options=options, with_dual_softmax=with_dual_softmax)
+        asked = _Asked(data=data, how=how, options=options, rank=rank or RankOptions())
         return [_evaluate(path, asked, inference=inference_of(world, options=options)) for path in paths]
 
 
@@ -91,30 +94,31 @@ class _Asked:
     data: Path
     how: EvaluateOptions
     options: RunOptions
-    with_dual_softmax: bool
+    rank: RankOptions
 
 
 def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> RetrievalResult:
     data, how, options, world = asked.data, asked.how, asked.options, inference.world
     start = from_path(path, options=options, averaged=how.ema)
-    check_retrieves(start, path=path)
+    recipe = retrieval_recipe(start, path=path)
     check_place(path, how)
-    recipe = resolve_columns(start.recipe, read_manifest(data))
+    recipe = resolve_columns(recipe, read_manifest(data))
     every = open_dataset(data, columns=recipe.data.columns, select_split=how.split)
     start.check_columns(recipe, every, say=options.say)
     dataset = with_captions(every, recipe, say=options.say)
     recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
     task = retriever(start, recipe=recipe, dataset=dataset, world=world)
     texts = texts_of(dataset, task.prepare.captions)
-    dual_temperature = task.backbone.temperature(recipe.objective) if asked.with_dual_softmax else None
+    k = asked.rank.num_reranked(task, path=path)
     step = "" if start.step is None else f", step {start.step},"
     options.say(
         f"Evaluating {path}{step} on {where(world)}: {counted(len(texts.rows), 'caption')} of "
         f"{counted(len(dataset), 'video')} of {data}, {counted(how.num_clips, 'clip')} in "
         f"{counted(how.num_crops, 'crop')} each."
     )
-    videos = video_vectors(task, dataset, views=(how.num_clips, how.num_crops), inference=inference)
-    similarity = task.backbone.similarity(text_vectors(task, texts.rows, world=world), videos)
+    for told in told_of_rank(task, k=k, num_texts=len(texts.rows), num_videos=len(dataset)):
+        options.say(told)
+    rankings = _rankings(task, dataset=dataset, texts=texts, k=k, asked=asked, inference=inference)
     result = RetrievalResult(
         run=str(path),
         step=start.step,
@@ -126,49 +130,57 @@ def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> RetrievalRe
         num_missing=num_missing(every, split=how.split, say=options.say),
         num_trained_on=count_trained_on(start, dataset, path=path, split=how.split, say=options.say),
         fit=fit,
-        dual_softmax=dual_temperature,
+        dual_softmax=task.backbone.temperature(task.config) if asked.rank.dual_softmax else None,
+        rerank=k,
+        is_zero_shot=start.recipe.task is None,
         captions=recipe.objective.captions,
         num_without_caption=len(every) - len(dataset),
-        **ranked(_rankings(texts, dataset.keys, similarity=similarity, dual_temperature=dual_temperature)),
+        **ranked(rankings),
     )
     if world.is_chief:
         write_report(path, result)
     return result
 
 
-def check_retrieves(start: InitialWeights, *, path: Path) -> None:
-    """Refuse weights that have not learned to retrieve, or are of the encoder of clips alone.
+def retrieval_recipe(start: InitialWeights, *, path: Path) -> Recipe:
+    """Return the recipe by which weights retrieve: their own, or one that follows from their pretraining.
 
     Raises:
-        UsageError: they are.
+        UsageError: they have not learned to, or are of the encoder of clips alone.
     """
     if start.is_encoder:
         raise UsageError(
             f"{path} is an encoder of clips alone, which knows no words: name the run or the file that it "
             "was exported from."
         )
-    if not isinstance(start.recipe.objective, RetrieveConfig):
-        first = "" if reads_captions(start.recipe) else ", after pretraining with captions"
-        raise UsageError(
-            f"{path} has not learned to find videos by captions: finetune it with "
-            f"`vfm finetune retrieve DATA --init {path}`{first}."
-        )
+    if isinstance(start.recipe.objective, RetrieveConfig):
+        return start.recipe
+    if (recipe := zero_shot_recipe(start.recipe)) is not None:
+        return recipe
+    first = "" if reads_captions(start.recipe) else ", after pretraining with captions"
+    raise UsageError(
+        f"{path} has not learned to find videos by captions: finetune it with "
+        f"`vfm finetune retrieve DATA --init {path}`{first}."
+    )
 
 
 def retriever(
     start: InitialWeights, *, recipe: Recipe, dataset: Dataset, world: World, column: TextColumn | None = None
 ) -> Retrieve:
-    """Return the encoders of weights that have learned to retrieve, ready to be asked.
+    """Return the encoders of weights, ready to be asked.
 
     Args:
-        start: the weights, which `check_retrieves` has let pass.
-        recipe: theirs, with the columns of the dataset.
+        start: the weights.
+        recipe: of `retrieval_recipe`, with the columns of the dataset.
         dataset: that has the clips.
         world: where to compute.
         column: what is known of the ids; None asks the dataset.
     """
     task = build(recipe, dataset, column=column)
-    load_exactly(task, start.weights())
+    if start.recipe.task is None:
+        task.backbone.load_pretrained(start.weights(), start=start.recipe)
+    else:
+        load_exactly(task, start.weights())
     task.to(world.device).eval()
     return task
 
@@ -187,18 +199,33 @@ def texts_of(dataset: Dataset, reader: CaptionReader) -> Texts:
 
 
 def _rankings(
-    texts: Texts, keys: Sequence[str], *, similarity: Tensor, dual_temperature: float | None
+    task: Retrieve, *, dataset: Dataset, texts: Texts, k: int | None, asked: _Asked, inference: Inference
 ) -> Rankings:
     """Return what captions found among videos, and videos among captions."""
-    by_text, by_video = similarity, similarity
-    if dual_temperature is not None:
+    views, world = (asked.how.num_clips, asked.how.num_crops), inference.world
+    videos = video_vectors(task, dataset, views=views, inference=inference)
+    similarity = task.backbone.similarity(text_vectors(task, texts.rows, world=world), videos)
+    by_text, by_video, own = similarity, similarity, texts.video_of_text
+    if k is not None:
+        own_similarity(
+            similarity.numpy(), video_of_text=own
+        )  # refuses what is no number before the long part
+
+        def score(wanted: Tensor) -> Tensor:
+            return matching_scores(
+                task, dataset=dataset, rows=texts.rows, wanted=wanted, views=views, inference=inference
+            )
+
+        by_text, by_video = rerank(similarity, k=k, score=score)
+    elif asked.rank.dual_softmax:
+        temperature = task.backbone.temperature(task.config)
         by_text, by_video = (
-            dual_softmax(similarity, temperature=dual_temperature, over=over) for over in ("texts", "videos")
+            dual_softmax(similarity, temperature=temperature, over=over) for over in ("texts", "videos")
         )
     return Rankings(
-        keys=tuple(keys),
+        keys=tuple(dataset.keys),
         texts=texts.sentences,
-        video_of_text=texts.video_of_text,
-        text_to_video=places_of_texts(by_text.numpy(), video_of_text=texts.video_of_text),
-        video_to_text=places_of_videos(by_video.numpy(), video_of_text=texts.video_of_text),
+        video_of_text=own,
+        text_to_video=places_of_texts(by_text.numpy(), video_of_text=own),
+        video_to_text=places_of_videos(by_video.numpy(), video_of_text=own),
     )

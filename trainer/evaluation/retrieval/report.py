@@ -44,9 +44,10 @@ def rankings_table(found: Rankings) -> pa.Table:
         key, text: the video and the text that belong together; the query is the text or the video of them.
             Of a video with several texts, the text is the one found first.
         rank: float64, the place at which the query found the other, from 1.
-        similarity: float64, of these two.
+        similarity: float64, of these two. Where a matching head ranked anew, what it says of them; of a pair
+            that it did not see, a number below all that it says.
         best_key, best_text: what came first: a video, with no text, or a text and the video it belongs to.
-        best_similarity: float64, of the query and that.
+        best_similarity: float64, of the query and that; the same.
     """
     texts, videos = found.text_to_video, found.video_to_text
     keys, words = np.array(found.keys, object), np.array(found.texts, object)

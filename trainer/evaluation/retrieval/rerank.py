@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
+from vfm.shards.wording import counted
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.evaluation.retrieval.similarity import text_tokens
 from vfm.trainer.evaluation.score import all_rows
@@ -20,6 +22,65 @@ from vfm.trainer.video_text.model import MatchingModel, is_text_of
 
 _TOGETHER = 64  # pairs of a clip and a text that are scored at once
 _NUMBER = "number"
+_PUBLISHED = 128  # candidates of each query that UMT ranks anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankOptions:
+    """What candidates are ranked by, beside similarities.
+
+    Attributes:
+        dual_softmax: whether similarities are re-weighted, at the temperature of the training.
+        rerank: how many candidates of each query a matching head ranks anew; 0 ranks by vectors alone, and
+            None is 128 where there is such a head.
+    """
+
+    dual_softmax: bool = False
+    rerank: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.rerank is not None and self.rerank < 0:
+            raise UsageError(f"--rerank is {self.rerank}: give how many candidates to rank anew, or 0.")
+        if self.dual_softmax and self.rerank:
+            raise UsageError(
+                "--dual-softmax weighs similarities and --rerank puts other scores in their place: give one."
+            )
+
+    def num_reranked(self, task: Retrieve, *, path: Path) -> int | None:
+        """Return how many candidates of each query a model ranks anew; None where it ranks by vectors.
+
+        Raises:
+            UsageError: it is asked to, and has nothing to rank by.
+        """
+        if self.rerank:
+            check_matching(task, path=path)
+        if self.dual_softmax or not isinstance(task.backbone, MatchingModel):
+            return None
+        return (_PUBLISHED if self.rerank is None else self.rerank) or None
+
+
+def check_matching(task: Retrieve, *, path: Path) -> None:
+    """Refuse a model that cannot look at a video and a text together.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if not isinstance(task.backbone, MatchingModel):
+        raise UsageError(
+            f"{path} compares vectors alone and has no matching head to rank anew by: leave out --rerank."
+        )
+
+
+def told_of_rank(task: Retrieve, *, k: int | None, num_texts: int, num_videos: int) -> list[str]:
+    """Return what to say of how many candidates of each query a matching head ranks anew."""
+    if not isinstance(task.backbone, MatchingModel):
+        return []
+    if k is None:
+        return ["Ranked by vectors alone: the matching head is not asked."]
+    counts = ((num_texts, "caption"), (num_videos, "video"))
+    fewer = [counted(number, what) for number, what in counts if number < k]
+    all_are = f" There are {' and '.join(fewer)}: where there are fewer, all are." if fewer else ""
+    return [f"The first {k} of each query are ranked anew by the matching head.{all_are}"]
 
 
 def rerank(similarity_TV: Tensor, *, k: int, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -42,14 +103,23 @@ def rerank(similarity_TV: Tensor, *, k: int, score: Callable[[Tensor], Tensor]) 
     by_text, by_video = _most_similar(similarity_TV, k=k), _most_similar(similarity_TV.T, k=k).T
     wanted = by_text | by_video
     scores = score(wanted)
-    if num_bad := int((~scores[wanted].isfinite()).sum()):
-        raise UsageError(
-            f"{num_bad} of {int(wanted.sum())} matching scores of texts and videos are not finite numbers: "
-            "evaluate an earlier checkpoint, or give --rerank 0 to rank by vectors alone."
-        )
+    check_finite(scores[wanted])
     # In float64, so that no two similarities become the same number.
     behind = similarity_TV.double() + (float(scores[wanted].min()) - 2)
     return torch.where(by_text, scores, behind), torch.where(by_video, scores, behind)
+
+
+def check_finite(scores: Tensor) -> None:
+    """Refuse matching scores, of any shape, that cannot be compared.
+
+    Raises:
+        UsageError: one is not finite.
+    """
+    if num_bad := int((~scores.isfinite()).sum()):
+        raise UsageError(
+            f"{num_bad} of {scores.numel()} matching scores of texts and videos are not finite numbers: take "
+            "an earlier checkpoint, or rank by vectors alone."
+        )
 
 
 def _most_similar(similarity_QC: Tensor, *, k: int) -> Tensor:
@@ -87,7 +157,7 @@ def matching_scores(
         float32 [T, V], 0 where none is wanted.
     """
     model, (num_clips, num_crops) = task.backbone, views
-    assert isinstance(model, MatchingModel), "refused in num_reranked"
+    assert isinstance(model, MatchingModel), "refused in check_matching"
     texts, wanted_VT = text_tokens(task, rows, world=inference.world), wanted.T
     num_views = num_clips * num_crops
 

@@ -47,6 +47,9 @@ class RetrievalResult(Result):
         protocol: ``retrieval``.
         dual_softmax: temperature of the dual softmax that similarities were re-weighted by, which looks at
             all queries at once; None where they were not.
+        rerank: how many candidates of each query a matching head ranked anew, all where there were fewer;
+            None where vectors alone did.
+        is_zero_shot: whether the weights are those of a pretraining, which has not learned to retrieve here.
         captions: ``each`` is a text of its own, or those of a video are ``joined`` to one.
         num_videos: videos searched among, each with a text.
         num_texts: texts searched with.
@@ -59,6 +62,8 @@ class RetrievalResult(Result):
 
     protocol: Literal["retrieval"] = "retrieval"
     dual_softmax: float | None
+    rerank: int | None
+    is_zero_shot: bool
     captions: Captions
     num_videos: int
     num_texts: int

@@ -20,7 +20,8 @@ from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.missing import of_split
 from vfm.trainer.evaluation.retrieval.answers import Answer, Hit, SearchResult
-from vfm.trainer.evaluation.retrieval.evaluate import check_retrieves, retriever
+from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe, retriever
+from vfm.trainer.evaluation.retrieval.rerank import check_finite, check_matching, matching_scores
 from vfm.trainer.evaluation.retrieval.similarity import text_vectors, video_vectors
 from vfm.trainer.evaluation.retrieval.vocabularies import KnownVocabulary, vocabulary_of
 from vfm.trainer.evaluation.score import inference_of
@@ -47,6 +48,8 @@ class SearchOptions:
         split: which samples to search, under any name of a split; ``all`` searches every one.
         ema: whether the average of the weights is asked, in place of the weights.
         vocabulary: a file of the vocabulary, or its folder; None looks for it.
+        rerank: how many videos, the most similar to a sentence, a matching head ranks anew, 1 or more; fewer
+            than ``top`` are as many as that. None is none.
     """
 
     top: int = 10
@@ -55,6 +58,7 @@ class SearchOptions:
     split: str = ALL
     ema: bool = False
     vocabulary: Path | None = None
+    rerank: int | None = None
 
     def __post_init__(self) -> None:
         """Call the split by its one name."""
@@ -84,8 +88,7 @@ def search(
     _check_sentences(sentences)
     with cpu_threads(options.num_threads), join(options.device) as world:
         start = from_path(path, options=options, averaged=how.ema)
-        check_retrieves(start, path=path)
-        recipe, dataset = _open(start, data=data, split=how.split)
+        recipe, dataset = _open(retrieval_recipe(start, path=path), data=data, split=how.split)
         recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
         known = vocabulary_of(start, path=path, data=data, given=how.vocabulary)
         asked = [_asked(each, known, recipe=recipe, say=options.say) for each in sentences]
@@ -95,8 +98,9 @@ def search(
             f"Searching {counted(len(dataset), 'video')}{of_split(how.split)} of {data} with {path}{step} on "
             f"{where(world)}: {counted(how.num_clips, 'clip')} in {counted(how.num_crops, 'crop')} each."
         )
+        k = _num_reranked(task, how, path=path, num_videos=len(dataset), say=options.say)
         inference = inference_of(world, options=options)
-        scores = _scores(task, dataset, asked, views=(how.num_clips, how.num_crops), inference=inference)
+        scores = _scores(task, dataset=dataset, asked=asked, k=k, how=how, inference=inference)
     return SearchResult(
         model=str(path),
         step=start.step,
@@ -106,6 +110,7 @@ def search(
         num_clips=how.num_clips,
         num_crops=how.num_crops,
         num_videos=len(dataset),
+        rerank=k,
         fit=fit,
         answers=tuple(
             _answer(each, dataset, scores=row, top=how.top) for each, row in zip(asked, scores, strict=True)
@@ -140,10 +145,10 @@ def _check_sentences(sentences: Sequence[str]) -> None:
             raise UsageError(f"{sentence!r} is not UTF-8: set the terminal to it, or write another sentence.")
 
 
-def _open(start: InitialWeights, *, data: Path, split: str) -> tuple[Recipe, Dataset]:
+def _open(recipe: Recipe, *, data: Path, split: str) -> tuple[Recipe, Dataset]:
     """Return the recipe with the columns that clips are read from, and the samples with these alone."""
-    read = methods.load(start.recipe.method).clip_columns(start.recipe.data.columns)
-    recipe = resolve_columns(with_columns(start.recipe, read), read_manifest(data))
+    read = methods.load(recipe.method).clip_columns(recipe.data.columns)
+    recipe = resolve_columns(with_columns(recipe, read), read_manifest(data))
     dataset = open_dataset(data, columns=recipe.data.columns, select_split=split)
     if not len(dataset):
         raise UsageError(f"{data} has no sample to find: `vfm inspect {data}` tells why.")
@@ -192,23 +197,59 @@ def _task(
         ) from None
 
 
+def _num_reranked(
+    task: Retrieve, how: SearchOptions, *, path: Path, num_videos: int, say: Callable[[str], None]
+) -> int | None:
+    """Return how many videos are ranked anew; where it is another number than was asked, this is said."""
+    if how.rerank is None:
+        return None
+    if how.rerank < 1:
+        raise UsageError(f"--rerank is {how.rerank}: give how many videos to rank anew, or leave it out.")
+    check_matching(task, path=path)
+    k = min(max(how.rerank, how.top), num_videos)
+    if k < how.rerank:
+        say(f"All {counted(k, 'video')} are ranked anew, as there are not {how.rerank}.")
+    if k > how.rerank:
+        say(f"The first {k} are ranked anew, not {how.rerank}: scores of all that are shown are of one kind.")
+    return k
+
+
 def _scores(
     task: Retrieve,
+    *,
     dataset: Dataset,
     asked: Sequence[_Asked],
-    *,
-    views: tuple[int, int],
+    k: int | None,
+    how: SearchOptions,
     inference: Inference,
 ) -> Tensor:
-    """Return the similarity of every sentence and every video, float32 [T, V]."""
+    """Return the score of every sentence and every video, [T, V]; -inf where k others were ranked anew."""
+    views = (how.num_clips, how.num_crops)
     videos = video_vectors(task, dataset, views=views, inference=inference)
+    found = []
     # Each by itself: padded for others, or multiplied along with them, it would not be the same to the bit.
-    texts = [text_vectors(task, (each.row,), world=inference.world) for each in asked]
-    return torch.cat([task.backbone.similarity(text, videos) for text in texts])
+    for each in asked:
+        texts = (each.row,)
+        (scores,) = task.backbone.similarity(text_vectors(task, texts, world=inference.world), videos)
+        if k is not None:
+            first, wanted = _order(scores)[:k], torch.ones(1, k, dtype=torch.bool)
+            some = dataset.select(first.numpy())
+            how_sure = matching_scores(
+                task, dataset=some, rows=texts, wanted=wanted, views=views, inference=inference
+            )
+            check_finite(how_sure)
+            scores = torch.full_like(scores, -torch.inf).scatter(0, first, how_sure[0])
+        found.append(scores)
+    return torch.stack(found)
+
+
+def _order(scores: Tensor) -> Tensor:
+    """Return the numbers of videos, the best first; equal ones in the order of the dataset."""
+    return torch.argsort(scores, descending=True, stable=True)
 
 
 def _answer(asked: _Asked, dataset: Dataset, *, scores: Tensor, top: int) -> Answer:
-    order = torch.argsort(scores, descending=True, stable=True)[:top].tolist()
+    order = _order(scores)[:top].tolist()
     metas = [dataset.meta(index) for index in order]
     return Answer(
         sentence=asked.sentence,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vfm.trainer.video_text.model import VideoTextModel
 
 __all__ = [  # frames alone are read, as in the first stage
+    "RETRIEVES_ZERO_SHOT",
     "STARTS_FROM",
     "build",
     "build_backbone",
@@ -38,6 +39,7 @@ __all__ = [  # frames alone are read, as in the first stage
 ]
 
 STARTS_FROM = ("umt",)  # its student
+RETRIEVES_ZERO_SHOT = True  # finetuning adds no weights
 _EMBEDDINGS = "embeddings.word_embeddings.weight"
 # Of a pretraining, and of finetuning to retrieve.
 _WORDS = (f"text_encoder.bert.{_EMBEDDINGS}", f"backbone.text_encoder.{_EMBEDDINGS}")

@@ -13,14 +13,18 @@ from vfm.trainer.data.stream import stack
 from vfm.trainer.distributed import World
 from vfm.trainer.evaluation.evaluate import evaluate
 from vfm.trainer.evaluation.result import EvaluateOptions
-from vfm.trainer.evaluation.retrieval.evaluate import evaluate_all, retriever, texts_of
+from vfm.trainer.evaluation.retrieval.evaluate import evaluate_all, retrieval_recipe, retriever, texts_of
+from vfm.trainer.evaluation.retrieval.rerank import RankOptions
+from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions
-from vfm.trainer.runs.initial_weights import InitialWeights, from_run
+from vfm.trainer.runs.initial_weights import InitialWeights, from_path, from_run
 from vfm.trainer.runs.run import pretrain
 from vfm.trainer.tasks.classify.clips import SpreadClips
+from vfm.trainer.weights.about import AboutWeights
+from vfm.trainer.weights.files import write_weights
 
 SMALL = ("model.image_px=32", "model.depth=2", "model.text_dropout=0", "train.precision=fp32")
 COLUMNS = ("frames", "text.toy")
@@ -42,10 +46,10 @@ class Retriever:
         finetune(recipe, start=start, data=data, out=self.run, options=self.options)
         self.said.clear()
 
-    def evaluate(self, *, dual=False, path=None, **how):
+    def evaluate(self, *, rank=None, path=None, **how):
         how = EvaluateOptions(protocol="retrieval", num_clips=2, **how)
         paths = [path or self.run]
-        (found,) = evaluate_all(paths, data=self.data, how=how, options=self.options, with_dual_softmax=dual)
+        (found,) = evaluate_all(paths, data=self.data, how=how, options=self.options, rank=rank)
         return found
 
     def task(self, dataset):
@@ -103,7 +107,7 @@ def test_reports_hold_what_was_found(found):
 
 
 def test_a_dual_softmax_is_told_and_at_the_temperature_of_the_training(found):
-    assert found.evaluate(dual=True).dual_softmax == 0.05
+    assert found.evaluate(rank=RankOptions(dual_softmax=True)).dual_softmax == 0.05
 
 
 def test_joined_captions_are_one_text(found):
@@ -155,3 +159,117 @@ def test_batches_of_readers_stack(found):
     task = found.task(dataset)
     batch = stack([task.prepare(dataset, index, np.random.default_rng(0)) for index in (0, 1)])
     assert batch["ids"].shape == (2, 32)
+
+
+MATCHING = (
+    *("model.image_px=32", "model.depth=2", "model.num_levels=1", "model.text_depth=2", "data.stride=1"),
+    *("model.fusion_layer=1", "model.text_dropout=0", "train.precision=fp32"),
+)
+
+
+class Matching:
+    """Weights of a pretraining of UMT's second stage, and of a run that finetuned them by a step."""
+
+    def __init__(self, data, root):
+        self.data, self.root, self.said = data, root, []
+        self.options = RunOptions(device="cpu", say=self.said.append)
+        recipe = override(load_recipe("umt-vl-tiny"), [*MATCHING, "data.columns=frames,clip.x,text.toy"])
+        network = UmtVlNetwork(recipe, teacher_dim=8, vocab_size=16)
+        network.initialize(torch.Generator().manual_seed(0))
+        self.pretrained = root / "pretrained.safetensors"
+        about = AboutWeights(recipe=recipe, made_from="vfm")
+        write_weights(self.pretrained, network.state_dict(), container="", metadata=about.to_metadata())
+        start = from_path(self.pretrained, options=self.options)
+        recipe = finetune_recipe(
+            "retrieve", start=start.recipe, settings=["train.batch_size=4", "train.max_steps=1"]
+        )
+        self.run = root / "run"
+        finetune(recipe, start=start, data=data, out=self.run, options=self.options)
+
+    def evaluate(self, path=None, **rank):
+        self.said.clear()
+        how = EvaluateOptions(protocol="retrieval", num_clips=2, split="all")
+        rank, paths = RankOptions(**rank), [path or self.run]
+        (result,) = evaluate_all(paths, data=self.data, how=how, options=self.options, rank=rank)
+        return result
+
+    def expected(self, path):
+        """Return similarities and matching scores of all pairs, one by one."""
+        dataset = open_dataset(self.data, columns=COLUMNS)
+        dataset = dataset.select([i for i in range(12) if i != WITHOUT_CAPTION])
+        start = from_path(path, options=self.options)
+        recipe = replace(retrieval_recipe(start, path=path), data=replace(start.recipe.data, columns=COLUMNS))
+        task = retriever(start, recipe=recipe, dataset=dataset, world=ALONE)
+        spread, rng = SpreadClips(random_clip=task.prepare.clips, num_clips=2), np.random.default_rng(0)
+        rows = texts_of(dataset, task.prepare.captions).rows
+        similarity, scores = torch.zeros(2, 22, 11)
+        model = task.backbone
+        with torch.no_grad():
+            for video in range(11):
+                clips = {"clip": torch.from_numpy(spread(dataset, video, rng)["clip"])}
+                tokens, vector = model.video_tokens(clips), model.video_vectors(clips).mean(0)
+                for text, row in enumerate(rows):
+                    given = torch.from_numpy(row)[None], torch.ones(1, len(row), dtype=torch.bool)
+                    similarity[text, video] = model.text_vectors(*given)[0] @ vector
+                    read = model.text_tokens(*given).expand(2, -1, -1), given[1].expand(2, -1)
+                    which = torch.arange(2)
+                    scores[text, video] = model.match_scores(*read, tokens, which=which).mean()
+        return similarity, scores
+
+
+@pytest.fixture(scope="module")
+def matching(write_toy_dataset, tmp_path_factory):
+    root = tmp_path_factory.mktemp("matching")
+    return Matching(write_toy_dataset(root / "data", columns=("text.toy",)), root)
+
+
+@pytest.mark.parametrize("name", ["run", "pretrained"])
+def test_a_matching_head_ranks_the_first_anew(matching, name):
+    path = getattr(matching, name)
+    result, (similarity, scores) = matching.evaluate(path, rerank=3), matching.expected(path)
+    assert (result.rerank, result.is_zero_shot) == (3, name == "pretrained")
+    own = torch.arange(22) // 2
+    found = result.rankings.text_to_video
+    for text in range(22):
+        first = similarity[text].argsort(descending=True)[:3].tolist()
+        order = sorted(first, key=lambda video: -scores[text, video])
+        order += [video for video in similarity[text].argsort(descending=True).tolist() if video not in first]
+        assert found.ranks[text] == 1 + order.index(own[text])
+        assert found.best[text] == order[0]
+        assert found.best_similarity[text] == pytest.approx(scores[text, order[0]].item(), abs=1e-5)
+    assert "The first 3 of each query are ranked anew by the matching head." in matching.said
+
+
+def test_similarities_are_those_the_model_learned_from(matching):
+    result, (similarity, _) = matching.evaluate(rerank=0), matching.expected(matching.run)
+    found = result.rankings.text_to_video.own_similarity
+    assert found.tolist() == pytest.approx(similarity[range(22), torch.arange(22) // 2].tolist(), abs=1e-6)
+    assert result.rerank is None
+    assert "Ranked by vectors alone: the matching head is not asked." in matching.said
+
+
+def test_unless_told_otherwise_as_many_as_published_are_ranked_anew(matching):
+    result, (_, scores) = matching.evaluate(), matching.expected(matching.run)
+    assert result.rerank == 128
+    found = result.rankings.video_to_text
+    own = scores.view(11, 2, 11)[range(11), :, range(11)].amax(1)
+    assert found.own_similarity.tolist() == pytest.approx(own.tolist(), abs=1e-5)
+    assert any(
+        "There are 22 captions and 11 videos: where there are fewer, all are." in s for s in matching.said
+    )
+
+
+def test_a_dual_softmax_is_of_similarities_at_the_learned_temperature(matching):
+    result = matching.evaluate(dual_softmax=True)
+    learned = from_path(matching.run, options=matching.options).weights()["backbone.temp"].item()
+    assert learned != 0.07
+    assert (result.rerank, result.dual_softmax) == (None, learned)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({"rerank": -1}, "--rerank is -1: give how"), ({"rerank": 2, "dual_softmax": True}, "give one")],
+)
+def test_ways_to_rank_that_make_no_sense_are_refused(given, told):
+    with pytest.raises(UsageError, match=told):
+        RankOptions(**given)

@@ -6,21 +6,24 @@ import numpy as np
 import pytest
 import torch
 
-from support.stills import write_stills
+from support.stills import WORDS, write_stills
 from support.weights import random_state
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.inference import Inference
+from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe, retriever
 from vfm.trainer.evaluation.retrieval.search import SearchOptions, search
 from vfm.trainer.evaluation.retrieval.similarity import video_vectors
 from vfm.trainer.methods.simvtp.finetune import tiny_retrieve
+from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
 from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path
+from vfm.trainer.tasks.classify.clips import SpreadClips
 from vfm.trainer.tasks.retrieve import build
 from vfm.trainer.weights.about import AboutWeights
 from vfm.trainer.weights.files import write_weights
@@ -158,6 +161,79 @@ def test_an_empty_sentence_is_refused_before_anything_is_read(tmp_path, sentence
 def test_a_sentence_that_is_no_text_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"'a dog \\udcff' is not UTF-8: set the terminal"):
         asked(tmp_path / "absent", tmp_path / "absent", "a dog \udcff")
+
+
+MATCHING = (
+    *("model.image_px=32", "model.depth=2", "model.num_levels=1", "model.text_depth=2", "data.stride=1"),
+    *("model.fusion_layer=1", "data.columns=frames,clip.x,text.words"),
+)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """Weights of a pretraining of UMT's second stage, which can look at a video and a sentence together."""
+    recipe = override(load_recipe("umt-vl-tiny"), MATCHING)
+    network = UmtVlNetwork(recipe, teacher_dim=8, vocab_size=len(WORDS))
+    network.initialize(torch.Generator().manual_seed(0))
+    path = tmp_path_factory.mktemp("pretrained") / "umt.safetensors"
+    about = AboutWeights(recipe=recipe, made_from="vfm").to_metadata()
+    write_weights(path, network.state_dict(), container="", metadata=about)
+    return path
+
+
+def matched(pretrained, data, keys, ids):
+    """Return the matching score of a sentence and each video, the best first, one by one."""
+    start, dataset = from_path(pretrained, options=OPTIONS), open_dataset(data, columns=COLUMNS)
+    recipe = with_columns(retrieval_recipe(start, path=pretrained), COLUMNS)
+    task = retriever(start, recipe=recipe, dataset=dataset, world=World(device=torch.device("cpu")))
+    spread, rng = SpreadClips(random_clip=task.prepare.clips, num_clips=5), np.random.default_rng(0)
+    model, is_text = task.backbone, torch.ones(5, len(ids), dtype=torch.bool)
+    scores = {}
+    with torch.no_grad():
+        read = model.text_tokens(torch.tensor([ids] * 5), is_text)
+        for key in keys:
+            clips = {"clip": torch.from_numpy(spread(dataset, list(dataset.keys).index(key), rng)["clip"])}
+            which = torch.arange(5)
+            scores[key] = model.match_scores(read, is_text, model.video_tokens(clips), which=which).mean()
+    return sorted(((key, score.item()) for key, score in scores.items()), key=lambda found: -found[1])
+
+
+def test_the_first_are_ordered_by_what_the_matching_head_says(pretrained, data):
+    by_vectors = found(asked(pretrained, data, "a dog").answers[0])
+    result = asked(pretrained, data, "a dog", "dogs run", rerank=4, top=2)
+    assert (result.rerank, len(result.answers)) == (4, 2)
+    expected = matched(pretrained, data, [key for key, _ in by_vectors[:4]], [2, 5, 6, 3])
+    scores = dict(found(result.answers[0]))
+    assert list(scores) == [key for key, _ in expected[:2]]
+    assert list(scores.values()) == pytest.approx([score for _, score in expected[:2]], abs=1e-6)
+    alone = asked(pretrained, data, "a dog", rerank=4, top=2)
+    assert alone.answers[0] == result.answers[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "num_reranked", "told"),
+    [
+        ({"rerank": 50}, 6, "All 6 videos are ranked anew, as there are not 50."),
+        (
+            {"rerank": 1, "top": 3},
+            3,
+            "The first 3 are ranked anew, not 1: scores of all that are shown are of",
+        ),
+    ],
+)
+def test_another_number_than_was_asked_is_told(pretrained, data, given, num_reranked, told):
+    said = []
+    result = asked(pretrained, data, "a dog", say=said.append, **given)
+    assert result.rerank == num_reranked
+    assert len(result.answers[0].hits) == num_reranked
+    assert any(sentence.startswith(told) for sentence in said)
+
+
+def test_ranking_anew_that_makes_no_sense_is_refused(model, pretrained, data):
+    with pytest.raises(UsageError, match="run compares vectors alone and has no matching head"):
+        asked(model, data, "a dog", rerank=2)
+    with pytest.raises(UsageError, match="--rerank is 0: give how many videos"):
+        asked(pretrained, data, "a dog", rerank=0)
 
 
 def test_weights_that_do_not_tell_are_of_a_vocabulary_of_their_size(model, task, data, tmp_path, monkeypatch):
