@@ -16,9 +16,10 @@ from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.evaluation.retrieval.evaluate import evaluate_all, retrieval_recipe, retriever, texts_of
 from vfm.trainer.evaluation.retrieval.rerank import RankOptions
 from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
+from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
-from vfm.trainer.runs.finetune import finetune, finetune_recipe
+from vfm.trainer.runs.finetune import finetune, finetune_recipe, zero_shot_recipe
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path, from_run
 from vfm.trainer.runs.run import pretrain
@@ -273,3 +274,18 @@ def test_a_dual_softmax_is_of_similarities_at_the_learned_temperature(matching):
 def test_ways_to_rank_that_make_no_sense_are_refused(given, told):
     with pytest.raises(UsageError, match=told):
         RankOptions(**given)
+
+
+def test_a_pretraining_retrieves_with_its_own_clips_and_captions():
+    columns = ("frames", "clip.x", "text.mine")
+    start = override(
+        with_columns(load_recipe("umt-vl-base"), columns),
+        ["data.clip_len=8", "objective.captions=joined", "objective.max_ids=100"],
+    )
+    found = zero_shot_recipe(start)
+    assert (found.task, found.method, found.model) == ("retrieve", "umt_vl", start.model)
+    assert (found.data.columns, found.data.clip_len) == (("frames", "text.mine"), 8)
+    assert (found.objective.captions, found.objective.max_ids) == ("joined", 100)
+    assert found.objective.augment.resize == load_recipe("umt-vl-base-retrieve").objective.augment.resize
+    assert zero_shot_recipe(load_recipe("umt-vl-base-retrieve")) is None
+    assert zero_shot_recipe(load_recipe("simvtp-tiny")) is None
