@@ -136,7 +136,9 @@ class BertAttention(nn.Module):
         """
         query = self._heads(self.self.query(x))
         key, value = self._heads(self.self.key(source)), self._heads(self.self.value(source))
-        if which is not None:
+        if len(source) == 1:  # nothing to copy where all look at the same
+            key, value = (each.expand(len(x), -1, -1, -1) for each in (key, value))
+        elif which is not None:
             key, value = key[which], value[which]
         mixed = attend(query, key, value, mask=mask, dropout=self.dropout if self.training else 0.0)
         out: Tensor = self.output(mixed.transpose(1, 2).flatten(2), x)
