@@ -32,6 +32,26 @@ FINETUNED_SIZES = _TOKENS | {
     "model.num_heads": "num_heads",
 }
 TEXT_SIZES = {"model.text_positions": "max_position", "objective.max_ids": "max_position"}
+# What the fixtures of UMT's second stage call them: of its student alone, and of all.
+UMT_VL_STUDENT_SIZES = {
+    "model.image_px": "img_size",
+    "model.patch_px": "patch_size",
+    "model.dim": "embed_dim",
+    "model.depth": "depth",
+    "model.num_heads": "num_heads",
+    "data.clip_len": "num_frames",
+}
+UMT_VL_SIZES = UMT_VL_STUDENT_SIZES | {
+    "model.num_levels": "clip_return_layer",
+    "model.text_dim": "text_width",
+    "model.text_depth": "text_layers",
+    "model.text_heads": "text_heads",
+    "model.text_positions": "max_pos",
+    "model.fusion_layer": "fusion_layer",
+    "model.proj_dim": "proj_dim",
+    "objective.max_ids": "text_len",
+    "objective.temperature": "temp",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,9 @@ from vfm.trainer.weights.fit import shapes_of
 # What tells the sizes that come from data.
 _SIZES = {
     "clip_decoder.0.head.weight": 8,
+    "vision_encoder.clip_decoder.0.head.weight": 8,
+    "text_encoder.bert.embeddings.word_embeddings.weight": 11,
+    "backbone.text_encoder.embeddings.word_embeddings.weight": 11,
     "text_embeddings.word_embeddings.weight": 11,
     "backbone.text_encoder.text_embeddings.word_embeddings.weight": 11,
     "backbone.embedding.weight": 13,

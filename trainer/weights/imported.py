@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vfm.shards.errors import UsageError
-from vfm.shards.wording import listed
+from vfm.shards.wording import counted, listed
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import compared, override
 from vfm.trainer.recipes.values import written
@@ -54,7 +55,7 @@ class ImportedWeights:
         """The sentence about what was recognised."""
         kind = f"{'an encoder of ' if self.is_encoder else ''}{kind_of(self.recipe.task)}"
         also = f" (and of {listed(self.also, limit=4)})" if self.also else ""
-        spared = f"; left out, because not learned: {', '.join(self.left_out)}" if self.left_out else ""
+        spared = f"; left out, because not learned: {_grouped(self.left_out)}" if self.left_out else ""
         return (
             f"{self.path} is {kind} of method {self.recipe.method} as {self.project} saves it, with the "
             f"network of recipe {self.recipe.name}{also}{self._changed}{spared}."
@@ -119,6 +120,7 @@ def import_weights(
     found, *others = sorted(exact, key=lambda reading: reading.num_changed)
     kept = {name: tensor for name, tensor in file.tensors.items() if name not in found.left_out}
     state = {name: t.float() for name, t in found.layout.to_ours(kept, found.recipe).items()}
+    _check_tied(file, found.layout, state)
     classes = tuple(found.layout.classes(file.options))
     check_classes(classes, state, path=file.path)
     return ImportedWeights(
@@ -130,6 +132,26 @@ def import_weights(
         classes=classes,
         also=tuple(other.recipe.name for other in others if other.num_changed == found.num_changed),
     )
+
+
+def _grouped(names: Sequence[str]) -> str:
+    """Return names in words, many of one part of a network as the part."""
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        parts.setdefault(name.partition(".")[0], []).append(name)
+    many = {part: f"{part}.* ({counted(len(inner), 'tensor')})" for part, inner in parts.items()}
+    told = ([many[part]] if len(inner) > _NUM_TOLD else inner for part, inner in parts.items())
+    return ", ".join(chain.from_iterable(told))
+
+
+def _check_tied(file: WeightsFile, layout: Layout, state: State) -> None:
+    """Refuse a file in which a tensor's second name stands for other numbers."""
+    for tied in layout.tied:
+        if not torch.equal(file.tensors[tied.theirs].float(), state[tied.ours]):
+            raise UsageError(
+                f"{file.path} is of another model: {tied.theirs} is not equal to {tied.ours}, and is one "
+                "tensor with it here: fetch the file again."
+            )
 
 
 def _our_own(file: WeightsFile, said: AboutWeights) -> ImportedWeights:
@@ -212,7 +234,7 @@ def _read(outlined: State, layout: Layout, recipe: Recipe) -> _Reading:
     wanted = shapes_of(recipe, layout.to_ours(outlined, recipe))
     ours = {name: torch.empty(shape, device="meta") for name, shape in wanted.items()}
     theirs = layout.to_theirs(ours, recipe)
-    spared = {*layout.constants(recipe), *layout.spared}
+    spared = {*layout.constants(recipe), *(name for name in outlined if name.startswith(layout.spared))}
     shapes = {name: tuple(tensor.shape) for name, tensor in theirs.items() if name not in spared}
     return _Reading(
         layout=layout,

@@ -43,6 +43,19 @@ class Parted:
     theirs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tied:
+    """A tensor of ours that a project saves under a second name, too.
+
+    Attributes:
+        ours: its name.
+        theirs: the second name.
+    """
+
+    ours: str
+    theirs: str
+
+
 def same_names(_recipe: Recipe) -> Sequence[Renamed]:
     """Return nothing: the project names tensors as vfm does."""
     return ()
@@ -102,9 +115,10 @@ class Layout:
         marks: names that a file of it has, and by which it is told from others.
         renamed: beginnings of names, for a recipe; the first that fits counts, others stay as they are.
         parted: tensors of ours that are several there.
+        tied: tensors of ours that are there twice.
         settings: of recipes, what the project trains otherwise than the recipe says.
         constants: what the project saves and does not learn, for a recipe.
-        spared: names of what some of its files hold and nobody learns, which are not written.
+        spared: how the names begin of what some of its files hold and nobody learns, which is not written.
         sizes: settings of a recipe that the options of a file tell.
         classes: their names, in the order of the head, that the options of a file tell.
         folder: where the project keeps weights in a folder, what they are called there, see
@@ -120,6 +134,7 @@ class Layout:
     marks: tuple[str, ...]
     renamed: Callable[[Recipe], Sequence[Renamed]] = same_names
     parted: tuple[Parted, ...] = ()
+    tied: tuple[Tied, ...] = ()
     settings: tuple[str, ...] = ()
     constants: Callable[[Recipe], State] = no_constants
     spared: tuple[str, ...] = ()
@@ -138,7 +153,9 @@ class Layout:
         return sum(mark in names for mark in self.marks)
 
     def to_ours(self, theirs: Mapping[str, Tensor], recipe: Recipe) -> State:
-        """Return the project's tensors under our names; those that nothing renames stay as they are."""
+        """Return the project's tensors under our names, without second ones; others stay as they are."""
+        seconds = {tied.theirs for tied in self.tied}
+        theirs = {name: tensor for name, tensor in theirs.items() if name not in seconds}
         names = _renamed(theirs, [(pair.theirs, pair.ours) for pair in self.renamed(recipe)])
         found = {names[name]: tensor for name, tensor in theirs.items()}
         for parted in self.parted:
@@ -147,11 +164,12 @@ class Layout:
 
     def to_theirs(self, ours: Mapping[str, Tensor], recipe: Recipe) -> State:
         """Return our tensors, and the constants, under the project's names."""
+        seconds = {tied.theirs: ours[tied.ours] for tied in self.tied}
         found = dict(ours)
         for parted in self.parted:
             found = _taken_apart(found, parted)
         names = _renamed(found, [(pair.ours, pair.theirs) for pair in self.renamed(recipe)])
-        return {names[name]: tensor for name, tensor in found.items()} | self.constants(recipe)
+        return {names[name]: tensor for name, tensor in found.items()} | seconds | self.constants(recipe)
 
 
 def _renamed(names: Iterable[str], pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -6,7 +6,10 @@ import torch
 from vfm.shards.errors import UsageError
 from vfm.trainer.recipes.probe import probing
 from vfm.trainer.registry import load_recipe
+from vfm.trainer.weights.exported import layout_for
 from vfm.trainer.weights.fit import compare, shapes_of
+
+TEACHER_HEAD = "vision_encoder.clip_decoder.0.head.weight"
 
 
 def test_what_differs_is_told_by_name():
@@ -71,6 +74,30 @@ def test_states_are_as_large_as_the_published_ones(name, prefix, num_tensors, nu
     words = {f"{prefix}text_embeddings.word_embeddings.weight": torch.empty(30522, 0)}
     shapes = shapes_of(load_recipe(name), words)
     assert (len(shapes), sum(map(math.prod, shapes.values()))) == (num_tensors, num_parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "num_theirs", "num_parameters"),
+    [
+        # With the 152 tensors of CLIP's ViT-B/16 the 580 of a published file.
+        ("umt-vl-base", "text_encoder.bert.", 428, 205_402_429),
+        ("umt-vl-base-retrieve", "backbone.text_encoder.", 397, 202_411_267),
+        ("umt-vl-large", "text_encoder.bert.", 796, 665_561_917),
+        ("umt-vl-large-retrieve", "backbone.text_encoder.", 765, 659_747_331),
+    ],
+)
+def test_states_of_the_second_stage_are_as_large_as_the_published_ones(
+    name, words, num_theirs, num_parameters
+):
+    recipe, teacher_dim = load_recipe(name), 512 if "base" in name else 768
+    told = {f"{words}embeddings.word_embeddings.weight": 30522, TEACHER_HEAD: teacher_dim}
+    shapes = shapes_of(recipe, {key: torch.empty(rows, 0) for key, rows in told.items()})
+    assert sum(map(math.prod, shapes.values())) == num_parameters
+    ours = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+    theirs = layout_for("umt", recipe).to_theirs(ours, recipe)
+    assert len(theirs) == num_theirs
+    # Numbers of positions, and of pretraining the two second names of what guesses words.
+    assert len(theirs) - len(ours) == (3 if recipe.task is None else 1)
 
 
 def test_the_encoder_of_a_retriever_is_that_of_clips_alone():

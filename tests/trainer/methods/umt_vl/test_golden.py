@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from support.fixtures import read_fixture
+from support.fixtures import UMT_VL_SIZES, UMT_VL_STUDENT_SIZES, read_fixture
 from vfm.trainer.methods.umt.teaching import Teacher
 from vfm.trainer.methods.umt_vl.negatives import draw_pairs, match_pairs, matching_weights
 from vfm.trainer.methods.umt_vl.network import VisionEncoder
@@ -16,24 +16,7 @@ from vfm.trainer.recipes.settings import override
 from vfm.trainer.video_text.captions import TextColumn
 from vfm.trainer.video_text.contrast import soft_contrast_loss, unit
 
-VISION = {
-    "model.image_px": "img_size",
-    "model.patch_px": "patch_size",
-    "model.dim": "embed_dim",
-    "model.depth": "depth",
-    "model.num_heads": "num_heads",
-    "data.clip_len": "num_frames",
-}
-SIZES = VISION | {
-    "model.num_levels": "clip_return_layer",
-    "model.text_dim": "text_width",
-    "model.text_depth": "text_layers",
-    "model.text_heads": "text_heads",
-    "model.text_positions": "max_pos",
-    "model.fusion_layer": "fusion_layer",
-    "model.proj_dim": "proj_dim",
-    "objective.max_ids": "text_len",
-    "objective.temperature": "temp",
+SIZES = UMT_VL_SIZES | {
     "objective.mask_ratio": "video_mask_ratio",
     "objective.image_mask_ratio": "image_mask_ratio",
 }
@@ -179,7 +162,11 @@ def test_more_frames_and_single_ones_are_seen_as_the_reference_sees_them(shared)
     fixture = read_fixture(shared, "umt2_vision_frames_a")
     side = fixture.config["img_size"] // fixture.config["patch_size"]
     grid = f"{fixture.config['ckpt_num_frame']},{side},{side}"
-    settings = [*fixture.settings(VISION), f"model.pretrained_grid={grid}", "model.stretch_time=true"]
+    settings = [
+        *fixture.settings(UMT_VL_STUDENT_SIZES),
+        f"model.pretrained_grid={grid}",
+        "model.stretch_time=true",
+    ]
     recipe = override(base(), [*settings, "model.num_levels=1", "model.drop_path=0"])
     vision = VisionEncoder(recipe).eval()
     vision.load_state_dict(fixture.file().tensors)
