@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--init-text",
     type=shared.PATH,
     metavar="BERT",
-    help="Begin with the vectors of words of a BERT: a folder or file of Hugging Face.",
+    help="Begin with what RECIPE has of this BERT, its words or all: a folder or file of Hugging Face.",
 )
 @training.training_options
 def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
@@ -47,6 +47,7 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
       vfm pretrain vimpac-small data/mine --out runs/long --epochs 100 --set optim.lr=5e-4
       vfm pretrain vimpac-tiny data/other --init runs/pretrained --out runs/second
       vfm pretrain simvtp-base data/captioned --init videomae.pth --init-text bert-base-uncased --out runs/vt
+      vfm pretrain umt-vl-base data/captioned --init runs/umt --init-text bert-base-uncased --out runs/vl
       vfm pretrain vimpac-tiny data/mine --out runs/pretrained --epochs 80 --extend
       vfm pretrain mine.yaml data/mine --out runs/mine
       vfm pretrain videomae-base data/large data/small=3 --out runs/mixed
@@ -75,10 +76,10 @@ def command(recipe: str, data: tuple[str, ...], out: Path, **given: Any) -> int:
 
 def _start(given: dict[str, Any], recipe: "Recipe", how: "RunOptions") -> "InitialWeights":
     from vfm.trainer.runs.initial_weights import InitialWeights, from_path
-    from vfm.trainer.weights.words import read_words
+    from vfm.trainer.weights.bert import read_bert
 
     start = InitialWeights(recipe=recipe) if given["init"] is None else from_path(given["init"], options=how)
-    return start if given["init_text"] is None else replace(start, words=read_words(given["init_text"]))
+    return start if given["init_text"] is None else replace(start, bert=read_bert(given["init_text"]))
 
 
 def _open_teacher(name: str, **asked: Any) -> Any:

@@ -28,10 +28,10 @@ from vfm.trainer.runs.folder import (
     timed,
 )
 from vfm.trainer.video_text.model import VideoTextPackage
+from vfm.trainer.weights.bert import PretrainedBert
 from vfm.trainer.weights.files import PICKLES, SAFETENSORS, read_weights, weights_in
 from vfm.trainer.weights.fit import HEAD
 from vfm.trainer.weights.imported import ImportedWeights, import_weights
-from vfm.trainer.weights.words import WordVectors
 
 STARTS_FROM = "STARTS_FROM"  # in the package of a method: others whose pretraining it goes on with
 
@@ -46,7 +46,7 @@ class InitialWeights:
         is_average: whether it is the average of its weights that is meant.
         file: that has them; where neither has, new ones are drawn.
         keeps_head: whether finetuning begins with the head of a classifier too.
-        words: the vectors of words to begin with, in place of those that it has.
+        bert: what captions are read with at first, in place of what these weights have for it.
     """
 
     recipe: Recipe
@@ -54,7 +54,7 @@ class InitialWeights:
     is_average: bool = False
     file: ImportedWeights | None = None
     keeps_head: bool = False
-    words: WordVectors | None = None
+    bert: PretrainedBert | None = None
 
     @property
     def path(self) -> Path | None:
@@ -71,7 +71,7 @@ class InitialWeights:
     def origin(self) -> dict[str, Any]:
         """What tells these weights from others."""
         head: dict[str, Any] = {"keeps_head": True} if self.keeps_head else {}
-        head |= {} if self.words is None else {"words_sha256": self.words.sha256}
+        head |= {} if self.bert is None else {"words_sha256": self.bert.sha256}
         if self.file is not None:
             return {"sha256": sha256_file(self.file.path), **head}
         if self.checkpoint is None:
@@ -155,9 +155,9 @@ class InitialWeights:
         differ; what the weights meant to the one is then not all that they mean to the other. The head of a
         classifier is among them only where it is kept: its classes may be others.
         """
-        words = "" if self.words is None else f"the vectors of words of {self.words.path}"
+        bert = "" if self.bert is None else f"what {recipe.name} has of the BERT {self.bert.path}"
         if self.path is None:
-            return f"Starting from {words}." if words else ""
+            return f"Starting from {bert}." if bert else ""
         # Of networks of two methods, what only one of them has is no change.
         both = flatten(self.recipe).keys() & flatten(recipe).keys()
         is_other = self.recipe.method != recipe.method
@@ -170,7 +170,7 @@ class InitialWeights:
         what = "the average of the weights" if self.is_average else "the weights"
         kept = "and keeping its" if self.keeps_head else "but for its"
         head = f", {kept} head of {self.num_classes} classes" if self.has_head else ""
-        return f"Starting from {what} of {self.path}{head}{others}{f' and {words}' if words else ''}."
+        return f"Starting from {what} of {self.path}{head}{others}{f' and {bert}' if bert else ''}."
 
 
 def _check_words(file: ImportedWeights, *, recipe: Recipe, dataset: Dataset) -> None:

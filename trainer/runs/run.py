@@ -43,7 +43,8 @@ from vfm.trainer.runs.initial_weights import InitialWeights, check_pretrained
 from vfm.trainer.runs.training_data import open_training_data
 from vfm.trainer.runs.validation import validation_of
 from vfm.trainer.threads import cpu_threads
-from vfm.trainer.weights.words import WordVectors
+from vfm.trainer.video_text.model import StartsFromBert
+from vfm.trainer.weights.bert import PretrainedBert
 
 
 def pretrain(
@@ -88,20 +89,19 @@ def pretrain(
         method = methods.load(recipe.method).build(recipe, dataset, open_teacher=open_teacher)
         if start.path is not None:
             method.load_pretrained(start.weights())
-        if start.words is not None:
-            _load_words(start.words, method, recipe=recipe)
+        if start.bert is not None and (told := _load_bert(start.bert, method, recipe=recipe)):
+            options.say(told)
         return method
 
     return run(recipe, dataset=dataset, fit=fit, build=build, out=out, start=start, options=options)
 
 
-def _load_words(words: WordVectors, method: Method, *, recipe: Recipe) -> None:
-    layer = getattr(method, "text_embeddings", None)
-    if layer is None:
-        raise UsageError(
-            f"{recipe.name} reads no captions, and has no words to begin with: leave out --init-text."
-        )
-    words.load(layer)
+def _load_bert(bert: PretrainedBert, method: Method, *, recipe: Recipe) -> str:
+    """Return the sentence that tells what the file has nothing of; empty where it has everything."""
+    if not isinstance(method, StartsFromBert):
+        raise UsageError(f"{recipe.name} reads no captions, and has no BERT: leave out --init-text.")
+    absent = bert.load(method.bert_parts, recipe=recipe)
+    return f"{bert.path} has no {', '.join(absent)}*, which begins anew." if absent else ""
 
 
 def run(  # noqa: PLR0913 (keyword-only)

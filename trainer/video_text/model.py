@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +114,15 @@ class MatchingModel(VideoTextModel):
             video: float [V, N, D], of `video_tokens`.
             which: int64 [P], the clip of each caption.
         """
+
+
+@runtime_checkable
+class StartsFromBert(Protocol):
+    """A pretraining `Method` whose captions can be read with a pretrained BERT from the start."""
+
+    @property
+    def bert_parts(self) -> Mapping[str, nn.Module]:
+        """Return modules by how the names of their tensors begin in a BERT of Hugging Face."""
 
 
 class VideoTextPackage(Protocol):

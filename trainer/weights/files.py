@@ -62,9 +62,15 @@ def read_weights(path: Path) -> WeightsFile:
         UsageError: there is no such file, it is damaged or holds no tensors, or it is a pickle that would
             run code.
     """
-    found = _read_file((weights_in(path) or path) if path.is_dir() else path)
+    found = _read_file(_file_in(path) if path.is_dir() else path)
     beside = found.path.parent / FOLDERS.get(found.path.name, "")
     return replace(found, options=read_options(beside)) if beside.is_file() else found
+
+
+def _file_in(folder: Path) -> Path:
+    if (found := weights_in(folder)) is None:
+        raise UsageError(f"{folder} holds none of {', '.join(FOLDERS)}: name a file or folder of weights.")
+    return found
 
 
 def _read_file(path: Path) -> WeightsFile:

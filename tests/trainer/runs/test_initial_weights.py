@@ -12,7 +12,7 @@ from vfm.trainer.runs.finetune import finetune, finetune_recipe
 from vfm.trainer.runs.folder import RunOptions, newest_checkpoint
 from vfm.trainer.runs.initial_weights import InitialWeights, from_run
 from vfm.trainer.runs.run import pretrain
-from vfm.trainer.weights.words import read_words
+from vfm.trainer.weights.bert import read_bert
 
 TINY = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "model.nce_proj_dim=8", "data.clip_len=3")
 STEPS = ("train.batch_size=4", "train.max_steps=2")
@@ -172,8 +172,8 @@ def captioned(toy_dataset, tmp_path):
 
 def test_simvtp_starts_from_videomae_and_words_of_bert(captioned):
     drawn = words_file(captioned.root / "bert.safetensors")
-    words = read_words(captioned.root / "bert.safetensors")
-    start = replace(from_run(captioned.root / "first", options=captioned.options), words=words)
+    bert = read_bert(captioned.root / "bert.safetensors")
+    start = replace(from_run(captioned.root / "first", options=captioned.options), bert=bert)
     recipe = override(load_recipe("simvtp-tiny"), [*SMALL, *STILL])
     captioned.said.clear()
     out = captioned.root / "second"
@@ -184,17 +184,17 @@ def test_simvtp_starts_from_videomae_and_words_of_bert(captioned):
     assert others == {"text_embeddings", "text_cls", "vtm_head"}
     for name, tensor in drawn.items():
         assert torch.equal(after[name.replace("bert.embeddings", "text_embeddings")], tensor), name
-    told = f"Starting from the weights of {start.path} and the vectors of words of {words.path}."
+    told = f"Starting from the weights of {start.path} and what simvtp-tiny has of the BERT {bert.path}."
     assert told in captioned.said
     run = json.loads((out / "run.json").read_text())
-    assert run["origin"]["words_sha256"] == words.sha256
+    assert run["origin"]["words_sha256"] == bert.sha256
     # The same command goes on, another start is another run.
     again = pretrain(recipe, start=start, data=captioned.data, out=out, options=captioned.options)
     assert again.step == 1
     with pytest.raises(UsageError, match=r"other settings \(the weights it starts from\)"):
         pretrain(
             recipe,
-            start=replace(start, words=None),
+            start=replace(start, bert=None),
             data=captioned.data,
             out=out,
             options=captioned.options,
@@ -203,19 +203,21 @@ def test_simvtp_starts_from_videomae_and_words_of_bert(captioned):
 
 def test_words_alone_are_told_too(captioned):
     words_file(captioned.root / "bert.safetensors")
-    words = read_words(captioned.root / "bert.safetensors")
+    bert = read_bert(captioned.root / "bert.safetensors")
     recipe = override(load_recipe("simvtp-tiny"), [*SMALL, *STILL])
-    start = InitialWeights(recipe=recipe, words=words)
+    start = InitialWeights(recipe=recipe, bert=bert)
     out = captioned.root / "second"
     pretrain(recipe, start=start, data=captioned.data, out=out, options=captioned.options)
-    assert f"Starting from the vectors of words of {words.path}." in captioned.said
+    assert f"Starting from what simvtp-tiny has of the BERT {bert.path}." in captioned.said
 
 
 def test_words_for_a_network_that_reads_none_are_refused(captioned):
     words_file(captioned.root / "bert.safetensors")
     recipe = override(load_recipe("videomae-tiny"), SMALL)
-    start = InitialWeights(recipe=recipe, words=read_words(captioned.root / "bert.safetensors"))
-    with pytest.raises(UsageError, match="videomae-tiny reads no captions, and has no words to begin with"):
+    start = InitialWeights(recipe=recipe, bert=read_bert(captioned.root / "bert.safetensors"))
+    with pytest.raises(
+        UsageError, match="videomae-tiny reads no captions, and has no BERT: leave out --init-text"
+    ):
         pretrain(
             recipe, start=start, data=captioned.data, out=captioned.root / "x", options=captioned.options
         )

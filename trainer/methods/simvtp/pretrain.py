@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
@@ -198,6 +198,11 @@ class Simvtp(SimvtpNetwork, Method):
         """
         words = {name: t for name, t in self.state_dict().items() if name.startswith(_OF_TEXT)}
         super().load_pretrained({**({} if words.keys() & state.keys() else words), **state})
+
+    @property
+    def bert_parts(self) -> dict[str, nn.Module]:
+        """Return the vectors of words and positions; its layers are those of the video."""
+        return {"embeddings.": self.text_embeddings}
 
     @property
     def num_tokens(self) -> int:

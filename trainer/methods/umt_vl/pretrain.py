@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from vfm.shards.errors import UsageError
@@ -181,6 +181,12 @@ class UmtVl(UmtVlNetwork, Method):
             rest = {name: t for name, t in self.state_dict().items() if not name.startswith(_STUDENT)}
             state = rest | {f"{_VISION}{name}": tensor for name, tensor in state.items()}
         super().load_pretrained(state)
+
+    @property
+    def bert_parts(self) -> dict[str, nn.Module]:
+        """Return all that BERT has: words, layers but for their attention to videos, what guesses words."""
+        bert, guess = self.bert, self.text_encoder.cls.predictions
+        return {"embeddings.": bert.embeddings, "encoder.": bert.encoder, "cls.predictions.": guess}
 
     @property
     def num_tokens(self) -> int:
