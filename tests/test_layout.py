@@ -168,6 +168,7 @@ TOGETHER = {
     "trainer/methods/maskfeat/test_golden.py": "the reference implementation",
     "trainer/methods/simvtp/test_golden.py": "the reference implementation",
     "trainer/methods/umt_vl/test_golden.py": "the reference implementation",
+    "trainer/methods/umt_vl/test_starting.py": "files of both stages",
     "trainer/methods/umt/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_golden.py": "the reference implementation",
     "trainer/methods/vimpac/test_ranks.py": "several processes",

@@ -24,7 +24,7 @@ from vfm.trainer.recipes.settings import differences, override
 from vfm.trainer.registry import load_recipe, open_recipe, recipe_names
 from vfm.trainer.runs.class_names import check_same_classes
 from vfm.trainer.runs.folder import RunOptions
-from vfm.trainer.runs.initial_weights import InitialWeights, check_strides
+from vfm.trainer.runs.initial_weights import STARTS_FROM, InitialWeights, check_strides
 from vfm.trainer.runs.run import run
 from vfm.trainer.runs.training_data import open_training_data
 from vfm.trainer.tasks.classify.classifier import Classify
@@ -130,6 +130,12 @@ def _task_recipe(task: str, *, start: Recipe, numbers: str | None) -> Recipe:
         for recipe in map(load_recipe, recipe_names())
         if (recipe.method, recipe.task) == wanted
     }
+    if not fitting and (between := _pretrained_between(start, task=task)):
+        more = f" (or with {', '.join(between[1:])})" if between[1:] else ""
+        raise UsageError(
+            f"{start.name} has not learned what it takes to {task}: pretrain from it first, `vfm pretrain "
+            f"{between[0]} DATA --init RUN`{more}, and finetune that run."
+        )
     if numbers is not None or name not in fitting:
         others = f"choose one with --recipe {' or '.join(fitting)}" if fitting else "`vfm recipes` lists all"
         what = f"Recipe {name} does not exist" if numbers is None else f"Recipe {name} does not fit"
@@ -138,6 +144,22 @@ def _task_recipe(task: str, *, start: Recipe, numbers: str | None) -> Recipe:
             f"used only when named: {others}."
         )
     return fitting[name]
+
+
+def _pretrained_between(start: Recipe, *, task: str) -> list[str]:
+    """Return recipes that go on pretraining an encoder and lead to a task, its size first."""
+    if start.task is not None:
+        return []
+    recipes = [load_recipe(name) for name in recipe_names()]
+    of_task = {recipe.method for recipe in recipes if recipe.task == task}
+    names = [
+        recipe.name
+        for recipe in recipes
+        if (recipe.task, recipe.method in of_task) == (None, True)
+        and start.method in getattr(methods.load(recipe.method), STARTS_FROM, ())
+    ]
+    size = start.name.rpartition("-")[2]
+    return sorted(names, key=lambda name: name.rpartition("-")[2] != size)
 
 
 def told_of_encoder(recipe: Recipe, *, numbers: str, settings: Sequence[str]) -> str | None:

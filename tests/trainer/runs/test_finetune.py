@@ -114,6 +114,31 @@ def test_method_without_a_recipe_for_the_task():
         finetune_recipe("classify", start=replace(load_recipe("vimpac-tiny"), method="other"), settings=[])
 
 
+@pytest.mark.parametrize(
+    ("encoder", "numbers", "told"),
+    [
+        (
+            "umt-base",
+            None,
+            r"umt-vl-base DATA --init RUN` \(or with umt-vl-large, umt-vl-tiny\), and finetune",
+        ),
+        ("umt-tiny", "umt-vl-tiny-retrieve", r"umt-vl-tiny DATA --init RUN` \(or with umt-vl-base, umt-vl-l"),
+        (
+            "videomae-base",
+            None,
+            r"simvtp-base DATA --init RUN` \(or with simvtp-tiny\), and finetune that run",
+        ),
+    ],
+)
+def test_what_reads_no_captions_is_told_what_to_pretrain_first(encoder, numbers, told):
+    start = load_recipe(encoder)
+    told = (
+        f"{encoder} has not learned what it takes to retrieve: pretrain from it first, `vfm pretrain {told}"
+    )
+    with pytest.raises(UsageError, match=told):
+        finetune_recipe("retrieve", start=start, settings=[], numbers=numbers)
+
+
 def test_starts_from_the_pretrained_encoder(bench):
     start = bench.pretrain()
     # One update whose rate is 0 (warm-up), so the weights are still those it started from.

@@ -127,7 +127,8 @@ class Retriever(PairNetwork, MatchingModel):
             UsageError: the state is of other encoders, or knows other words.
         """
         del start
-        load_exactly(self, with_retrieval_names(state))
+        own = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
+        load_exactly(self, with_retrieval_names(own))
 
     def no_weight_decay(self, name: str) -> bool:
         """Return whether this parameter is kept out of weight decay: vectors, but not the temperature."""
