@@ -1,6 +1,6 @@
 """``vfm convert``: weights of another project under our names, and ours under those of another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,20 +106,9 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
         )
         write_weights(weights_path, state, container="", metadata=said.to_metadata())
     else:
-        if found.is_encoder:
-            raise UsageError(
-                f"{found.path} is an encoder alone, and {how.target} has no names for that: convert the run "
-                "that it was exported from."
-            )
-        layout = layout_for(how.target, recipe)
-        if how.classes and not layout.keeps_classes:
-            raise UsageError(f"{how.target} keeps no names of classes: leave out --classes.")
-        theirs = export_weights(state, recipe, layout=layout)
-        if layout.folder is not None:
-            beside = weights_path.with_name(FOLDERS[layout.folder])
-            write_options(beside, layout.options(recipe, state, classes))
-        state = theirs
-        write_weights(weights_path, state, container=layout.container, metadata={"format": "pt"})
+        state = _write_theirs(
+            weights_path, found=found, state=state, classes=classes, how=how, say=options.say
+        )
     return Converted(
         file=str(out),
         recipe=recipe.name,
@@ -131,6 +120,35 @@ def convert(path: Path, out: Path, *, how: Conversion, options: RunOptions) -> C
         num_parameters=num_parameters(state),
         is_encoder=found.is_encoder,
     )
+
+
+def _write_theirs(  # noqa: PLR0913 (keyword-only)
+    path: Path,
+    *,
+    found: InitialWeights,
+    state: State,
+    classes: Sequence[str],
+    how: Conversion,
+    say: Callable[[str], None],
+) -> State:
+    """Write weights under the names of a project, and return what was written."""
+    if found.is_encoder:
+        raise UsageError(
+            f"{found.path} is an encoder alone, and {how.target} has no names for that: convert the run "
+            "that it was exported from."
+        )
+    layout = layout_for(how.target, found.recipe)
+    if how.classes and not layout.keeps_classes:
+        raise UsageError(f"{how.target} keeps no names of classes: leave out --classes.")
+    theirs = export_weights(state, found.recipe, layout=layout)
+    if layout.folder is not None:
+        beside = path.with_name(FOLDERS[layout.folder])
+        write_options(beside, layout.options(found.recipe, state, classes))
+    if layout.spared:
+        spared = ", ".join(f"{name}*" if name.endswith(".") else name for name in layout.spared)
+        say(f"Files of {how.target} may hold {spared} too, which nobody learns and is not written.")
+    write_weights(path, theirs, container=layout.container, metadata={"format": "pt"})
+    return theirs
 
 
 def _place(out: Path, *, target: str) -> Path:

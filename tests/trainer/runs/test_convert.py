@@ -328,3 +328,18 @@ def test_a_retriever_leaves_to_the_project_and_comes_back(captioned, tmp_path):
     back = read_weights(tmp_path / "back.safetensors").tensors
     assert back.keys() == weights.keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in weights.items())
+
+
+def test_the_teacher_of_umt_is_read_past_and_not_written_and_both_are_said(bench):
+    recipe = load_recipe("umt-vl-tiny")
+    theirs = layout_for("umt", recipe).to_theirs(random_state(recipe), recipe)
+    teacher = {f"clip_teacher.{name}": torch.ones(2) for name in "abcde"}
+    torch.save({"model": theirs | teacher, "epoch": 1}, bench.root / "in.pth")
+    done = bench.convert("in.pth", "out.pth", target="umt")
+    assert (done.num_tensors, done.source) == (len(theirs), "umt")
+    read, written = bench.said[-2:]
+    assert "not learned: clip_teacher.* (5 tensors), text_encoder.bert.embeddings.position_ids." in read
+    assert written == "Files of umt may hold clip_teacher.* too, which nobody learns and is not written."
+    again = torch.load(bench.root / "out.pth", weights_only=True)["model"]
+    assert again.keys() == theirs.keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in theirs.items())
