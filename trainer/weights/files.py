@@ -3,6 +3,7 @@
 import math
 import warnings
 from argparse import Namespace
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ PICKLES = (".pth", ".pyth", ".pt", ".bin")
 # What training scripts put around the tensors; the first that is there counts.
 _CONTAINERS = ("model_state", "state_dict", "model", "module")
 _DAMAGES = (SafetensorError, BadZipFile, RuntimeError, ValueError, EOFError, LookupError, TypeError, OSError)
+# What pickles hold a script's settings in; those of UMT's second stage become a dict that runs nothing.
+_SETTINGS = (Namespace, (OrderedDict, "utils.easydict.EasyDict"))
 _PARALLEL = "module."  # what DistributedDataParallel puts before every name
 
 
@@ -85,7 +88,7 @@ def _read_file(path: Path) -> WeightsFile:
         if begin[8:] == b"{" or not (is_zip or begin.startswith(b"\x80")):
             return _read_safetensors(path)
         # torch warns of pickles that others wrote before it reads them; many hold the arguments of a script.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(_SETTINGS)):
             warnings.simplefilter("ignore")
             value = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except UnpicklingError:

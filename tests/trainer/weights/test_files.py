@@ -1,5 +1,7 @@
 import pickle
+import sys
 from argparse import Namespace
+from types import ModuleType
 
 import pytest
 import torch
@@ -97,6 +99,25 @@ def test_tensors_of_one_memory_are_written_one_by_one(tmp_path):
 
 def test_arguments_of_a_script_are_no_obstacle(tmp_path):
     torch.save({"model": {"a": torch.ones(1)}, "args": Namespace(lr=1.0)}, tmp_path / "x.pth")
+    assert read_weights(tmp_path / "x.pth").tensors.keys() == {"a"}
+
+
+class EasyDict(dict):
+    """Settings as scripts of UMT's second stage keep them, from which a pickle makes what it names."""
+
+
+def test_settings_of_umts_scripts_are_no_obstacle_and_none_of_their_code_is_run(tmp_path, monkeypatch):
+    module = ModuleType("utils.easydict")
+    module.EasyDict = EasyDict
+    monkeypatch.setattr(EasyDict, "__module__", "utils.easydict")
+    settings = EasyDict(num_frames=4, model=EasyDict(dim=[1, 2]))
+    settings.num_frames = 4  # which they are attributes of, too
+    with monkeypatch.context() as there:
+        there.setitem(sys.modules, "utils", ModuleType("utils"))
+        there.setitem(sys.modules, "utils.easydict", module)
+        saved = {"model": {"a": torch.ones(1)}, "config": settings, "epoch": 1, "global_step": 7}
+        torch.save(saved, tmp_path / "x.pth")
+    assert "utils.easydict" not in sys.modules
     assert read_weights(tmp_path / "x.pth").tensors.keys() == {"a"}
 
 
