@@ -5,6 +5,8 @@ import torch
 from torch.nn import functional
 
 from support.fixtures import UMT_VL_SIZES, UMT_VL_STUDENT_SIZES, read_fixture
+from vfm.trainer.data.clip_sampling import ClipSampling
+from vfm.trainer.methods.umt.reader import StoredReader
 from vfm.trainer.methods.umt.teaching import Teacher
 from vfm.trainer.methods.umt_vl.negatives import draw_pairs, match_pairs, matching_weights
 from vfm.trainer.methods.umt_vl.network import VisionEncoder
@@ -42,7 +44,11 @@ class Reference:
             mask_id=config["mask_id"],
             special_ids=(0,),
         )
-        teacher = Teacher(dim=config["t_output_dim"], teaching=None, prepare=None)
+        sampling = ClipSampling(clip_len=config["num_frames"])
+        reads_nothing = StoredReader(
+            attention=None, features=None, sampling=sampling, objective=recipe.objective
+        )
+        teacher = Teacher(dim=config["t_output_dim"], teaching=None, prepare=reads_nothing)
         self.method = UmtVl(recipe, teacher=teacher, column=column).eval()
         state = self.fixture.file().tensors
         self.method.load_state_dict({n: t for n, t in state.items() if not n.startswith(NOT_OURS)})
@@ -94,6 +100,17 @@ def test_every_branch_says_what_the_reference_says(reference):
         expect("vtm_logits", method.match_logits(read_of, is_text_of, tokens=tokens, which=matched.videos))
         fused = method.bert.fuse(method.bert.read(pairs.shown, pairs.is_text), pairs.is_text, source=tokens)
         expect("mlm_logits", method.word_logits(fused))
+
+
+@pytest.mark.needs("shared")
+def test_as_many_tokens_are_visible_as_in_the_reference(reference):
+    reader = getattr(reference.method.prepare, {"video": "clips", "image": "images"}[reference.kind])
+    order = reference.fixture.tensors[f"input/importance_{reference.kind}"]
+    num_cells = order.shape[1]
+    num_visible = num_cells - int(reader.objective.mask_ratio * num_cells)
+    is_hidden = torch.ones(order.shape, dtype=torch.bool).scatter_(1, order[:, :num_visible], False)
+    num_frames = reader.sampling.clip_len
+    assert torch.equal(is_hidden.view(-1, num_frames * num_cells), reference.said("mask"))
 
 
 @pytest.mark.needs("shared")
