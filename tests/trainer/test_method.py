@@ -51,7 +51,7 @@ def test_recipes_are_named_after_their_folder_and_need_no_torch(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *recipes, folder, has_torch = done.stdout.split()
     assert recipes
-    assert all(recipe.startswith(f"{name}-") for recipe in recipes)
+    assert all(recipe.startswith(f"{name.replace('_', '-')}-") for recipe in recipes)
     assert (folder, has_torch) == (name, "False")
 
 

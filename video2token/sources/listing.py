@@ -131,21 +131,19 @@ def list_sources(
     )
 
 
-def _refuse_other_kind(entries: Iterable[Entry], *, images: bool) -> None:
-    """Refuse what a dataset of one kind cannot hold, which a list or the user names."""
+def _refuse_other_kind(entries: Sequence[Entry], *, images: bool) -> None:
+    """Refuse an input of nothing but the other kind; single ones among others are rejected by themselves."""
+    is_other = is_video if images else is_image
+    if entries and all(is_other(entry.name) for entry in entries):
+        what, remedy = ("a video", "leave out --images") if images else ("an image", "add --images")
+        where = entries[0].where or entries[0].path
+        raise UsageError(
+            f"{where}: {entries[0].name} is {what}, as is all that is named there: {remedy}, as a dataset "
+            "holds one kind."
+        )
     for entry in entries:
-        where = entry.where or entry.path
-        if images and is_video(entry.name):
-            raise UsageError(
-                f"{where}: {entry.name} is a video, and --images takes images alone: make a dataset of each."
-            )
         if images and entry.is_segment:
-            raise UsageError(f"{where} has times, which an image has not: leave out start and end.")
-        if not images and is_image(entry.name):
-            raise UsageError(
-                f"{where}: {entry.name} is an image: use --images, with which a dataset holds images alone, "
-                "or leave it out."
-            )
+            raise UsageError(f"{entry.where} has times, which an image has not: leave out start and end.")
 
 
 def _cut(entries: Iterable[Entry], *, first_s: float | None) -> Iterator[Entry]:

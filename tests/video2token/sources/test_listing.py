@@ -406,6 +406,14 @@ def test_lists_name_images_as_they_name_videos(tmp_path: Path, name: str) -> Non
         assert (second.captions, second.split, second.labels) == (("a boat",), "val", ("y",))
 
 
+@pytest.mark.parametrize("images", [True, False])
+def test_a_file_of_the_other_kind_among_others_is_left_to_the_decoder(tmp_path: Path, images: bool) -> None:
+    touch(tmp_path, "a.jpg", "b.mp4")
+    path = write_list(tmp_path / "l.csv", "path\na.jpg\nb.mp4\n")
+    listing = list_sources([path], missing="error", options=ListOptions(images=images))
+    assert {source.identity for source in listing.sources} == {"a.jpg", "b.mp4"}
+
+
 def test_any_suffix_finds_the_image_of_another_one(tmp_path: Path) -> None:
     touch(tmp_path, "a.webp", "a.mp4")
     path = write_list(tmp_path / "l.csv", "path\na.jpg\n")
@@ -417,8 +425,8 @@ def test_any_suffix_finds_the_image_of_another_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "images", "told"),
     [
-        ("path\na.jpg\nb.mp4\n", True, "l.csv line 3: b.mp4 is a video, and --images takes images alone"),
-        ("path\nb.mp4\na.jpg\n", False, "l.csv line 3: a.jpg is an image: use --images"),
+        ("path\nb.mp4\n", True, "l.csv line 2: b.mp4 is a video, as is all .* leave out --images"),
+        ("path\na.jpg\n", False, "l.csv line 2: a.jpg is an image, as is all .* add --images"),
         ("path,start,end\na.jpg,0,2\n", True, "l.csv line 2 has times, which an image has not"),
     ],
 )
