@@ -134,9 +134,6 @@ PLUG_INS = {
 MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 12, 300, 45, 5
 
 # What is larger than the limits, and why.
-LONG_FUNCTIONS = {
-    "cli/options/decoding.py:options": "a list of options, one after the other",
-}
 MANY_PARAMETERS = {
     "shards/pixels/hog/compiled.py:_differences": "Numba takes arrays, not objects",
     "shards/pixels/hog/compiled.py:_fill": "Numba takes arrays, not objects",
@@ -283,20 +280,18 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
     for function in functions(path):
         name = f"{of_root(path)}:{function.name}"
-        assert num_code_lines(function) <= MAX_FUNCTION_LINES or name in LONG_FUNCTIONS, name
+        assert num_code_lines(function) <= MAX_FUNCTION_LINES, name
         num_parameters = num_positional(function) + len(function.args.kwonlyargs)
         assert num_parameters <= max_parameters(function) or name in MANY_PARAMETERS, name
 
 
 def test_no_exception_is_out_of_date() -> None:
-    long, many = set(), set()
+    many = set()
     for path in MODULES:
         for function in functions(path):
             name = f"{of_root(path)}:{function.name}"
             num_parameters = num_positional(function) + len(function.args.kwonlyargs)
-            long |= {name} if num_code_lines(function) > MAX_FUNCTION_LINES else set()
             many |= {name} if num_parameters > max_parameters(function) else set()
-    assert long == set(LONG_FUNCTIONS)
     assert many == set(MANY_PARAMETERS)
 
 

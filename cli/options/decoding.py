@@ -42,6 +42,11 @@ def _rate(value: str) -> float:
 
 def options() -> Decorator:
     """Return all the options that say which frames are taken and what a video may cost, as one decorator."""
+    return together(_frames(), _pictures(), _limits())
+
+
+def _frames() -> Decorator:
+    """Return the options that say which frames are taken."""
     return together(
         click.option(
             "--images",
@@ -66,6 +71,12 @@ def options() -> Decorator:
             show_default=True,
             help="The frame shown at each tick, or what FFmpeg's filter `fps` gives.",
         ),
+    )
+
+
+def _pictures() -> Decorator:
+    """Return the options that say how frames are decoded and stored."""
+    return together(
         click.option(
             "--size",
             "size_px",
@@ -82,6 +93,12 @@ def options() -> Decorator:
             help="Quality of the stored JPEGs.",
         ),
         decoder(),
+    )
+
+
+def _limits() -> Decorator:
+    """Return the options that say what a video may cost."""
+    return together(
         click.option(
             "--max-frames",
             type=_AT_LEAST_1,

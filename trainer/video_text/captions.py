@@ -1,7 +1,8 @@
 """Captions of a sample as networks read them: ids of a vocabulary, one caption a draw."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from vfm.shards.io.hashing import sha256
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.recipes.columns import TEXT, column_of_kind
 from vfm.trainer.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IDS, NUM_IDS, CAPTION_ID = "ids", "num_ids", "caption_id"
 _HIDDEN, _REPLACED = 0.8, 0.1  # shares of the words to be guessed
@@ -59,6 +63,33 @@ def text_column(recipe: Recipe, dataset: Dataset) -> TextColumn:
         mask_id=options["mask_id"],
         special_ids=tuple(options["special_ids"]),
     )
+
+
+def maskable_column(recipe: Recipe, dataset: Dataset) -> TextColumn:
+    """Return the column of ids that a recipe reads, of which words are to be hidden.
+
+    Raises:
+        UsageError: as of `text_column`; or its vocabulary has nothing that stands for a hidden word.
+    """
+    column = text_column(recipe, dataset)
+    if column.mask_id is None:
+        raise UsageError(
+            f"The vocabulary of column {column.name} has no id for a hidden word, such as [MASK] of BERT's: "
+            "make the column with another, `vfm tokenize DATA --target text:VOCABULARY`."
+        )
+    return column
+
+
+def num_words_in(state: "Mapping[str, Tensor]", *names: str) -> int:
+    """Return how many words the weights of a network know, by the first of these tables that they have.
+
+    Raises:
+        UsageError: they have none.
+    """
+    found = next((state[name] for name in names if name in state), None)
+    if found is None:
+        raise UsageError(f"The weights are of another model: {names[0]} is absent, so they know no words.")
+    return len(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,9 +207,8 @@ def _rankings(
     similarity = task.backbone.similarity(text_vectors(task, texts.rows, world=world), videos)
     by_text, by_video, own = similarity, similarity, texts.video_of_text
     if k is not None:
-        own_similarity(
-            similarity.numpy(), video_of_text=own
-        )  # refuses what is no number before the long part
+        # What is no number is refused before the long part.
+        own_similarity(similarity.numpy(), video_of_text=own)
 
         def score(wanted: Tensor) -> Tensor:
             return matching_scores(

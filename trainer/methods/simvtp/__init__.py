@@ -7,7 +7,6 @@ Nothing here imports torch before a model is asked for, so that listing recipes 
 
 from typing import TYPE_CHECKING
 
-from vfm.shards.errors import UsageError
 from vfm.trainer.methods.videomae import build_backbone, build_clip_reader, build_encoder, clip_columns
 
 if TYPE_CHECKING:
@@ -104,7 +103,6 @@ def vocab_size_in(state: "Mapping[str, Tensor]") -> int:
     Raises:
         UsageError: they know none.
     """
-    found = next((state[name] for name in _WORDS if name in state), None)
-    if found is None:
-        raise UsageError(f"The weights are of another model: {_WORDS[0]} is absent, so they know no words.")
-    return len(found)
+    from vfm.trainer.video_text.captions import num_words_in
+
+    return num_words_in(state, *_WORDS)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.normalize import normalize, to_float
@@ -31,9 +30,10 @@ from vfm.trainer.video_text.captions import (
     NUM_IDS,
     CaptionReader,
     TextColumn,
-    text_column,
+    maskable_column,
 )
 from vfm.trainer.video_text.contrast import check_contrast, contrast_loss, draw_negatives, unit
+from vfm.trainer.video_text.losses import hidden_places, match_loss, word_loss
 from vfm.trainer.video_text.model import is_text_of
 from vfm.trainer.vit_backbone import is_vector
 
@@ -88,18 +88,14 @@ class Simvtp(SimvtpNetwork, Method):
         Args:
             batch: arrays of `PretrainReader`, stacked.
         """
-        labels, num_ids = batch[LABELS], batch[NUM_IDS]
-        is_masked = labels != NOT_PREDICTED
-        # The one wait for the device, before the step's own work is queued.
-        longest, num_masked = torch.stack([num_ids.max(), is_masked.sum()]).tolist()
-        is_masked = is_masked[:, :longest]
+        longest, hidden_words = hidden_places(batch[LABELS], batch[NUM_IDS])
         return self.losses(
             Pairs(
                 pixels=to_float(batch["clip"]),
                 is_hidden=batch["is_hidden"],
                 ids=batch[IDS][:, :longest],
-                is_text=is_text_of(num_ids, length=longest),
-                hidden_words=torch.nonzero_static(is_masked.flatten(), size=num_masked)[:, 0],
+                is_text=is_text_of(batch[NUM_IDS], length=longest),
+                hidden_words=hidden_words,
                 caption_ids=batch[CAPTION_ID],
             )
         )
@@ -132,9 +128,11 @@ class Simvtp(SimvtpNetwork, Method):
 
         seen, read = joint.tensor_split([video.shape[1]], dim=1)
         pixels = self._pixel_loss(self.decode(seen, visible=visible, hidden=hidden), pairs)
-        words, words_right = self._word_loss(read.flatten(0, 1)[pairs.hidden_words], pairs)
+        # Asked at the places of hidden words alone: the head is the largest product of all.
+        guessed = self.text_cls(read.flatten(0, 1)[pairs.hidden_words])
+        words, words_right = word_loss(guessed, pairs.ids.flatten()[pairs.hidden_words])
         is_match = torch.cat([torch.ones_like(negatives), torch.where(negatives < 0, NOT_PREDICTED, 0)])
-        matching = functional.cross_entropy(matches.float(), is_match)
+        matching, matches_right = match_loss(matches, is_match)
         return {
             "loss": pixels + words + contrast + matching,
             "pixel_loss": pixels.detach(),
@@ -142,7 +140,7 @@ class Simvtp(SimvtpNetwork, Method):
             "vtc_loss": contrast.detach(),
             "vtm_loss": matching.detach(),
             "mlm_accuracy": words_right,
-            "vtm_accuracy": _share_right(matches, is_match),
+            "vtm_accuracy": matches_right,
         }
 
     def _joint(
@@ -175,21 +173,6 @@ class Simvtp(SimvtpNetwork, Method):
         )
         return functional.mse_loss(reconstructed.float(), targets)
 
-    def _word_loss(self, read: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Return the mean cross entropy of hidden words, and the share that is right; 0 where none is hidden.
-
-        Args:
-            read: float [K, D], what is said at their places alone: the head is the largest product of all.
-            pairs: tells the words.
-        """
-        wanted = pairs.ids.flatten()[pairs.hidden_words]
-        logits = self.text_cls(read).float()
-        num_words = max(len(wanted), 1)
-        is_right = logits.detach().argmax(1) == wanted
-        return functional.cross_entropy(
-            logits, wanted, reduction="sum"
-        ) / num_words, is_right.sum() / num_words
-
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Take all weights of another run, or of one of VideoMAE, which has no words: these stay as they are.
 
@@ -214,11 +197,6 @@ class Simvtp(SimvtpNetwork, Method):
         return is_vector(name) or name == "mask_token"
 
 
-def _share_right(logits: Tensor, wanted: Tensor) -> Tensor:
-    is_right = logits.detach().argmax(1) == wanted
-    return is_right.float().sum() / (wanted != NOT_PREDICTED).sum()
-
-
 def build_method(recipe: Recipe, dataset: Dataset) -> Simvtp:
     """Return the method of a recipe, its weights drawn from the recipe's seed.
 
@@ -226,13 +204,8 @@ def build_method(recipe: Recipe, dataset: Dataset) -> Simvtp:
         UsageError: the recipe reads no frames or no captions, contradicts itself, or hides no words.
     """
     column_of_kind(recipe, FRAMES)
-    column = text_column(recipe, dataset)
+    column = maskable_column(recipe, dataset)
     check_contrast(recipe)
-    if column.mask_id is None:
-        raise UsageError(
-            f"The vocabulary of column {column.name} has no id for a hidden word, such as [MASK] of BERT's: "
-            "make the column with another, `vfm tokenize DATA --target text:VOCABULARY`."
-        )
     method = Simvtp(recipe, column=column)
     method.initialize(torch.Generator().manual_seed(recipe.train.seed))
     return method

@@ -8,7 +8,7 @@ from torch import Tensor
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.method import load_exactly
 from vfm.trainer.methods.umt_vl.finetune import MatchConfig
-from vfm.trainer.methods.umt_vl.negatives import draw_pairs, match_loss
+from vfm.trainer.methods.umt_vl.negatives import draw_pairs
 from vfm.trainer.methods.umt_vl.network import (
     PairNetwork,
     VisionEncoder,
@@ -22,6 +22,7 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.retrieve import RetrieveConfig
 from vfm.trainer.video_text.captions import CAPTION_ID, TextColumn
 from vfm.trainer.video_text.contrast import soft_contrast_loss
+from vfm.trainer.video_text.losses import match_loss
 from vfm.trainer.video_text.model import MatchingModel
 from vfm.trainer.vit_backbone import is_vector, layers_above
 
@@ -108,7 +109,7 @@ class Retriever(PairNetwork, MatchingModel):
         logits = self.match_logits(
             read[pairs.captions], is_text[pairs.captions], tokens=tokens, which=pairs.videos
         )
-        matching, is_right = match_loss(logits, pairs)
+        matching, is_right = match_loss(logits, pairs.is_match)
         losses = {
             "loss": contrast + matching,
             "vtc_loss": contrast.detach(),

@@ -1,10 +1,9 @@
-"""Pairs of videos and captions that belong together, pairs that do not, and how well they are told apart."""
+"""Pairs of videos and captions that belong together, and pairs that do not."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vfm.trainer.methods.umt_vl.recipe import Negatives
 from vfm.trainer.video_text.captions import NOT_PREDICTED
@@ -60,16 +59,3 @@ def match_pairs(*, videos: Tensor, captions: Tensor) -> MatchPairs:
         videos=torch.cat([own, videos.clamp_min(0), own]),
         is_match=torch.cat([torch.ones_like(own), *wrong]),
     )
-
-
-def match_loss(logits: Tensor, pairs: MatchPairs) -> tuple[Tensor, Tensor]:
-    """Return the cross entropy of pairs, and the share that is right.
-
-    Args:
-        logits: float [3 B, 2], the second number for yes.
-        pairs: what is right.
-    """
-    logits = logits.float()
-    is_right = (logits.detach().argmax(1) == pairs.is_match).float().sum()
-    is_counted = (pairs.is_match != NOT_PREDICTED).sum()
-    return functional.cross_entropy(logits, pairs.is_match), is_right / is_counted

@@ -4,6 +4,7 @@ Li et al. 2023, arXiv 2303.16058, section 3.3; names and rules of the released c
 of a video, F frames, L ids of a caption.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class Vision(Protocol):
     pool_norm: nn.LayerNorm
 
 
-class PairNetwork(nn.Module):
+class PairNetwork(nn.Module, ABC):
     """What the pretrained and the finetuned network share: all but how their parts are named.
 
     Attributes:
@@ -47,14 +48,14 @@ class PairNetwork(nn.Module):
         self.itm_head = nn.Linear(model.text_dim, 2)
 
     @property
+    @abstractmethod
     def vision(self) -> Vision:
         """Return what sees clips."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def bert(self) -> Bert:
         """Return what reads captions."""
-        raise NotImplementedError
 
     def tokens(self, clips: Tensor) -> Tensor:
         """Return the normalized tokens of whole clips [B, 3, T, S, S]: float [B, N, D]."""

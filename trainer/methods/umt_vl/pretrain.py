@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.method import Method
 from vfm.trainer.methods.umt.teaching import Teacher, teacher_of
-from vfm.trainer.methods.umt_vl.negatives import MatchPairs, draw_pairs, match_loss
+from vfm.trainer.methods.umt_vl.negatives import MatchPairs, draw_pairs
 from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
 from vfm.trainer.methods.umt_vl.reader import LABELS, SHOWN, PretrainReader, image_reader
 from vfm.trainer.methods.umt_vl.recipe import Objective
@@ -26,13 +25,13 @@ from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.video_text.captions import (
     CAPTION_ID,
     IDS,
-    NOT_PREDICTED,
     NUM_IDS,
     CaptionReader,
     TextColumn,
-    text_column,
+    maskable_column,
 )
 from vfm.trainer.video_text.contrast import check_contrast, soft_contrast_loss
+from vfm.trainer.video_text.losses import hidden_places, match_loss, word_loss
 from vfm.trainer.video_text.model import is_text_of
 from vfm.trainer.vit_backbone import is_vector
 
@@ -96,11 +95,7 @@ class UmtVl(UmtVlNetwork, Method):
             batch: arrays of `PretrainReader`, stacked.
         """
         visible, features = self.teaching(batch)
-        labels, num_ids = batch[LABELS], batch[NUM_IDS]
-        is_hidden = labels != NOT_PREDICTED
-        # The one wait for the device, before the step's own work is queued.
-        longest, num_hidden = torch.stack([num_ids.max(), is_hidden.sum()]).tolist()
-        is_hidden = is_hidden[:, :longest]
+        longest, hidden_words = hidden_places(batch[LABELS], batch[NUM_IDS])
         return self.losses(
             Pairs(
                 clips=normalize(to_float(batch["clip"])),
@@ -108,8 +103,8 @@ class UmtVl(UmtVlNetwork, Method):
                 features=features,
                 ids=batch[IDS][:, :longest],
                 shown=batch[SHOWN][:, :longest],
-                is_text=is_text_of(num_ids, length=longest),
-                hidden_words=torch.nonzero_static(is_hidden.flatten(), size=num_hidden)[:, 0],
+                is_text=is_text_of(batch[NUM_IDS], length=longest),
+                hidden_words=hidden_words,
                 caption_ids=batch[CAPTION_ID],
             )
         )
@@ -146,8 +141,10 @@ class UmtVl(UmtVlNetwork, Method):
             source=tokens,
             which=torch.cat([matched.videos, torch.arange(len(tokens), device=tokens.device)]),
         )
-        matching, matches_right = match_loss(self.itm_head(fused[:num_pairs, 0]), matched)
-        words, words_right = self._guess(fused[num_pairs:].flatten(0, 1)[pairs.hidden_words], pairs)
+        matching, matches_right = match_loss(self.itm_head(fused[:num_pairs, 0]), matched.is_match)
+        # Asked at the places of hidden words alone: the head is a large product.
+        guessed = self.word_logits(fused[num_pairs:].flatten(0, 1)[pairs.hidden_words])
+        words, words_right = word_loss(guessed, pairs.ids.flatten()[pairs.hidden_words])
         return {
             "loss": aligning + contrast + matching + words,
             "uta_loss": aligning.detach(),
@@ -157,19 +154,6 @@ class UmtVl(UmtVlNetwork, Method):
             "mlm_accuracy": words_right,
             "vtm_accuracy": matches_right,
         }
-
-    def _guess(self, fused: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Return the mean cross entropy of hidden words, and the share that is right; 0 where none is hidden.
-
-        Args:
-            fused: float [W, D], what is said at their places alone: the head is a large product.
-            pairs: tells the words.
-        """
-        wanted = pairs.ids.flatten()[pairs.hidden_words]
-        logits = self.word_logits(fused).float()
-        num_words = max(len(wanted), 1)
-        is_right = (logits.detach().argmax(1) == wanted).sum()
-        return functional.cross_entropy(logits, wanted, reduction="sum") / num_words, is_right / num_words
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
         """Take all weights of another run, or of one of the first stage, of which the rest stays as it is.
@@ -205,17 +189,12 @@ def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher 
         UsageError: the recipe does not read frames, a teacher's features and captions; or it contradicts
             itself or the data.
     """
-    column = text_column(recipe, dataset)
+    column = maskable_column(recipe, dataset)
     check_contrast(recipe)
     if recipe.model.has_own_shape or recipe.model.stretch_time:
         raise UsageError(
             f"model.pretrained_grid and model.stretch_time tell how a model is finetuned, and {recipe.name} "
             "pretrains one: leave them out."
-        )
-    if column.mask_id is None:
-        raise UsageError(
-            f"The vocabulary of column {column.name} has no id for a hidden word, such as [MASK] of BERT's: "
-            "make the column with another, `vfm tokenize DATA --target text:VOCABULARY`."
         )
     method = UmtVl(recipe, teacher=teacher_of(recipe, dataset, open_teacher=open_teacher), column=column)
     method.initialize(torch.Generator().manual_seed(recipe.train.seed))
