@@ -1,13 +1,14 @@
-"""What each of SimVTP's ways around a weakness of its released code does, on captioned videos of one's own.
+"""What SimVTP, in several ways, and UMT's second stage learn from captioned videos of one's own.
 
-    python benchmarks/captioned.py CAPTIONS --root FOLDER [--seeds 0 1 2] [--work FOLDER]
+    python benchmarks/captioned.py CAPTIONS --root FOLDER [--weights FILE] [--seeds 0 1 2] [--work FOLDER]
 
 CAPTIONS is JSON Lines of `video` and `caption`, its videos under FOLDER; a fifth of them is held out, and the
-vocabulary is the words of all captions. simvtp-tiny is pretrained and finetuned to retrieve, each by the
+vocabulary is the words of all captions. A tiny model is pretrained and finetuned to retrieve, each by the
 command that users type. A row is one way: losses of the pretraining, then how many videos are found by their
 captions, among those learned from and among those held out; means over seeds, and their deviations. Rows with
-`short` learn from captions of which every second has lost every second word, so that lengths differ. --work
-keeps dataset and runs: a stopped benchmark goes on.
+`short` learn from captions of which every second has lost every second word, so that lengths differ. Rows of
+UMT learn from the features of timm's vit_tiny_patch16_224, with the weights in FILE; without it they are left
+out. --work keeps datasets and runs: a stopped benchmark goes on.
 """
 
 import argparse
@@ -20,7 +21,9 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 REFERENCE = {
     "objective.matched_text": "masked",
@@ -28,16 +31,71 @@ REFERENCE = {
     "objective.across_ranks": "false",
     "model.text_mean": "all",
 }
-WAYS: dict[str, dict[str, str]] = {
-    "no pretraining": {},
-    "as released": {},
-    "clean": {"objective.matched_text": "clean"},
-    "similar": {"objective.negatives": "similar"},
-    "clean, similar": {"objective.matched_text": "clean", "objective.negatives": "similar"},
-    "clean, two ranks": {"objective.matched_text": "clean"},
-    "clean, across two ranks": {"objective.matched_text": "clean", "objective.across_ranks": "true"},
-    "clean, short": {"objective.matched_text": "clean"},
-    "clean, short, unpadded": {"objective.matched_text": "clean", "model.text_mean": "unpadded"},
+SIMVTP, UMT = "simvtp-tiny", "umt-vl-tiny"
+SIDE_PX = {SIMVTP: 64, UMT: 96}
+TEACHER = "vit_tiny_patch16_224"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """What is trained, and how it is asked; ways that train the same share their runs.
+
+    Attributes:
+        trained: the name of the runs.
+        recipe: of the pretraining.
+        changed: its settings; None pretrains nothing.
+        data: the captions learned from, ``whole`` or ``short``, or ``whole`` with the features of a teacher.
+        num_ranks: processes that share a batch.
+        is_finetuned: whether it learns to retrieve before it is asked.
+        asked: options of the evaluation.
+    """
+
+    trained: str
+    recipe: str = SIMVTP
+    changed: dict[str, str] | None = field(default_factory=dict)
+    data: str = "whole"
+    num_ranks: int = 1
+    is_finetuned: bool = True
+    asked: tuple[str, ...] = ()
+
+
+def simvtp(trained: str, *, data: str = "whole", num_ranks: int = 1, **changed: str) -> Way:
+    """Return SimVTP with settings, named without their section, that differ from the released code's."""
+    named = {key: changed.pop(key.split(".")[1], value) for key, value in REFERENCE.items()}
+    return Way(trained=trained, changed=named, data=data, num_ranks=num_ranks)
+
+
+def umt(trained: str = "umt", **how: Any) -> Way:
+    """Return UMT's second stage at a side that a CPU trains."""
+    changed = {"model.image_px": str(SIDE_PX[UMT])}
+    return Way(trained=trained, recipe=UMT, data="taught", **{"changed": changed, **how})
+
+
+SCRATCH = {
+    SIMVTP: ["--recipe", SIMVTP, "--set", "model.text_mean=all"],
+    UMT: ["--recipe", f"{UMT}-retrieve", "--set", f"model.image_px={SIDE_PX[UMT]}"],
+}
+VECTORS = ("--rerank", "0")
+WAYS = {
+    "no pretraining": Way(trained="no-pretraining", changed=None),
+    "as released": simvtp("as-released"),
+    "clean": simvtp("clean", matched_text="clean"),
+    "similar": simvtp("similar", negatives="similar"),
+    "clean, similar": simvtp("clean-similar", matched_text="clean", negatives="similar"),
+    "clean, two ranks": simvtp("clean-two-ranks", num_ranks=2, matched_text="clean"),
+    "clean, across two ranks": simvtp(
+        "clean-across-two-ranks", num_ranks=2, matched_text="clean", across_ranks="true"
+    ),
+    "clean, short": simvtp("clean-short", data="short", matched_text="clean"),
+    "clean, short, unpadded": simvtp(
+        "clean-short-unpadded", data="short", matched_text="clean", text_mean="unpadded"
+    ),
+    "UMT, no pretraining": umt("umt-no-pretraining", changed=None),
+    "UMT, no pretraining, by vectors": umt("umt-no-pretraining", changed=None, asked=VECTORS),
+    "UMT": umt(),
+    "UMT, by vectors": umt(asked=VECTORS),
+    "UMT, not finetuned": umt(is_finetuned=False),
+    "UMT, not finetuned, by vectors": umt(is_finetuned=False, asked=VECTORS),
 }
 PRETRAINED = ("vtc_loss", "val_vtc_loss", "vtm_accuracy", "val_vtm_accuracy")
 RECALLS = (("train", 1), ("val", 1), ("val", 5), ("val", 10))
@@ -52,6 +110,7 @@ def main() -> None:
     )
     parser.add_argument("captions", type=Path)
     parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--epochs", type=int, nargs=2, default=(100, 60), help="pretraining, finetuning")
@@ -60,16 +119,17 @@ def main() -> None:
     names = [*PRETRAINED, *(f"R@{top} {split} %" for split, top in RECALLS)]
     with nullcontext(args.work) if args.work else tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        for name in ("whole", "short"):
-            make_data(work / name, args)
+        ways = [name for name in args.ways if args.weights or WAYS[name].recipe != UMT]
+        for data, recipe in sorted({(WAYS[name].data, WAYS[name].recipe) for name in ways}):
+            make_data(work / data, args, side_px=SIDE_PX[recipe])
         print(f"| way | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
-        for way in args.ways:
-            found = [measure(way, work, seed=seed, epochs=args.epochs) for seed in args.seeds]
-            print(f"| {way} | {' | '.join(cells(found))} |", flush=True)
+        for name in ways:
+            found = [measure(WAYS[name], work, seed=seed, epochs=args.epochs) for seed in args.seeds]
+            print(f"| {name} | {' | '.join(cells(found))} |", flush=True)
 
 
-def make_data(folder: Path, args: argparse.Namespace) -> None:
-    """Extract the videos and store the ids of their captions, whole or shortened."""
+def make_data(folder: Path, args: argparse.Namespace, *, side_px: int) -> None:
+    """Extract the videos and store the ids of their captions, whole or shortened, and what a teacher sees."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [json.loads(line) for line in args.captions.read_text().splitlines()]
     words = sorted({word for row in rows for word in row["caption"].split()})
@@ -81,31 +141,36 @@ def make_data(folder: Path, args: argparse.Namespace) -> None:
             row["caption"] = " ".join(row["caption"].split()[1::2])
     (folder / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = folder / "data"
-    vfm("extract", folder / "list.jsonl", data, "--root", args.root, "--fps", "12.5", "--size", "64")
+    vfm("extract", folder / "list.jsonl", data, "--root", args.root, "--fps", "12.5", "--size", side_px)
     vfm("tokenize", data, "--target", f"text:{folder / 'vocab.txt'}", "--name", "words")
+    if folder.name == "taught":
+        vfm("tokenize", data, "--target", f"clip:{TEACHER}", "--weights", args.weights, "--name", "teacher",
+            "--crop", side_px, "--store", "fp16", "--levels", "1")  # fmt: skip
 
 
-def measure(way: str, work: Path, *, seed: int, epochs: tuple[int, int]) -> list[float]:
+def measure(way: Way, work: Path, *, seed: int, epochs: tuple[int, int]) -> list[float]:
     """Return the figures of one way with one seed."""
-    data = work / ("short" if "short" in way else "whole") / "data"
-    runs = work / "runs" / f"{way.replace(', ', '-').replace(' ', '-')}-{seed}"
+    data, runs = work / way.data / "data", work / "runs" / f"{way.trained}-{seed}"
     common = ["--set", f"train.seed={seed}", "--split", "train", "--threads", "1"]
-    if way == "no pretraining":
-        start = ["--recipe", "simvtp-tiny", *settings({"model.text_mean": "all"})]
-        figures = [math.nan] * len(PRETRAINED)
-    else:
-        ranks = ["--nproc", "2"] if "two ranks" in way else []
-        changed = REFERENCE | WAYS[way] | {"train.validate_epochs": str(epochs[0])}
-        vfm("pretrain", "simvtp-tiny", data, "--out", runs / "pretrained", "--epochs", epochs[0], *ranks,
+    start: list[object] = [*SCRATCH[way.recipe]]
+    figures = [math.nan] * len(PRETRAINED)
+    if way.changed is not None:
+        ranks = ["--nproc", way.num_ranks] if way.num_ranks > 1 else []
+        changed = way.changed | {"train.validate_epochs": str(epochs[0])}
+        vfm("pretrain", way.recipe, data, "--out", runs / "pretrained", "--epochs", epochs[0], *ranks,
             *settings(changed), *common)  # fmt: skip
         start = ["--init", runs / "pretrained"]
         last = json.loads((runs / "pretrained" / "log.jsonl").read_text().splitlines()[-1])
         figures = [last[name] for name in PRETRAINED]
     quiet = settings({"train.validate_split": "none"})
-    vfm("finetune", "retrieve", data, *start, "--out", runs / "found", "--epochs", epochs[1], *quiet, *common)
+    asked = runs / "found" if way.is_finetuned else runs / "pretrained"
+    if way.is_finetuned:
+        vfm("finetune", "retrieve", data, *start, "--out", asked, "--epochs", epochs[1], *quiet, *common)
     for split in ("train", "val"):
-        vfm("evaluate", runs / "found", data, "--protocol", "retrieval", "--split", split, "--threads", "1")
-    return figures + [recall(runs / "found", split, top) for split, top in RECALLS]
+        vfm(
+            "evaluate", asked, data, "--protocol", "retrieval", "--split", split, "--threads", "1", *way.asked
+        )
+    return figures + [recall(asked, split, top) for split, top in RECALLS]
 
 
 def settings(changed: dict[str, str]) -> list[str]:

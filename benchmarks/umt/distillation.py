@@ -35,8 +35,8 @@ from vfm.trainer.runs.run import pretrain
 from vfm.video2token.jobs.extract.extract import extract_sources
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.options import ExtractOptions
-from vfm.video2token.sources.entry import ListOptions
 from vfm.video2token.sources.listing import list_sources
+from vfm.video2token.sources.lists.reading import ListOptions
 from vfm.video2token.target import TargetOptions
 
 TEACHER = "vit_tiny_patch16_224"
