@@ -12,7 +12,7 @@ from vfm.cli.display.progress import make_progress
 from vfm.cli.options import shared
 
 if TYPE_CHECKING:
-    from vfm.trainer.evaluation.retrieval.answers import SearchResult
+    from vfm.trainer.evaluation.search.answers import SearchResult
 
 _SHEET = Path("search.png")
 
@@ -69,7 +69,7 @@ def command(model: Path, data: Path, sentences: tuple[str, ...], **given: Any) -
       vfm search retriever.safetensors data/mine "a red car" --vocabulary weights/bert-base-uncased
       vfm search runs/retriever data/mine "a red car" --json --no-sheet | jq '.answers[].hits[].key'
     """
-    from vfm.trainer.evaluation.retrieval.search import SearchOptions, search
+    from vfm.trainer.evaluation.search.search import SearchOptions, search
     from vfm.trainer.runs.folder import RunOptions
 
     sheet = _sheet(given["sheet"], is_wanted=not given["no_sheet"])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from vfm.cli.display import output
 
 if TYPE_CHECKING:
-    from vfm.trainer.evaluation.retrieval.answers import Answer, Hit, SearchResult
+    from vfm.trainer.evaluation.search.answers import Answer, Hit, SearchResult
     from vfm.video2token.preview.contact_sheet import Section
 
 _MAX_CAPTION, _MAX_SENTENCE = 60, 100  # characters of them that are shown

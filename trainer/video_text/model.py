@@ -105,14 +105,16 @@ class MatchingModel(VideoTextModel):
         """Return float [B, L, C] of captions, see `text_vectors`."""
 
     @abstractmethod
-    def match_scores(self, text: Tensor, is_text: Tensor, video: Tensor, *, which: Tensor) -> Tensor:
-        """Return how sure it is that captions and clips belong together, float [P], any number.
+    def match_logits(
+        self, read: Tensor, is_text: Tensor, *, tokens: Tensor, which: Tensor | None = None
+    ) -> Tensor:
+        """Return whether captions and clips belong together, float [P, 2], the second number for yes.
 
         Args:
-            text: float [P, L, C], of `text_tokens`.
+            read: float [P, L, C], of `text_tokens`.
             is_text: bool [P, L].
-            video: float [V, N, D], of `video_tokens`.
-            which: int64 [P], the clip of each caption.
+            tokens: float [V, N, D], of `video_tokens`.
+            which: int64 [P], the clip of each caption; None is one for each.
         """
 
 

@@ -1,7 +1,7 @@
 """What a search found is shown in order, shortened where it would not fit."""
 
 from vfm.cli.display.answers import answer_sections, answer_tables
-from vfm.trainer.evaluation.retrieval.answers import Answer, Hit, SearchResult
+from vfm.trainer.evaluation.search.answers import Answer, Hit, SearchResult
 from vfm.trainer.recipes.requirements import Fit
 
 

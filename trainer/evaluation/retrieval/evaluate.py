@@ -18,10 +18,11 @@ from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.missing import num_missing
 from vfm.trainer.evaluation.report import check_place
 from vfm.trainer.evaluation.result import EvaluateOptions
+from vfm.trainer.evaluation.retrieval.matching import Matcher
 from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
 from vfm.trainer.evaluation.retrieval.ranks import own_similarity
 from vfm.trainer.evaluation.retrieval.report import write_report
-from vfm.trainer.evaluation.retrieval.rerank import RankOptions, matching_scores, rerank, told_of_rank
+from vfm.trainer.evaluation.retrieval.rerank import RankOptions, rerank, told_of_rank
 from vfm.trainer.evaluation.retrieval.result import Rankings, RetrievalResult, ranked
 from vfm.trainer.evaluation.retrieval.similarity import dual_softmax, text_vectors, video_vectors
 from vfm.trainer.evaluation.score import inference_of
@@ -209,11 +210,10 @@ def _rankings(
     if k is not None:
         # What is no number is refused before the long part.
         own_similarity(similarity.numpy(), video_of_text=own)
+        matcher = Matcher(task=task, views=views, inference=inference)
 
         def score(wanted: Tensor) -> Tensor:
-            return matching_scores(
-                task, dataset=dataset, rows=texts.rows, wanted=wanted, views=views, inference=inference
-            )
+            return matcher.scores(dataset, rows=texts.rows, wanted=wanted)
 
         by_text, by_video = rerank(similarity, k=k, score=score)
     elif asked.rank.dual_softmax:

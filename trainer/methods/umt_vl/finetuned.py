@@ -82,10 +82,6 @@ class Retriever(PairNetwork, MatchingModel):
         del config
         return float(self.temp.detach())
 
-    def match_scores(self, text: Tensor, is_text: Tensor, video: Tensor, *, which: Tensor) -> Tensor:
-        """Return the logit that captions and clips belong together, float [P]."""
-        return self.match_logits(text, is_text, tokens=video, which=which)[:, 1]
-
     def pair_losses(
         self, batch: Mapping[str, Tensor], *, ids: Tensor, is_text: Tensor, config: RetrieveConfig
     ) -> tuple[dict[str, Tensor], Tensor]:

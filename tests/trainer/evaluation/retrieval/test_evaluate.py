@@ -213,8 +213,7 @@ class Matching:
                     given = torch.from_numpy(row)[None], torch.ones(1, len(row), dtype=torch.bool)
                     similarity[text, video] = model.text_vectors(*given)[0] @ vector
                     read = model.text_tokens(*given).expand(2, -1, -1), given[1].expand(2, -1)
-                    which = torch.arange(2)
-                    scores[text, video] = model.match_scores(*read, tokens, which=which).mean()
+                    scores[text, video] = model.match_logits(*read, tokens=tokens)[:, 1].mean()
         return similarity, scores
 
 

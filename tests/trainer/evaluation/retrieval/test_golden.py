@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from support.fixtures import read_fixture
 from support.retrieval import ToyPairs
 from vfm.trainer.evaluation.retrieval.figures import Ranking, ranking_of
+from vfm.trainer.evaluation.retrieval.matching import pair_logits
 from vfm.trainer.evaluation.retrieval.places import Places, places_of_texts, places_of_videos
 from vfm.trainer.evaluation.retrieval.ranks import text_to_video_ranks, video_to_text_ranks
-from vfm.trainer.evaluation.retrieval.rerank import rerank, score_pairs
+from vfm.trainer.evaluation.retrieval.rerank import rerank
 from vfm.trainer.evaluation.retrieval.similarity import mean_of_views
 from vfm.trainer.methods.umt_vl.finetune import tiny_retrieve
 from vfm.trainer.methods.umt_vl.finetuned import Retriever
@@ -97,7 +98,7 @@ class Reference:
         def score(wanted):
             self.asked.append(wanted)
             with torch.no_grad():
-                return score_pairs(model, texts, self.clips, wanted=wanted.T).T
+                return pair_logits(model, texts, self.clips, wanted=wanted.T)[..., 1].T
 
         self.by_text, self.by_video = rerank(self.similarity, k=self.k, score=score)
 

@@ -110,7 +110,7 @@ def test_a_retriever_of_the_second_stage_scores_pairs_as_it_did_there(shared):
         wanted = given["output/i2t_x"]
         scores = torch.stack(
             [
-                network.match_scores(read, is_text, tokens, which=torch.full([len(read)], video))
+                network.match_logits(read, is_text, tokens=tokens, which=torch.full([len(read)], video))[:, 1]
                 for video in range(len(tokens))
             ]
         )

@@ -4,35 +4,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vfm.shards.array_types import Int64
 from vfm.shards.errors import UsageError
-from vfm.shards.format.manifest import read_manifest
-from vfm.shards.reading.dataset import Dataset, open_dataset
+from vfm.shards.reading.dataset import Dataset
 from vfm.shards.splits import ALL, canonical_split
 from vfm.shards.wording import counted, listed
-from vfm.trainer import methods
-from vfm.trainer.distributed import World, join
+from vfm.trainer.distributed import join
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.missing import of_split
-from vfm.trainer.evaluation.retrieval.answers import Answer, Hit, SearchResult
-from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe, retriever
-from vfm.trainer.evaluation.retrieval.rerank import check_finite, check_matching, matching_scores
+from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe
+from vfm.trainer.evaluation.retrieval.matching import Matcher, check_finite, check_matching
+from vfm.trainer.evaluation.retrieval.sentences import (
+    Sentence,
+    open_clips,
+    read_sentence,
+    retriever_of_sentences,
+)
 from vfm.trainer.evaluation.retrieval.similarity import text_vectors, video_vectors
 from vfm.trainer.evaluation.retrieval.vocabularies import KnownVocabulary, vocabulary_of
 from vfm.trainer.evaluation.score import inference_of
-from vfm.trainer.recipes.columns import resolve_columns, with_columns
+from vfm.trainer.evaluation.search.answers import Answer, Hit, SearchResult
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.requirements import fit_to_data
 from vfm.trainer.runs.folder import RunOptions
-from vfm.trainer.runs.initial_weights import InitialWeights, from_path
+from vfm.trainer.runs.initial_weights import from_path
 from vfm.trainer.tasks.retrieve.retrieval import Retrieve
 from vfm.trainer.threads import cpu_threads
-from vfm.trainer.video_text.captions import TextColumn, cut
 
 _NUM_TOLD = 8  # words of a sentence that are not known
 
@@ -88,11 +88,11 @@ def search(
     _check_sentences(sentences)
     with cpu_threads(options.num_threads), join(options.device) as world:
         start = from_path(path, options=options, averaged=how.ema)
-        recipe, dataset = _open(retrieval_recipe(start, path=path), data=data, split=how.split)
+        recipe, dataset = open_clips(retrieval_recipe(start, path=path), data=data, split=how.split)
         recipe, fit = fit_to_data(recipe, dataset, accept=options.accept_data, say=options.say)
         known = vocabulary_of(start, path=path, data=data, given=how.vocabulary)
         asked = [_asked(each, known, recipe=recipe, say=options.say) for each in sentences]
-        task = _task(start, recipe=recipe, dataset=dataset, known=known, world=world)
+        task = retriever_of_sentences(start, recipe=recipe, dataset=dataset, known=known, world=world)
         step = "" if start.step is None else f", step {start.step},"
         options.say(
             f"Searching {counted(len(dataset), 'video')}{of_split(how.split)} of {data} with {path}{step} on "
@@ -118,16 +118,6 @@ def search(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Asked:
-    """A sentence, and its ids, int64 [L], as captions were read in training."""
-
-    sentence: str
-    row: Int64
-    unknown_words: tuple[str, ...]
-    is_cut: bool
-
-
 def _is_text(sentence: str) -> bool:
     """Return whether a sentence is what UTF-8 can say; an argument that was not comes with surrogates."""
     try:
@@ -145,56 +135,21 @@ def _check_sentences(sentences: Sequence[str]) -> None:
             raise UsageError(f"{sentence!r} is not UTF-8: set the terminal to it, or write another sentence.")
 
 
-def _open(recipe: Recipe, *, data: Path, split: str) -> tuple[Recipe, Dataset]:
-    """Return the recipe with the columns that clips are read from, and the samples with these alone."""
-    read = methods.load(recipe.method).clip_columns(recipe.data.columns)
-    recipe = resolve_columns(with_columns(recipe, read), read_manifest(data))
-    dataset = open_dataset(data, columns=recipe.data.columns, select_split=split)
-    if not len(dataset):
-        raise UsageError(f"{data} has no sample to find: `vfm inspect {data}` tells why.")
-    return recipe, dataset
-
-
-def _asked(sentence: str, known: KnownVocabulary, *, recipe: Recipe, say: Callable[[str], None]) -> _Asked:
-    """Return the ids of a sentence; what of it the model does not get to see is said."""
-    vocabulary, max_ids = known.vocabulary, recipe.objective.max_ids
-    unknown = vocabulary.unknown_words(sentence)
-    whole = vocabulary.encode([sentence])[0][0].astype(np.int64)
-    row = cut(whole, max_ids=max_ids)
-    told = listed([repr(word) for word in unknown], limit=_NUM_TOLD)
-    if set(row.tolist()) <= {*vocabulary.special_ids, vocabulary.unknown_id}:
+def _asked(text: str, known: KnownVocabulary, *, recipe: Recipe, say: Callable[[str], None]) -> Sentence:
+    """Return a sentence; what of it the model does not get to see is said."""
+    max_ids = recipe.objective.max_ids
+    found = read_sentence(text, known, max_ids=max_ids)
+    if not found.has_known:
         raise UsageError(
-            f"The vocabulary of {known.path} knows no word of {sentence!r}: use words of the captions that "
+            f"The vocabulary of {known.path} knows no word of {text!r}: use words of the captions that "
             "the model learned from."
         )
-    if unknown:
-        say(f"Not in the vocabulary, so that the model cannot tell what they mean: {told} of {sentence!r}.")
-    if is_cut := len(whole) > max_ids:
-        say(f"{sentence!r} has {len(whole)} ids and is cut to {max_ids}, which is all that the model reads.")
-    return _Asked(sentence=sentence, row=row, unknown_words=tuple(unknown), is_cut=is_cut)
-
-
-def _task(
-    start: InitialWeights, *, recipe: Recipe, dataset: Dataset, known: KnownVocabulary, world: World
-) -> Retrieve:
-    vocabulary = known.vocabulary
-    column = TextColumn(
-        name=str(known.path),
-        vocab_size=vocabulary.size,
-        pad_id=vocabulary.pad_id,
-        mask_id=vocabulary.mask_id,
-        special_ids=tuple(vocabulary.special_ids),
-    )
-    try:
-        return retriever(start, recipe=recipe, dataset=dataset, column=column, world=world)
-    except UsageError:
-        if known.is_proven:
-            raise
-        # The recipe is theirs, so that the number of words alone can differ.
-        raise UsageError(
-            f"{known.path} has {vocabulary.size} words, and {start.path} was trained with another number: "
-            "name the vocabulary of its training with --vocabulary."
-        ) from None
+    if found.unknown_words:
+        told = listed([repr(word) for word in found.unknown_words], limit=_NUM_TOLD)
+        say(f"Not in the vocabulary, so that the model cannot tell what they mean: {told} of {text!r}.")
+    if found.is_cut:
+        say(f"{text!r} has {found.num_ids} ids and is cut to {max_ids}, which is all that the model reads.")
+    return found
 
 
 def _num_reranked(
@@ -218,7 +173,7 @@ def _scores(
     task: Retrieve,
     *,
     dataset: Dataset,
-    asked: Sequence[_Asked],
+    asked: Sequence[Sentence],
     k: int | None,
     how: SearchOptions,
     inference: Inference,
@@ -234,9 +189,8 @@ def _scores(
         if k is not None:
             first, wanted = _order(scores)[:k], torch.ones(1, k, dtype=torch.bool)
             some = dataset.select(first.numpy())
-            how_sure = matching_scores(
-                task, dataset=some, rows=texts, wanted=wanted, views=views, inference=inference
-            )
+            matcher = Matcher(task=task, views=views, inference=inference)
+            how_sure = matcher.scores(some, rows=texts, wanted=wanted)
             check_finite(how_sure)
             scores = torch.full_like(scores, -torch.inf).scatter(0, first, how_sure[0])
         found.append(scores)
@@ -248,11 +202,11 @@ def _order(scores: Tensor) -> Tensor:
     return torch.argsort(scores, descending=True, stable=True)
 
 
-def _answer(asked: _Asked, dataset: Dataset, *, scores: Tensor, top: int) -> Answer:
+def _answer(asked: Sentence, dataset: Dataset, *, scores: Tensor, top: int) -> Answer:
     order = _order(scores)[:top].tolist()
     metas = [dataset.meta(index) for index in order]
     return Answer(
-        sentence=asked.sentence,
+        sentence=asked.text,
         unknown_words=asked.unknown_words,
         is_cut=asked.is_cut,
         hits=tuple(

@@ -13,8 +13,8 @@ from vfm.shards.reading.dataset import open_dataset
 from vfm.trainer.distributed import World
 from vfm.trainer.engine.inference import Inference
 from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe, retriever
-from vfm.trainer.evaluation.retrieval.search import SearchOptions, search
 from vfm.trainer.evaluation.retrieval.similarity import video_vectors
+from vfm.trainer.evaluation.search.search import SearchOptions, search
 from vfm.trainer.methods.simvtp.finetune import tiny_retrieve
 from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
 from vfm.trainer.recipes.columns import with_columns
@@ -193,8 +193,8 @@ def matched(pretrained, data, keys, ids):
         read = model.text_tokens(torch.tensor([ids] * 5), is_text)
         for key in keys:
             clips = {"clip": torch.from_numpy(spread(dataset, list(dataset.keys).index(key), rng)["clip"])}
-            which = torch.arange(5)
-            scores[key] = model.match_scores(read, is_text, model.video_tokens(clips), which=which).mean()
+            logits = model.match_logits(read, is_text, tokens=model.video_tokens(clips))
+            scores[key] = logits[:, 1].mean()
     return sorted(((key, score.item()) for key, score in scores.items()), key=lambda found: -found[1])
 
 
@@ -240,7 +240,7 @@ def test_weights_that_do_not_tell_are_of_a_vocabulary_of_their_size(model, task,
     state = from_path(model, options=OPTIONS).weights()
     file = ImportedWeights(path=tmp_path / "x.pth", project="vfm", recipe=RECIPE, state=state)
     start = InitialWeights(recipe=RECIPE, file=file)
-    monkeypatch.setattr("vfm.trainer.evaluation.retrieval.search.from_path", lambda *_, **__: start)
+    monkeypatch.setattr("vfm.trainer.evaluation.search.search.from_path", lambda *_, **__: start)
     answer = asked(tmp_path / "x.pth", data, "a dog").answers[0]
     assert found(answer) == expected(task, data, [2, 5, 6, 3])
     (tmp_path / "few.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n")

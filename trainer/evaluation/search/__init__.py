@@ -1,0 +1,1 @@
+"""Videos that a sentence finds."""
