@@ -22,7 +22,7 @@ from vfm.shards.reading.column import ColumnReader
 from vfm.shards.reading.item import describe, place_of, read_item
 from vfm.shards.reading.join import open_columns
 from vfm.shards.reading.keys import Keys
-from vfm.shards.reading.lookup import canonical_splits, find_row, rows_of_split
+from vfm.shards.reading.lookup import Lookup, canonical_splits, rows_of_split
 from vfm.shards.splits import ALL, canonical_split
 
 
@@ -296,4 +296,4 @@ class Dataset:
         Raises:
             UsageError: it means no sample, several, or one that was rejected.
         """
-        return find_row(self.data, keys=self.keys.to_bytes(), text=text)
+        return Lookup(self.data, keys=self.keys.to_bytes()).row(text)

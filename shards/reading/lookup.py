@@ -1,7 +1,10 @@
 """Finds samples by what a person types: a key, the start of one, the path of a source, or a split."""
 
 from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
+from posixpath import splitext
 
 import numpy as np
 import numpy.typing as npt
@@ -16,53 +19,93 @@ from vfm.shards.splits import ALL, TEST, VAL, canonical_split
 _MAX_LISTED = 5
 
 
-def find_row(data: Path, *, keys: npt.NDArray[np.bytes_], text: str) -> int:
-    """Return the position in ``keys`` of the one sample that ``text`` means.
-
-    Tried in this order: the whole key, the start of exactly one key, the source's identity or path, and the
-    end of a path at a ``/``.
-
-    Raises:
-        UsageError: it means no sample, several, or one that was rejected.
-    """
-    wanted = text.encode("utf-8", "surrogateescape")
-    for matches in (keys == wanted, np.char.startswith(keys, wanted)):
-        rows = np.flatnonzero(matches)
-        if len(rows) == 1:
-            return int(rows[0])
-        if len(rows) > 1:
-            raise _several(data, text=text, names=[keys[row].decode() for row in rows])
-    try:
-        plan = read_plan(data / PLAN_NAME)
-    except PlanMissingError:
-        raise UsageError(f"{data / PLAN_NAME} is missing: find the sample by its key.") from None
-    sources = [source for source in plan.sources if _names(source, text)]
-    if len(sources) > 1:
-        raise _several(data, text=text, names=[source.identity for source in sources])
-    if not sources:
-        raise UsageError(f"{data} has no sample {text!r}: `vfm inspect {data}` shows what it has.")
-    return _row_of(sources[0], data=data, plan=plan, keys=keys)
+class AmbiguousError(UsageError):
+    """What was typed means several samples."""
 
 
-def _names(source: Source, text: str) -> bool:
-    return text in {source.key, source.identity, source.path} or source.path.endswith(f"/{text}")
+class Lookup:
+    """Samples of a dataset by what a person types."""
+
+    def __init__(self, data: Path, *, keys: npt.NDArray[np.bytes_]) -> None:
+        """Take the dataset's folder, and the keys of the samples to find, bytes [N]."""
+        self._data, self._keys = data, keys
+
+    def row(self, text: str) -> int:
+        """Return the position in the keys of the one sample that ``text`` means.
+
+        Tried in this order: the whole key, the start of exactly one key, and `named`.
+
+        Raises:
+            AmbiguousError: it means several samples.
+            UsageError: it means none, or one that was rejected.
+        """
+        wanted = text.encode("utf-8", "surrogateescape")
+        for matches in (self._keys == wanted, np.char.startswith(self._keys, wanted)):
+            rows = np.flatnonzero(matches)
+            if len(rows) == 1:
+                return int(rows[0])
+            if len(rows) > 1:
+                raise self._several(text, names=[self._keys[row].decode() for row in rows])
+        found = self.named([text])[text]
+        if isinstance(found, UsageError):
+            raise found
+        return found
+
+    def named(self, texts: Iterable[str]) -> dict[str, int | UsageError]:
+        """Return the position of the one sample of each name, or why there is none, in one pass.
+
+        A name is the key, or the identity or path of its source; the end of a path counts from a ``/`` on,
+        and its suffix may be left out.
+
+        Raises:
+            AmbiguousError: several have it.
+        """
+        sources: dict[str, list[Source]] = {text: [] for text in texts}
+        for source in self._plan.sources:
+            for name in _names(source) & sources.keys():
+                sources[name].append(source)
+        return {text: self._row_of(text, found) for text, found in sources.items()}
+
+    @cached_property
+    def _plan(self) -> Plan:
+        path = self._data / PLAN_NAME
+        try:
+            return read_plan(path)
+        except PlanMissingError:
+            raise UsageError(f"{path} is missing: find the sample by its key.") from None
+
+    def _row_of(self, text: str, sources: list[Source]) -> int | UsageError:
+        if len(sources) > 1:
+            raise self._several(text, names=[source.identity for source in sources])
+        if not sources:
+            return UsageError(
+                f"{self._data} has no sample {text!r}: `vfm inspect {self._data}` shows what it has."
+            )
+        (source,) = sources
+        rows = np.flatnonzero(self._keys == source.key.encode())
+        return int(rows[0]) if len(rows) else self._reason(source)
+
+    def _reason(self, source: Source) -> UsageError:
+        """Return why a source has no sample among the keys."""
+        shard = self._plan.sources.index(source) // self._plan.samples_per_shard
+        report = read_report(self._data / FRAMES, shard_name(shard))
+        for rejection in report.rejected if report else ():
+            if rejection.key == source.key:
+                return UsageError(f"{source.identity} was rejected ({rejection.reason}): {rejection.message}")
+        return UsageError(f"{source.identity} is not among the samples selected here: choose another split.")
+
+    def _several(self, text: str, *, names: list[str]) -> AmbiguousError:
+        listed = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
+        return AmbiguousError(
+            f"{text!r} means {len(names)} samples of {self._data} ({listed}): write more of it."
+        )
 
 
-def _row_of(source: Source, *, data: Path, plan: Plan, keys: npt.NDArray[np.bytes_]) -> int:
-    rows = np.flatnonzero(keys == source.key.encode())
-    if len(rows):
-        return int(rows[0])
-    shard = plan.sources.index(source) // plan.samples_per_shard
-    report = read_report(data / FRAMES, shard_name(shard))
-    for rejection in report.rejected if report else ():
-        if rejection.key == source.key:
-            raise UsageError(f"{source.identity} was rejected ({rejection.reason}): {rejection.message}")
-    raise UsageError(f"{source.identity} is not among the samples selected here: choose another split.")
-
-
-def _several(data: Path, *, text: str, names: list[str]) -> UsageError:
-    listed = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
-    return UsageError(f"{text!r} means {len(names)} samples of {data} ({listed}): write more of it.")
+def _names(source: Source) -> set[str]:
+    """Return what a source may be called."""
+    parts = source.path.split("/")
+    ends = {"/".join(parts[start:]) for start in range(len(parts))} - {""}
+    return {source.key, source.identity, *ends, *(splitext(end)[0] for end in ends)}
 
 
 def canonical_splits(splits: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:

@@ -1,14 +1,16 @@
 """A sample is found by what a person types."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vfm.shards.errors import UsageError
+from vfm.shards.format.plan import read_plan
 from vfm.shards.reading.dataset import open_dataset
-from vfm.shards.reading.lookup import canonical_splits
+from vfm.shards.reading.lookup import AmbiguousError, Lookup, canonical_splits
 
 
 @pytest.fixture
@@ -25,6 +27,7 @@ def data(make_dataset: Callable[..., Path]) -> Path:
         ("videos/v3.mp4", "v3"),
         ("/somewhere/videos/v3.mp4", "v3"),
         ("v3.mp4", "v3"),
+        ("videos/v3", "v3"),
     ],
 )
 def test_found(data: Path, text: str, key: str) -> None:
@@ -67,6 +70,28 @@ def test_without_a_plan_only_keys_are_found(data: Path) -> None:
     assert dataset.keys[dataset.find("v3")] == "v3"
     with pytest.raises(UsageError, match="is missing: find the sample by its key"):
         dataset.find("v3.mp4")
+
+
+def test_names_are_found_together_and_never_by_their_start(data: Path) -> None:
+    dataset = open_dataset(data, select_split="val")
+    lookup = Lookup(dataset.data, keys=dataset.keys.to_bytes())
+    found = lookup.named(["v5", "videos/v5.mp4", "v1", "v6", "v", "v5"])
+    row = dataset.find("v5")
+    assert (found["v5"], found["videos/v5.mp4"]) == (row, row)
+    told = {name: str(found[name]) for name in ("v1", "v6", "v")}
+    assert told["v1"] == "videos/v1.mp4 is not among the samples selected here: choose another split."
+    assert told["v6"] == "videos/v6.mp4 was rejected (no_video): No picture in it."
+    assert told["v"].startswith(f"{data} has no sample 'v': ")
+
+
+def test_a_name_of_several_is_refused(make_dataset: Callable[..., Path]) -> None:
+    dataset = open_dataset(make_dataset(num_sources=3, rejected=()))
+    plan = read_plan(dataset.data / "plan.parquet")
+    doubled = replace(plan, sources=(*plan.sources, replace(plan.sources[1], key="again")))
+    lookup = Lookup(dataset.data, keys=dataset.keys.to_bytes())
+    lookup.__dict__["_plan"] = doubled
+    with pytest.raises(AmbiguousError, match=r"'v1.mp4' means 2 samples of .* \(videos/v1.mp4, .*more of it"):
+        lookup.named(["v1.mp4"])
 
 
 def test_many_at_once_grow_where_a_name_is_longer() -> None:
