@@ -29,7 +29,7 @@ from vfm.shards.pixels.views import apply_view
 from vfm.shards.reading.dataset import open_dataset
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
-from vfm.video2token.targets.vq import VqTarget, build
+from vfm.video2token.targets.vq import Options, VqTarget, build
 from vfm.video2token.tokenizers.codebook.codebook import load_codebook
 
 _BATCH = 64
@@ -48,7 +48,7 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(2, mp_context=context) as pool:
         data = copy_frames(args.data, Path(folder) / "data")
-        frames = read_frames(data, build(str(args.codebook), TargetOptions()))
+        frames = read_frames(data, build(str(args.codebook), Options(), TargetOptions()))
         halves = [frames[half::2].copy() for half in range(2)]
         ways: dict[str, Way] = {
             "bare": lambda: encode(args.codebook, frames, 1),
@@ -86,7 +86,7 @@ def encode(folder: Path, frames: np.ndarray, num_threads: int) -> float:
     begun_s = time.process_time()
     torch.set_num_threads(num_threads)
     codebook = load_codebook(folder)
-    for batch in torch.from_numpy(frames).split(_BATCH):
+    for batch in torch.split(torch.from_numpy(frames), _BATCH):
         codebook.encode(batch)
     return time.process_time() - begun_s
 

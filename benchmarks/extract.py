@@ -18,13 +18,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from unittest import mock
 
 import av
 import numpy as np
-from peers import PEERS, Peer
+from peers import PEERS, Frames, Peer
 
 from vfm.shards.pixels import jpeg
 from vfm.video2token.decoding import recorder
@@ -32,6 +33,7 @@ from vfm.video2token.decoding.decoder import DecodedVideo
 from vfm.video2token.decoding.decoders import pyav
 from vfm.video2token.jobs.extract.extract import extract
 from vfm.video2token.options import ExtractOptions
+from vfm.video2token.sampling.sampler import TickFrame
 
 _MADE = {
     "x264-medium-2s": ("libx264", {"preset": "medium"}, 2),
@@ -113,15 +115,13 @@ def against_peers(paths: list[Path], *, options: ExtractOptions, rounds: int) ->
     ratios = []
     for path in paths:
         video = pyav.decode(str(path.resolve()), options)
-        runs: dict[str, Callable[[], int]] = {
-            "vfm": lambda path=path: len(pyav.decode(str(path.resolve()), options).jpegs),  # type: ignore[misc]
-        }
+        runs: dict[str, Callable[[], int]] = {"vfm": partial(jpegs_of_vfm, path, options=options)}
         cells = {}
         for name, peer in PEERS.items():
             told = refusal(peer, path, video=video, options=options)
             cells[name] = told
             if not told:
-                runs[name] = lambda peer=peer, path=path: jpegs_of(peer, path, video=video, options=options)  # type: ignore[misc] # noqa: B023
+                runs[name] = partial(jpegs_of, peer, path, video=video, options=options)
         medians = take_turns(runs, rounds=rounds)
         cells |= {name: f"{1000 * value:.0f}" for name, value in medians.items()}
         fastest = min(value for name, value in medians.items() if name != "vfm")
@@ -133,23 +133,28 @@ def against_peers(paths: list[Path], *, options: ExtractOptions, rounds: int) ->
     )
 
 
-def ticks_of(video: DecodedVideo, *, options: ExtractOptions) -> list[float]:
-    """Return the times of the ticks, seconds in the source."""
-    return [video.pts_s[0] + index / float(options.fps) for index in range(len(video.pts_s))]
+def jpegs_of_vfm(path: Path, *, options: ExtractOptions) -> int:
+    """Make the JPEGs with vfm and return how many."""
+    return len(pyav.decode(str(path.resolve()), options).jpegs)
+
+
+def frames_of(peer: Peer, path: Path, *, video: DecodedVideo, options: ExtractOptions) -> Frames:
+    """Return a peer's frames at vfm's ticks and of their size."""
+    assert options.fps is not None, "peers are compared at a rate"
+    ticks_s = [video.pts_s[0] + index / options.fps for index in range(len(video.pts_s))]
+    return peer(path, ticks_s, (video.width_px, video.height_px), options.fps)
 
 
 def jpegs_of(peer: Peer, path: Path, *, video: DecodedVideo, options: ExtractOptions) -> int:
     """Make the JPEGs with a peer and return how many."""
-    size = (video.width_px, video.height_px)
-    frames = peer(path, ticks_of(video, options=options), size, float(options.fps))
+    frames = frames_of(peer, path, video=video, options=options)
     return sum(len(jpeg.encode(frame, quality=options.quality)) > 0 for frame in frames)
 
 
 def refusal(peer: Peer, path: Path, *, video: DecodedVideo, options: ExtractOptions) -> str:
     """Return why a peer is not measured, empty when its frames are those of vfm."""
-    size = (video.width_px, video.height_px)
     try:
-        given = list(peer(path, ticks_of(video, options=options), size, float(options.fps)))
+        given = list(frames_of(peer, path, video=video, options=options))
     except _MISSING:
         return "not installed"
     except Exception as error:  # noqa: BLE001 (whatever a library raises is its answer)
@@ -177,7 +182,7 @@ def take_turns(runs: dict[str, Callable[[], int]], *, rounds: int) -> dict[str, 
 class _Nothing(recorder.FrameRecorder):
     """Takes frames and does nothing with them."""
 
-    def store(self, ticks: list[recorder.TickFrame[av.VideoFrame]]) -> None:
+    def store(self, ticks: list[TickFrame[av.VideoFrame]]) -> None:
         """Keep the first frame only."""
         if self._converter is None:
             super().store(ticks)
@@ -189,13 +194,11 @@ def apart(paths: list[Path], *, options: ExtractOptions, rounds: int, folder: Pa
 
     def bare() -> int:
         with mock.patch.object(pyav, "FrameRecorder", _Nothing):
-            return sum(len(pyav.decode(str(path.resolve()), options).jpegs) for path in paths)
+            return sum(jpegs_of_vfm(path, options=options) for path in paths)
 
     runs = {
         "decoding alone": bare,
-        "with scaling and JPEG": lambda: sum(
-            len(pyav.decode(str(path.resolve()), options).jpegs) for path in paths
-        ),
+        "with scaling and JPEG": lambda: sum(jpegs_of_vfm(path, options=options) for path in paths),
         "the job": lambda: extract(paths, folder / f"data{next(counter)}", options).num_frames,
     }
     medians = take_turns(runs, rounds=rounds)

@@ -34,6 +34,7 @@ import torch
 
 from vfm.shards.format.layout import PLAN_NAME
 from vfm.shards.format.plan import read_plan
+from vfm.shards.pixels import jpeg
 from vfm.shards.pixels.views import centre
 from vfm.shards.reading import dataset as reading
 from vfm.shards.reading.clip_frames import read_frames, shown_times
@@ -168,7 +169,7 @@ def evaluate(dataset: Dataset, prepared: RandomClip, *, rounds: int) -> None:
     views = SpreadClips(random_clip=prepared, num_clips=4, num_crops=3)
     rng = np.random.default_rng(0)
     num_wanted = 0
-    with mock.patch.object(reading, "decode", wraps=reading.decode) as decoded:
+    with mock.patch.object(reading, "decode", wraps=jpeg.decode) as decoded:
         for index in range(len(dataset)):
             views(dataset, index, rng)
             clips = prepared.sampling.spread(int(dataset.num_frames[index]), num_clips=views.num_clips)

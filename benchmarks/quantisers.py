@@ -96,7 +96,7 @@ class Fitted:
     def run(self, frames: UInt8) -> tuple[Int64, UInt8]:
         """Return codes [N, h, w] and rebuilt frames."""
         codes, rebuilt = [], []
-        for block in torch.from_numpy(frames).split(16):
+        for block in torch.split(torch.from_numpy(frames), 16):
             quantized = self.quantize(self.network.encode(to_pixels(block)))
             codes.append(quantized.codes)
             rebuilt.append(to_frames(self.network.decode(quantized.vectors)))
@@ -199,7 +199,7 @@ def timed(work: Callable[[], None]) -> float:
     return time.process_time() - begun_s
 
 
-def ignore(_step: int) -> None:
+def ignore(_learner: Learner) -> None:
     """Hear of a step."""
 
 

@@ -24,9 +24,9 @@ from vfm.shards.clips import segment_times
 from vfm.shards.codecs.scalar import FEATURES
 from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.reading.dataset import Dataset, open_dataset
-from vfm.trainer.evaluation.knn import knn_scores
 from vfm.trainer.method import Backbone
 from vfm.trainer.methods import umt
+from vfm.trainer.models.knn import knn_scores
 from vfm.trainer.recipes.recipe import Recipe
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
@@ -77,7 +77,7 @@ def run_all(work: Path, args: argparse.Namespace) -> None:
     recipe = override(
         load_recipe("umt-tiny"), [f"train.epochs={args.epochs}", "data.split=train", *args.settings]
     )
-    drawn = [student_features(data, umt.build_backbone(seeded(recipe, seed), None)) for seed in args.seeds]  # type: ignore[arg-type]  # it asks nothing of a dataset
+    drawn = [student_features(data, build_student(data, seeded(recipe, seed))) for seed in args.seeds]
     report("a random student", [score(data, features) for features in drawn])
     for store in args.stores:
         found = [score(data, trained(work, recipe, store=store, seed=seed)) for seed in args.seeds]
@@ -95,6 +95,11 @@ def seeded(recipe: Recipe, seed: int) -> Recipe:
     return found
 
 
+def build_student(data: Path, recipe: Recipe) -> Backbone:
+    """Return a student with its first weights."""
+    return umt.build_backbone(recipe, open_dataset(data))
+
+
 def trained(work: Path, recipe: Recipe, *, store: str, seed: int) -> Tensor:
     """Return the features of a student, trained unless its run is there."""
     data, out = work / "data", work / "runs" / f"{column(store)}-{seed}"
@@ -105,7 +110,7 @@ def trained(work: Path, recipe: Recipe, *, store: str, seed: int) -> Tensor:
         raise SystemExit(128 + outcome.signal)  # half a run is no result; --work goes on with it
     if outcome.record:
         print(f"<!-- {store}, seed {seed}: loss {outcome.record['loss']:.4f} -->", flush=True)
-    backbone = umt.build_backbone(seeded(recipe, seed), None)  # type: ignore[arg-type]
+    backbone = build_student(data, seeded(recipe, seed))
     backbone.load_pretrained(newest_checkpoint(out, options=options).model())
     return student_features(data, backbone)
 
@@ -192,10 +197,10 @@ def probe(inputs: Tensor, labels: Tensor, *, decay: float) -> Callable[[Tensor],
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(layer(inputs), labels) + decay * layer.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch leaves it so
     return lambda found: layer(found).detach()
 
 
