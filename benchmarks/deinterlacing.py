@@ -43,7 +43,8 @@ def main() -> None:
         h: [pair for video in given.videos for pair in read_pairs(video, height=h)] for h in given.heights
     }
     for name, way in WAYS.items():
-        psnr_db, cost_ms = defaultdict(list), []
+        psnr_db: dict[tuple[int, int], list[float]] = defaultdict(list)
+        cost_ms: list[float] = []
         for height in given.heights:
             cost_ms = []
             for first, second in pairs[height]:
@@ -79,7 +80,7 @@ def psnr(frame: VideoFrame, truth: VideoFrame, *, size_px: int) -> float:
 
 def planes_of(frame: VideoFrame) -> Planes:
     """Return views of the planes, uint8."""
-    return [np.frombuffer(p, np.uint8).reshape(p.height, -1)[:, : p.width] for p in frame.planes]
+    return [np.frombuffer(memoryview(p), np.uint8).reshape(p.height, -1)[:, : p.width] for p in frame.planes]
 
 
 def frame_of(planes: Planes) -> VideoFrame:
@@ -129,14 +130,16 @@ def by_filter(name: str, arguments: str) -> Way:
     """Return a way that is a filter of libavfilter, fed the one picture."""
 
     def run(frame: VideoFrame) -> VideoFrame:
-        graph, size = Graph(), {"width": frame.width, "height": frame.height}
+        graph = Graph()
         graph.threads = 1
-        source = graph.add_buffer(**size, format=frame.format, time_base=Fraction(1, 25))
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+        )
         graph.link_nodes(source, graph.add(name, arguments), graph.add("buffersink")).configure()
         frame.pts = 0
         graph.push(frame)
         graph.push(None)
-        return graph.pull()
+        return graph.vpull()
 
     return run
 

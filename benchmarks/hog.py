@@ -34,13 +34,13 @@ import time
 import zlib
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numba
 import numpy as np
-import skimage
 import torch
 from skimage import data as photos
 from skimage.feature import hog as hog_of_skimage
@@ -71,7 +71,7 @@ def main() -> None:
     torch.set_num_threads(1)
     frames = make_frames()
     print(f"Python {sys.version.split()[0]}, numpy {np.__version__}, numba {numba.__version__}, ", end="")
-    print(f"torch {torch.__version__}, scikit-image {skimage.__version__}, {platform.machine()}")
+    print(f"torch {torch.__version__}, scikit-image {version('scikit-image')}, {platform.machine()}")
     times = take_turns(ways_to_compute(frames, with_compile=args.compile), args.rounds)
     print("\nms per frame       median    skimage / this")
     for name, seconds in times.items():
@@ -89,7 +89,7 @@ def main() -> None:
 
 def make_frames() -> np.ndarray:
     """Return uint8 [T, S, S, 3], windows of photographs."""
-    pictures = [photos.astronaut(), photos.coffee(), photos.chelsea(), photos.rocket()]
+    pictures = [photos.astronaut(), photos.coffee(), photos.chelsea(), photos.rocket()]  # type: ignore[no-untyped-call]  # scikit-image leaves it so
     frames = []
     for number in range(_NUM_FRAMES):
         picture = pictures[number % len(pictures)]
@@ -103,7 +103,7 @@ def ways_to_compute(frames: np.ndarray, *, with_compile: bool) -> dict[str, Way]
     clip, tensors = frames[_CLIP], torch.from_numpy(frames)
     ways: dict[str, Way] = {"skimage": lambda: [by_skimage(frame) for frame in clip]}
     for definition in DEFINITIONS:
-        ways[f"numba {definition.name}"] = lambda definition=definition: hog(clip, definition)
+        ways[f"numba {definition.name}"] = partial(hog, clip, definition)
         assert np.array_equal(hog(frames, definition), hog_of_arrays(frames, definition, np))
         assert np.array_equal(hog(frames, definition), hog_of_arrays(tensors, definition, torch).numpy())
     ways["numpy"] = lambda: hog_of_arrays(clip, MASKFEAT, np)
@@ -178,7 +178,7 @@ def cells_of(frame: np.ndarray) -> np.ndarray:
     """Return the histograms of a frame's cells, float32 [C, 9, rows, columns]."""
     tokens = hog(np.ascontiguousarray(frame[None]))[0]
     rows, columns, _ = tokens.shape
-    cells = tokens.reshape(rows, columns, 3, 9, 2, 2).transpose(2, 3, 0, 4, 1, 5)
+    cells: np.ndarray = tokens.reshape(rows, columns, 3, 9, 2, 2).transpose(2, 3, 0, 4, 1, 5)
     return cells.reshape(3, 9, 2 * rows, 2 * columns)
 
 
@@ -192,7 +192,7 @@ def crop_cells(cells: np.ndarray, box: tuple[int, int, int, int], is_mirrored: b
     flat = torch.from_numpy(cells.reshape(1, 27, *cells.shape[2:]))
     grid = functional.affine_grid(theta, list(flat.shape), align_corners=False)
     found = functional.grid_sample(flat, grid, padding_mode="border", align_corners=False)
-    resized = functional.normalize(found.reshape(cells.shape), dim=1).numpy()
+    resized: np.ndarray = functional.normalize(found.reshape(cells.shape), dim=1).numpy()
     return resized[:, ::-1, :, ::-1] if is_mirrored else resized
 
 

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from vfm.shards.format.plan import build_plan
@@ -128,10 +129,8 @@ def main() -> None:
     for name, make in LISTS.items():
         with tempfile.TemporaryDirectory(prefix="vfm-lists-") as folder:
             path = make(Path(folder), args.rows)
-            rounds = [
-                timed(lambda path=path: list_sources([path], missing="error", options=ListOptions()))
-                for _ in range(args.rounds)
-            ]
+            ask = partial(list_sources, [path], missing="error", options=ListOptions())
+            rounds = [timed(ask) for _ in range(args.rounds)]
             found = rounds[-1][1]
             assert len(found.sources) == args.rows
             begun_s = time.perf_counter()

@@ -99,7 +99,7 @@ def read_webdataset(data: Path, wanted: dict[str, list[int]]) -> int:
 
 def decode_some(video: bytes, times: list[int]) -> Iterator[np.ndarray]:
     """Decode a Motion JPEG in memory up to the last wanted frame."""
-    with av.open(io.BytesIO(video)) as container:
+    with av.open(io.BytesIO(video), "r") as container:
         container.streams.video[0].thread_count = 1
         for time_index, frame in enumerate(container.decode(video=0)):
             if time_index in times:

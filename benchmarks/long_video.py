@@ -60,7 +60,7 @@ def write_long(minute: Path, path: Path, *, num_minutes: int) -> None:
         kept = [
             (bytes(packet), packet.pts, packet.dts, packet.is_keyframe)
             for packet in source.demux(stream)
-            if packet.pts is not None
+            if packet.pts is not None and packet.dts is not None
         ]
         ticks_a_minute = round(MINUTE_S / stream.time_base)
         for index in range(num_minutes):

@@ -11,63 +11,70 @@ import argparse
 import platform
 import statistics
 import time
-from types import MethodType
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vfm.trainer.models.mvit import Mvit, MvitConfig, initialize_mvit
-from vfm.trainer.models.pooling_attention import PoolingAttention
+from vfm.trainer.models.mvit import Mvit, MvitBlock, MvitConfig, initialize_mvit
+from vfm.trainer.models.pooling_attention import DepthwisePool, PoolingAttention
 
 
-def plain_attention(self: PoolingAttention, x: Tensor) -> Tensor:
-    """Return what a module of attention does, spelled out."""
-    shape, batch = self.shape, len(x)
-    heads, dim = shape.num_heads, shape.head_dim
-    qkv = self.qkv(x).reshape(batch, -1, 3, heads, dim).permute(2, 0, 3, 1, 4)
-    query, key, value = (
-        plain_pooling(self, tokens, part=part) for tokens, part in zip(qkv, "qkv", strict=True)
-    )
-    logits = (query * dim**-0.5) @ key.transpose(-2, -1)
-    asked = query[:, :, 1:].reshape(batch, heads, *shape.q_grid, dim)
-    terms = {
-        axis: torch.einsum(
-            f"bnthwc,{axis}kc->bnthwk", asked, getattr(self, f"rel_pos_{axis}")[getattr(self, f"rows_{axis}")]
+class PlainAttention(PoolingAttention):
+    """The same attention, spelled out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `PoolingAttention`."""
+        shape, batch = self.shape, len(x)
+        heads, dim = shape.num_heads, shape.head_dim
+        qkv = self.qkv(x).reshape(batch, -1, 3, heads, dim).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            self.plain_pooling(tokens, part=part) for tokens, part in zip(qkv, "qkv", strict=True)
         )
-        for axis in "thw"
-    }
-    patches = logits[:, :, 1:, 1:].view(batch, heads, *shape.q_grid, *shape.kv_grid)
-    patches = (
-        patches
-        + terms["t"][..., :, None, None]
-        + terms["h"][..., None, :, None]
-        + terms["w"][..., None, None, :]
-    )
-    logits[:, :, 1:, 1:] = patches.reshape(batch, heads, query.shape[2] - 1, key.shape[2] - 1)
-    out = logits.softmax(dim=-1) @ value
-    out[:, :, 1:] += query[:, :, 1:]
-    return self.proj(out.transpose(1, 2).reshape(batch, -1, heads * dim))
+        logits = (query * dim**-0.5) @ key.transpose(-2, -1)
+        asked = query[:, :, 1:].reshape(batch, heads, *shape.q_grid, dim)
+        terms = {
+            axis: torch.einsum(
+                f"bnthwc,{axis}kc->bnthwk",
+                asked,
+                getattr(self, f"rel_pos_{axis}")[getattr(self, f"rows_{axis}")],
+            )
+            for axis in "thw"
+        }
+        patches = logits[:, :, 1:, 1:].view(batch, heads, *shape.q_grid, *shape.kv_grid)
+        patches = (
+            patches
+            + terms["t"][..., :, None, None]
+            + terms["h"][..., None, :, None]
+            + terms["w"][..., None, None, :]
+        )
+        logits[:, :, 1:, 1:] = patches.reshape(batch, heads, query.shape[2] - 1, key.shape[2] - 1)
+        out = logits.softmax(dim=-1) @ value
+        out[:, :, 1:] += query[:, :, 1:]
+        projected: Tensor = self.proj(out.transpose(1, 2).reshape(batch, -1, heads * dim))
+        return projected
 
-
-def plain_pooling(self: PoolingAttention, tokens: Tensor, *, part: str) -> Tensor:
-    """Return [B, h, N', C] of [B, h, N, C]."""
-    pool, norm = self.get_submodule(f"pool_{part}"), self.get_submodule(f"norm_{part}")
-    first, patches = tokens[:, :, :1], tokens[:, :, 1:]
-    batch, heads, _, dim = patches.shape
-    patches = patches.reshape(batch * heads, *self.shape.grid, dim).permute(0, 4, 1, 2, 3).contiguous()
-    patches = functional.conv3d(patches, pool.weight, stride=pool.stride, padding=1, groups=dim)
-    patches = patches.reshape(batch, heads, dim, -1).transpose(2, 3)
-    return norm(torch.cat([first, patches], dim=2))
+    def plain_pooling(self, tokens: Tensor, *, part: str) -> Tensor:
+        """Return [B, h, N', C] of [B, h, N, C]."""
+        pool, norm = self.get_submodule(f"pool_{part}"), self.get_submodule(f"norm_{part}")
+        assert isinstance(pool, DepthwisePool)
+        first, patches = tokens[:, :, :1], tokens[:, :, 1:]
+        batch, heads, _, dim = patches.shape
+        patches = patches.reshape(batch * heads, *self.shape.grid, dim).permute(0, 4, 1, 2, 3).contiguous()
+        patches = functional.conv3d(patches, pool.weight, stride=pool.stride, padding=1, groups=dim)
+        patches = patches.reshape(batch, heads, dim, -1).transpose(2, 3)
+        normalized: Tensor = norm(torch.cat([first, patches], dim=2))
+        return normalized
 
 
 def build(config: MvitConfig, *, plain: bool) -> Mvit:
     """Return a network, its weights drawn from seed 0."""
     network = Mvit(config)
-    initialize_mvit(network, generator=torch.Generator().manual_seed(0))
     if plain:
         for block in network.blocks:
-            block.attn.forward = MethodType(plain_attention, block.attn)
+            assert isinstance(block, MvitBlock)
+            block.attn = PlainAttention(block.attn.shape)
+    initialize_mvit(network, generator=torch.Generator().manual_seed(0))
     return network
 
 
@@ -78,7 +85,7 @@ def update(network: Mvit, clips: Tensor, *, precision: str) -> tuple[float, Tens
     with torch.autocast("cpu", enabled=precision == "bf16"):
         out = network.encode(network.patch_embed(clips))
         loss = out.float().square().mean()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
     return time.perf_counter() - begin, out.detach()
 
 

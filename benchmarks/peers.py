@@ -36,7 +36,7 @@ def ffmpeg_command(path: Path, times_s: Sequence[float], size: tuple[int, int], 
 
 def temporary_files(path: Path, times_s: Sequence[float], size: tuple[int, int], fps: float) -> Frames:
     """A subprocess between temporary files, as in video2dataset's subsamplers: JPEGs written and read."""
-    import simplejpeg  # type: ignore[import-untyped]
+    import simplejpeg  # type: ignore[import-untyped]  # it ships no types
 
     width, height = size
     chain = f"fps=fps={fps}:round=up,scale={width}:{height}:flags={_SCALING}"
@@ -81,7 +81,7 @@ def torchcodec_exact(path: Path, times_s: Sequence[float], size: tuple[int, int]
 
 def decord(path: Path, times_s: Sequence[float], size: tuple[int, int], fps: float) -> Frames:
     """``get_batch`` of the frames at these times, at the stored size."""
-    import decord as library  # type: ignore[import-not-found]
+    import decord as library
 
     width, height = size
     reader = library.VideoReader(str(path), width=width, height=height, num_threads=1)
@@ -92,7 +92,7 @@ def decord(path: Path, times_s: Sequence[float], size: tuple[int, int], fps: flo
 
 def opencv(path: Path, times_s: Sequence[float], size: tuple[int, int], fps: float) -> Frames:
     """``grab`` every frame, ``retrieve`` the wanted ones by their place at the average rate."""
-    import cv2  # type: ignore[import-not-found]
+    import cv2
 
     cv2.setNumThreads(1)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
@@ -120,14 +120,16 @@ PEERS: dict[str, Peer] = {
 
 
 def _torchcodec(path: Path, times_s: Sequence[float], size: tuple[int, int], *, seek_mode: str) -> Frames:
-    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found]
-    from torchcodec.transforms import Resize  # type: ignore[import-not-found]
+    from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # it marks no exports
+    from torchcodec.transforms import Resize  # type: ignore[attr-defined]  # it marks no exports
 
     width, height = size
     given: dict[str, Any] = {"dimension_order": "NHWC", "num_ffmpeg_threads": 1, "seek_mode": seek_mode}
     decoder = VideoDecoder(str(path), transforms=[Resize((height, width))], **given)
-    last_s = decoder.metadata.end_stream_seconds - 1e-4
-    yield from decoder.get_frames_played_at([min(time, last_s) for time in times_s]).data.numpy()
+    end_s = decoder.metadata.end_stream_seconds
+    if end_s is None:
+        raise ValueError("it does not know where the video ends")
+    yield from decoder.get_frames_played_at([min(time, end_s - 1e-4) for time in times_s]).data.numpy()
 
 
 def _map(path: Path) -> str:
@@ -146,7 +148,7 @@ def _ffmpeg() -> list[str]:
     """Return how the command is called: the system's, else the one of imageio-ffmpeg."""
     command = shutil.which("ffmpeg")
     if command is None:
-        import imageio_ffmpeg  # type: ignore[import-not-found]
+        import imageio_ffmpeg
 
         command = imageio_ffmpeg.get_ffmpeg_exe()
     return [command, "-v", "error", "-nostdin", "-threads", "1", "-filter_threads", "1"]

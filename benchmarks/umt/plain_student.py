@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -27,15 +28,14 @@ class PlainAttention(vit.Attention):
 @contextmanager
 def plain_student() -> Iterator[None]:
     """Embed every patch by the convolution and spell attention out, in the block."""
-    embed, attend = vit.PatchEmbed.forward, vit.Attention.forward
+    embed = vit.PatchEmbed.forward
 
     def every_patch(self: vit.PatchEmbed, clips: Tensor, *, visible: Tensor | None = None) -> Tensor:
         tokens = embed(self, clips)
         return tokens if visible is None else vit.take(tokens, visible)
 
-    vit.PatchEmbed.forward = every_patch  # type: ignore[method-assign]
-    vit.Attention.forward = PlainAttention.forward  # type: ignore[assignment, method-assign]
-    try:
+    with (
+        mock.patch.object(vit.PatchEmbed, "forward", every_patch),
+        mock.patch.object(vit.Attention, "forward", PlainAttention.forward),
+    ):
         yield
-    finally:
-        vit.PatchEmbed.forward, vit.Attention.forward = embed, attend  # type: ignore[method-assign]

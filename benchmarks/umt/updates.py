@@ -70,7 +70,7 @@ class Mark:
     def __init__(self, device: torch.device) -> None:
         self.event: torch.cuda.Event | None = None
         if device.type == "cuda":
-            self.event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            self.event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch leaves it so
             self.event.record()
         self.time_s = time.perf_counter()
 
