@@ -7,7 +7,7 @@ import click
 
 from vfm.cli.display import output
 from vfm.cli.display.next_step import say_next
-from vfm.cli.display.retrieval import retrieval_table
+from vfm.cli.display.retrieval import choice_table, retrieval_table
 from vfm.cli.display.training import finish, is_chief
 from vfm.cli.options import shared, training
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 @click.argument("data", type=shared.PATH)
 @click.option(
     "--protocol",
-    type=click.Choice(["multiview", "knn", "linear", "attentive", "retrieval"]),
+    type=click.Choice(["multiview", "knn", "linear", "attentive", "retrieval", "multiple-choice"]),
     default="multiview",
     show_default=True,
     help="multiview: a classifier's own head. knn: nearest neighbours in split train; any encoder. linear, "
     "attentive: a probe that learns from split train, on any encoder, frozen. retrieval: videos by their "
-    "captions, and captions by their videos.",
+    "captions, and captions by their videos. multiple-choice: the right one of a few sentences.",
 )
 @shared.views(
     clips="the scores of all views are averaged.",
@@ -60,6 +60,20 @@ if TYPE_CHECKING:
     "head, which looks at a video and a caption together; 0 ranks by vectors alone.  [default: 128 where a "
     "model has such a head, as UMT's]",
 )
+@click.option(
+    "--choices",
+    type=shared.PATH,
+    metavar="FILE",
+    help="With --protocol multiple-choice: the questions, as JSON Lines or a JSON list of `video`, a name, "
+    "`caption`, the sentences, and `answer`, the place of the right one, from 0.",
+)
+@click.option(
+    "--vocabulary",
+    type=shared.PATH,
+    metavar="PATH",
+    help="With --protocol multiple-choice: a tokenizer.json or vocab.txt, or its folder; unless given, that "
+    "of the captions' column in DATA, or in the dataset that was learned from.",
+)
 @shared.device()
 @shared.loader_workers()
 @shared.nproc()
@@ -77,7 +91,8 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
 
     Retrieval counts how many captions find their video among the first 1, 5, 10 and 50, and how many videos
     one of their captions; the run's recipe says whether captions of a video are joined. A pretraining of
-    umt_vl retrieves without being finetuned.
+    umt_vl retrieves without being finetuned. A multiple choice counts how often the right sentence is taken
+    for a video, by vectors and, where there is one, by the matching head.
 
     Accuracies stand beside what naming the most frequent class and what guessing would reach. Each folder
     gets evaluate-PROTOCOL-SPLIT.json with all numbers, .parquet with the scores of every sample, and .png
@@ -95,6 +110,7 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
       vfm evaluate k400.safetensors data/k400 --clips 4 --crops 3
       vfm evaluate runs/retriever data/captioned --protocol retrieval --split test --clips 15 --crops 3
       vfm evaluate runs/umt-vl data/captioned --protocol retrieval --rerank 16
+      vfm evaluate runs/retriever data/msrvtt --protocol multiple-choice --choices mc.json --split test
       vfm evaluate runs/big data/mine --nproc 8
     """
     from vfm.trainer.evaluation.evaluate import evaluate_all
@@ -104,12 +120,11 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
     names = ("protocol", "num_clips", "num_crops", "split", "views", "ema")
     how = {name: given[name] for name in names}
     options = training.run_options(given)
+    _check_fit(given)
     if given["protocol"] == "retrieval":
         return _retrieve(paths, data, EvaluateOptions(**how), options, given)
-    if given["dual_softmax"]:
-        raise click.UsageError("--dual-softmax weighs similarities: give --protocol retrieval.")
-    if given["rerank"] is not None:
-        raise click.UsageError("--rerank is of what queries find: give --protocol retrieval.")
+    if given["protocol"] == "multiple-choice":
+        return _choose(paths, data, EvaluateOptions(**how), options, given)
     try:
         results = evaluate_all(paths, data=data, how=EvaluateOptions(**how), options=options)
     except ProbeStoppedError as stopped:
@@ -125,6 +140,41 @@ def command(paths: tuple[Path, ...], data: Path, **given: Any) -> int:
     return 0
 
 
+def _check_fit(given: dict[str, Any]) -> None:
+    """Refuse options of another protocol than the one that is asked for."""
+    protocol = given["protocol"]
+    if protocol != "retrieval" and given["dual_softmax"]:
+        raise click.UsageError("--dual-softmax weighs similarities: give --protocol retrieval.")
+    if protocol != "retrieval" and given["rerank"] is not None:
+        raise click.UsageError("--rerank is of what queries find: give --protocol retrieval.")
+    for name in ("choices", "vocabulary"):
+        if protocol != "multiple-choice" and given[name] is not None:
+            raise click.UsageError(f"--{name} is of questions: give --protocol multiple-choice.")
+    if protocol == "multiple-choice" and given["choices"] is None:
+        raise click.UsageError("There are no questions to ask: name their file with --choices.")
+    if protocol in ("retrieval", "multiple-choice") and given["views"] is not None:
+        raise click.UsageError("--views is of encoders that name classes: leave it out.")
+
+
+def _choose(
+    paths: tuple[Path, ...], data: Path, how: "EvaluateOptions", options: "RunOptions", given: dict[str, Any]
+) -> int:
+    """Evaluate, and show, how often the right sentence is chosen."""
+    from vfm.trainer.evaluation.multiple_choice.evaluate import ChoiceOptions, evaluate_all
+
+    choice = ChoiceOptions(questions=given["choices"], vocabulary=given["vocabulary"])
+    results = evaluate_all(paths, data=data, how=how, choice=choice, options=options)
+    if not is_chief():
+        return 0
+    if given["as_json"]:
+        output.show_json([result.to_dict() for result in results])
+    else:
+        output.show(choice_table(results))
+    worst = results[0].choices.worst
+    say_next("inspect", data, *([worst] if worst else []))
+    return 0
+
+
 def _retrieve(
     paths: tuple[Path, ...], data: Path, how: "EvaluateOptions", options: "RunOptions", given: dict[str, Any]
 ) -> int:
@@ -132,8 +182,6 @@ def _retrieve(
     from vfm.trainer.evaluation.retrieval.evaluate import evaluate_all
     from vfm.trainer.evaluation.retrieval.rerank import RankOptions
 
-    if how.views is not None:
-        raise click.UsageError("--views is of encoders that name classes: leave it out.")
     rank = RankOptions(dual_softmax=given["dual_softmax"], rerank=given["rerank"])
     results = evaluate_all(paths, data=data, how=how, options=options, rank=rank)
     if not is_chief():

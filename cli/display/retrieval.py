@@ -1,4 +1,4 @@
-"""The table of how well texts and videos found each other."""
+"""The tables of how well texts and videos found each other, and of what was chosen."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from vfm.cli.display import output
 
 if TYPE_CHECKING:
+    from vfm.trainer.evaluation.multiple_choice.result import MultipleChoiceResult
     from vfm.trainer.evaluation.retrieval.figures import Ranking, Recalls
     from vfm.trainer.evaluation.retrieval.result import RetrievalResult
 
@@ -24,6 +25,29 @@ def retrieval_table(results: "Sequence[RetrievalResult]") -> str:
     rows = [_row(_name(result), *told) for result in results for told in _directions(result)]
     rows += [_chance(*told) for told in _directions(results[0])]
     return output.table(_HEADER, rows)
+
+
+def choice_table(results: "Sequence[MultipleChoiceResult]") -> str:
+    """Return a row for each result of a multiple choice, then chance.
+
+    Args:
+        results: over the same questions, one or more.
+    """
+    first = results[0]
+    rows = [_choice_row(result) for result in results]
+    rows.append(("chance", f"{100 * first.chance_rate:.1f}", "", first.num_questions, first.num_missing))
+    return output.table(("run", "right %", "95 % interval", "questions", "left out"), rows)
+
+
+def _choice_row(result: "MultipleChoiceResult") -> tuple[object, ...]:
+    low, high = result.accuracy_interval
+    told = [
+        *(["not finetuned"] if result.is_zero_shot else []),
+        *([] if result.is_matched else ["by vectors alone"]),
+    ]
+    run = f"{result.run} ({', '.join(told)})" if told else result.run
+    interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    return run, f"{100 * result.accuracy:.1f}", interval, result.num_questions, result.num_missing
 
 
 def _name(result: "RetrievalResult") -> str:

@@ -1,8 +1,7 @@
 """Finds samples by what a person types: a key, the start of one, the path of a source, or a split."""
 
 from collections import Counter
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from posixpath import splitext
 
@@ -51,7 +50,7 @@ class Lookup:
             raise found
         return found
 
-    def named(self, texts: Iterable[str]) -> dict[str, int | UsageError]:
+    def named(self, texts: Sequence[str]) -> dict[str, int | UsageError]:
         """Return the position of the one sample of each name, or why there is none, in one pass.
 
         A name is the key, or the identity or path of its source; the end of a path counts from a ``/`` on,
@@ -60,35 +59,37 @@ class Lookup:
         Raises:
             AmbiguousError: several have it.
         """
-        sources: dict[str, list[Source]] = {text: [] for text in texts}
-        for source in self._plan.sources:
-            for name in _names(source) & sources.keys():
-                sources[name].append(source)
-        return {text: self._row_of(text, found) for text, found in sources.items()}
+        rows = {key.decode(): row for row, key in enumerate(self._keys.tolist())}
+        found: dict[str, int | UsageError] = {text: rows[text] for text in texts if text in rows}
+        others = [text for text in texts if text not in rows]
+        if others:
+            found |= self._named_in_plan(others, rows=rows)
+        return found
 
-    @cached_property
-    def _plan(self) -> Plan:
+    def _named_in_plan(self, texts: Sequence[str], *, rows: Mapping[str, int]) -> dict[str, int | UsageError]:
         path = self._data / PLAN_NAME
         try:
-            return read_plan(path)
+            plan = read_plan(path)
         except PlanMissingError:
-            raise UsageError(f"{path} is missing: find the sample by its key.") from None
+            return dict.fromkeys(texts, UsageError(f"{path} is missing: find the sample by its key."))
+        sources: dict[str, list[int]] = {text: [] for text in texts}
+        for number, source in enumerate(plan.sources):
+            for name in _names(source) & sources.keys():
+                sources[name].append(number)
+        return {text: self._one_of(text, numbers, plan, rows) for text, numbers in sources.items()}
 
-    def _row_of(self, text: str, sources: list[Source]) -> int | UsageError:
-        if len(sources) > 1:
-            raise self._several(text, names=[source.identity for source in sources])
-        if not sources:
-            return UsageError(
-                f"{self._data} has no sample {text!r}: `vfm inspect {self._data}` shows what it has."
-            )
-        (source,) = sources
-        rows = np.flatnonzero(self._keys == source.key.encode())
-        return int(rows[0]) if len(rows) else self._reason(source)
-
-    def _reason(self, source: Source) -> UsageError:
-        """Return why a source has no sample among the keys."""
-        shard = self._plan.sources.index(source) // self._plan.samples_per_shard
-        report = read_report(self._data / FRAMES, shard_name(shard))
+    def _one_of(
+        self, text: str, numbers: Sequence[int], plan: Plan, rows: Mapping[str, int]
+    ) -> int | UsageError:
+        if len(numbers) > 1:
+            raise self._several(text, names=[plan.sources[number].identity for number in numbers])
+        if not numbers:
+            data = self._data
+            return UsageError(f"{data} has no sample {text!r}: `vfm inspect {data}` shows what it has.")
+        source = plan.sources[numbers[0]]
+        if source.key in rows:
+            return rows[source.key]
+        report = read_report(self._data / FRAMES, shard_name(numbers[0] // plan.samples_per_shard))
         for rejection in report.rejected if report else ():
             if rejection.key == source.key:
                 return UsageError(f"{source.identity} was rejected ({rejection.reason}): {rejection.message}")

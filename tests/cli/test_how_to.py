@@ -106,6 +106,9 @@ def captioned(films: Callable[..., Path], tmp_path: Path) -> Path:
         for i, (path, number) in enumerate(zip(films_there, numbers, strict=True))
     ]
     (tmp_path / "captions.csv").write_text("\n".join(["path,caption,split", *rows]) + "\n")
+    sentences = ["film one moves", "film two moves"]
+    question = {"video": f"films/{films_there[0].relative_to(folder)}", "caption": sentences, "answer": 0}
+    (tmp_path / "questions.jsonl").write_text(json.dumps(question))
     (tmp_path / "words").mkdir()
     words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "moves", "a", "person", "water", *numbers)
     (tmp_path / "words" / "vocab.txt").write_text("\n".join(words) + "\n")
@@ -130,6 +133,8 @@ def test_every_command_of_find_videos_by_sentences_runs(
         found = json.loads((captioned / "runs/retriever" / f"evaluate-retrieval-{split}.json").read_text())
         assert (found["num_videos"], found["num_texts"]) == (num_videos, num_videos)
         assert found["text_to_video"]["chance"]["recall_at_1"] == pytest.approx(1 / num_videos)
+    told = json.loads((captioned / "runs/retriever" / "evaluate-multiple-choice-val.json").read_text())
+    assert (told["num_questions"], told["num_missing"], told["chance_rate"]) == (1, 0, 0.5)
     assert (captioned / "found.png").read_bytes().startswith(b"\x89PNG")
 
 

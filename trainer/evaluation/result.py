@@ -13,7 +13,7 @@ from vfm.trainer.data.labels import majority_rate, sample_list_sha256
 from vfm.trainer.evaluation.statistics import confusion_matrix, top_k_accuracy, wilson_interval
 from vfm.trainer.recipes.requirements import Fit
 
-Protocol = Literal["multiview", "knn", "linear", "attentive", "retrieval"]
+Protocol = Literal["multiview", "knn", "linear", "attentive", "retrieval", "multiple-choice"]
 Views = Literal["umt", "slowfast", "mmaction2"]
 _MANY = 5  # of up to five classes one of the five best is always the right one
 
@@ -24,8 +24,8 @@ class EvaluateOptions:
 
     Attributes:
         protocol: ``multiview`` (a classifier's own head), ``knn`` (neighbours in the train split),
-            ``linear`` or ``attentive`` (a probe that learns from the train split), or ``retrieval`` (videos
-            by captions and captions by videos).
+            ``linear`` or ``attentive`` (a probe that learns from the train split), ``retrieval`` (videos by
+            captions and captions by videos), or ``multiple-choice`` (the right one of a few sentences).
         num_clips: clips of each sample, spread over it.
         num_crops: squares of each clip, from one end of the long side to the other.
         split: which samples to count, under any name of a split; ``all`` counts every one.

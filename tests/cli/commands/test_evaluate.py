@@ -1,17 +1,21 @@
 import json
 import re
 import signal
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from support.choices import small_choice_result
 from vfm.cli.commands import convert, evaluate, finetune
 from vfm.cli.options import training
 from vfm.shards.errors import UsageError
 from vfm.shards.io.parquet import read_table
 from vfm.shards.progress import NoProgress
 from vfm.trainer.engine.inference import Inference
+from vfm.trainer.evaluation.multiple_choice import evaluate as choice_evaluate
+from vfm.trainer.evaluation.multiple_choice.evaluate import ChoiceOptions
 
 SHRUNK = ("model.num_layers=1", "model.dim=16", "model.num_heads=2", "data.clip_len=3", "optim.lr=0.01")
 SETTINGS = [part for setting in SHRUNK for part in ("--set", setting)]
@@ -270,3 +274,36 @@ def test_options_of_the_other_protocols_are_refused(retriever):
         invoke(evaluate.command, root / "run", root / "data", "--protocol", "knn", "--dual-softmax")
     with pytest.raises(click.UsageError, match="--views is of encoders that name classes: leave it out"):
         invoke(evaluate.command, root / "run", root / "data", "--protocol", "retrieval", "--views", "umt")
+
+
+def test_a_choice_is_asked_as_it_was_typed(monkeypatch, tmp_path):
+    seen = []
+
+    def noted(paths, **named):
+        seen.append((paths, named["how"].split, named["choice"]))
+        return [small_choice_result()]
+
+    monkeypatch.setattr(choice_evaluate, "evaluate_all", noted)
+    words, questions = tmp_path / "vocab.txt", tmp_path / "mc.json"
+    asked = ("runs/small", tmp_path, "--protocol", "multiple-choice", "--choices", questions)
+    result = invoke(evaluate.command, *asked, "--vocabulary", words, "--split", "testing")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["run", "runs/small", "chance"]
+    assert result.stderr.splitlines()[-1] == f"next: vfm inspect {tmp_path} c"
+    expected = ChoiceOptions(questions=questions, vocabulary=words)
+    assert seen == [((Path("runs/small"),), "test", expected)]
+    (told,) = json.loads(invoke(evaluate.command, *asked, "--json").stdout)
+    assert (told["protocol"], told["accuracy"]) == ("multiple-choice", 0.25)
+
+
+def test_options_of_a_choice_go_with_it_alone(retriever, tmp_path):
+    root, _ = retriever
+    asked = (root / "run", root / "data", "--protocol")
+    with pytest.raises(click.UsageError, match="no questions to ask: name their file with --choices"):
+        invoke(evaluate.command, *asked, "multiple-choice")
+    for name in ("--choices", "--vocabulary"):
+        with pytest.raises(click.UsageError, match=f"{name} is of questions: give --protocol multiple-"):
+            invoke(evaluate.command, *asked, "retrieval", name, tmp_path)
+    with pytest.raises(click.UsageError, match="--rerank is of what queries find"):
+        invoke(evaluate.command, *asked, "multiple-choice", "--choices", tmp_path, "--rerank", 2)
+    with pytest.raises(click.UsageError, match="--views is of encoders"):
+        invoke(evaluate.command, *asked, "multiple-choice", "--choices", tmp_path, "--views", "umt")

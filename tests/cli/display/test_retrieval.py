@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from support.choices import small_choice_result
 from support.retrieval import small_rankings, small_result
-from vfm.cli.display.retrieval import retrieval_table
+from vfm.cli.display.retrieval import choice_table, retrieval_table
 from vfm.trainer.evaluation.retrieval.places import places_of_texts
 from vfm.trainer.evaluation.retrieval.result import ranked
 
@@ -50,4 +51,14 @@ def test_a_run_is_told_apart_where_it_was_ranked_anew_or_not_finetuned() -> None
     assert names[1:5:2] == [
         "runs/small (first 16 ranked anew)",
         "runs/small (not finetuned, first 128 ranked anew)",
+    ]
+
+
+def test_choices_stand_beside_chance():
+    results = [small_choice_result(), small_choice_result(run="b", is_matched=False, is_zero_shot=True)]
+    assert [re.split(r"  +", line.strip()) for line in choice_table(results).splitlines()] == [
+        ["run", "right %", "95 % interval", "questions", "left out"],
+        ["runs/small", "25.0", "4.6 to 69.9", "4", "2"],
+        ["b (not finetuned, by vectors alone)", "25.0", "4.6 to 69.9", "4", "2"],
+        ["chance", "45.8", "4", "2"],
     ]

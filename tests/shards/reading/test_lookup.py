@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vfm.shards.errors import UsageError
-from vfm.shards.format.plan import read_plan
+from vfm.shards.format.plan import read_plan, write_plan
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.lookup import AmbiguousError, Lookup, canonical_splits
 
@@ -87,9 +87,9 @@ def test_names_are_found_together_and_never_by_their_start(data: Path) -> None:
 def test_a_name_of_several_is_refused(make_dataset: Callable[..., Path]) -> None:
     dataset = open_dataset(make_dataset(num_sources=3, rejected=()))
     plan = read_plan(dataset.data / "plan.parquet")
-    doubled = replace(plan, sources=(*plan.sources, replace(plan.sources[1], key="again")))
+    again = replace(plan.sources[1], key="again", identity="other/v1.mp4", path="/other/v1.mp4")
+    write_plan(dataset.data / "plan.parquet", replace(plan, sources=(*plan.sources, again)))
     lookup = Lookup(dataset.data, keys=dataset.keys.to_bytes())
-    lookup.__dict__["_plan"] = doubled
     with pytest.raises(AmbiguousError, match=r"'v1.mp4' means 2 samples of .* \(videos/v1.mp4, .*more of it"):
         lookup.named(["v1.mp4"])
 
