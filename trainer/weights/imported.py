@@ -184,6 +184,7 @@ def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:
         names = ", ".join(sorted({layout.name for layout in known}))
         raise UsageError(f"{file.path} is not a file of {project} that `vfm convert` wrote: choose {names}.")
     if complete := [layout for layout in asked if layout.marks_in(file.tensors) == len(layout.marks)]:
+        _refuse_foreign(file, complete)
         return [one for one in complete if not any(set(one.marks) < set(more.marks) for more in complete)]
     nearest = max(asked, key=lambda layout: layout.marks_in(file.tensors) / len(layout.marks))
     missing = [mark for mark in nearest.marks if mark not in file.tensors]
@@ -192,6 +193,15 @@ def _layouts_of(file: WeightsFile, *, project: str | None) -> list[Layout]:
         f"method {nearest.method}, of which it lacks {listed(missing, limit=_NUM_TOLD)}: give a file of one "
         f"of {', '.join(sorted({layout.name for layout in known}))}."
     )
+
+
+def _refuse_foreign(file: WeightsFile, complete: Sequence[Layout]) -> None:
+    for start, what in ((*each,) for layout in complete for each in layout.foreign.items()):
+        if any(name.startswith(start) for name in file.tensors):
+            raise UsageError(
+                f"{file.path} holds {what} ({start}*), which no network here has: give a file of "
+                "pretraining or of retrieval."
+            )
 
 
 def _candidates(

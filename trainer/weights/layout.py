@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -119,6 +119,7 @@ class Layout:
         settings: of recipes, what the project trains otherwise than the recipe says.
         constants: what the project saves and does not learn, for a recipe.
         spared: how the names begin of what some of its files hold and nobody learns, which is not written.
+        foreign: what some of its files hold that no network of ours has, by how the names begin.
         sizes: settings of a recipe that the options of a file tell.
         classes: their names, in the order of the head, that the options of a file tell.
         folder: where the project keeps weights in a folder, what they are called there, see
@@ -138,6 +139,7 @@ class Layout:
     settings: tuple[str, ...] = ()
     constants: Callable[[Recipe], State] = no_constants
     spared: tuple[str, ...] = ()
+    foreign: Mapping[str, str] = field(default_factory=dict)
     sizes: Callable[[Options], Sequence[str]] = no_sizes
     classes: Callable[[Options], Sequence[str]] = no_classes
     folder: str | None = None

@@ -75,5 +75,6 @@ LAYOUTS = (
         ),
         renamed=lambda _recipe: (Renamed(theirs="", ours="backbone."),),
         constants=partial(_numbers, _FINETUNED_TEXT),
+        foreign={"text_decoder.": "a decoder that answers questions"},
     ),
 )

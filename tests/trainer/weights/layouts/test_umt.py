@@ -1,5 +1,6 @@
 """Files of UMT, of its repository and of MMAction2, say here what they said there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,21 @@ def test_a_second_stage_says_of_clips_and_captions_what_it_said_there(shared):
             shown = network.bert.read(given["input/mlm_ids"], is_text)
             logits = network.word_logits(network.bert.fuse(shown, is_text, source=tokens))
             fixture.expect(f"{kind}_mlm_logits", logits)
+
+
+@pytest.mark.needs("shared")
+def test_files_that_answer_questions_are_refused_by_what_they_hold(shared):
+    file = read_fixture(shared, "umt2_retrieval_a").file()
+    state = file.tensors
+    heads = ("itm_head", "vision_proj", "text_proj", "temp")
+    asking = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
+    answering = {
+        name.replace("text_encoder.", "text_decoder.bert."): tensor.clone()
+        for name, tensor in asking.items()
+        if name.startswith("text_encoder.encoder.layer.")
+    }
+    with pytest.raises(UsageError, match=r"holds a decoder that answers questions \(text_decoder\.\*\)"):
+        import_weights(replace(file, tensors=asking | answering))
 
 
 @pytest.mark.needs("shared")
