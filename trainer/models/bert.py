@@ -31,6 +31,7 @@ class BertConfig:
         source_dim: channels of the source.
         dropout: share of numbers, and of attention weights, that are dropped in training.
         pad_id: the word that stands for none.
+        init_std: deviation of the first weights of linear layers.
     """
 
     vocab_size: int
@@ -42,6 +43,7 @@ class BertConfig:
     source_dim: int = 768
     dropout: float = 0.1
     pad_id: int = 0
+    init_std: float = _STD
 
 
 def padding_bias(is_text: Tensor) -> Tensor:
@@ -231,16 +233,16 @@ class Bert(nn.Module):
         return x
 
     def initialize(self, generator: torch.Generator) -> None:
-        """Draw every weight as BERT does: normal of deviation 0.02, biases 0, norms 1."""
+        """Draw every weight as BERT does: from a normal distribution, biases 0, norms 1."""
         self.embeddings.initialize(generator)
-        initialize_linear(self, generator)
+        initialize_linear(self, generator, std=self.config.init_std)
 
 
-def initialize_linear(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw the linear layers of a module as BERT does."""
+def initialize_linear(module: nn.Module, generator: torch.Generator, *, std: float = _STD) -> None:
+    """Draw the linear layers of a module as BERT does: normal, unless given of deviation 0.02."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, std=_STD, generator=generator)
+            nn.init.normal_(part.weight, std=std, generator=generator)
             nn.init.zeros_(part.bias)
 
 

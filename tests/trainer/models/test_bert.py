@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vfm.trainer.models.bert import BertEmbeddings
+from vfm.trainer.models.bert import Bert, BertConfig, BertEmbeddings
 
 
 def test_word_position_and_sentence_are_added_and_normalized():
@@ -26,3 +26,14 @@ def test_numbers_are_dropped_in_training_alone():
     torch.manual_seed(0)
     assert (layer(ids) == 0).float().mean().item() == pytest.approx(0.3, abs=0.03)
     assert (layer.eval()(ids) != 0).all()
+
+
+@pytest.mark.parametrize("std", [0.02, 0.06])
+def test_linear_layers_are_drawn_with_the_deviation_asked_for_and_words_as_bert_does(std):
+    sizes = {"vocab_size": 400, "num_positions": 50, "dim": 96, "depth": 2, "num_heads": 3, "fusion_layer": 1}
+    model = Bert(BertConfig(**sizes, source_dim=64, init_std=std))
+    model.initialize(torch.Generator().manual_seed(0))
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2:
+            expected = 0.02 if name.startswith("embeddings.") else std
+            assert weight.std().item() == pytest.approx(expected, rel=0.1), name

@@ -217,6 +217,7 @@ def bert_config(model: ModelConfig, *, vocab_size: int, pad_id: int) -> BertConf
         source_dim=model.dim,
         dropout=model.text_dropout,
         pad_id=pad_id,
+        init_std=model.text_init_std,
     )
 
 

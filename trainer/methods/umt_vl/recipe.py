@@ -23,6 +23,9 @@ class ModelConfig(umt.StudentSizes):
         text_heads: attention heads of each.
         text_positions: the longest caption, in ids.
         text_dropout: share of numbers, and of attention weights, that are dropped there in training.
+        text_init_std: deviation of the first weights of its layers; what starts from BERT has those of new
+            ones alone. BERT's 0.02 is for 768 channels: of 96, what looks at the video would add next to
+            nothing to a word, and matching be learned late or never.
         fusion_layer: the first layer that looks at the video as well; those before it read captions alone.
         proj_dim: channels in which videos and captions are compared.
         stretch_time: of a finetuned encoder, whether its table of positions is the one of the pretraining's
@@ -38,6 +41,7 @@ class ModelConfig(umt.StudentSizes):
     text_heads: int = 12
     text_positions: int = 512
     text_dropout: float = 0.1
+    text_init_std: float = 0.02
     fusion_layer: int = 9
     proj_dim: int = 512
     stretch_time: bool = False
@@ -48,6 +52,8 @@ class ModelConfig(umt.StudentSizes):
         self.check_positive("text_positions", "proj_dim")
         if not 0.0 <= self.text_dropout < 1.0:
             raise UsageError(f"model.text_dropout is {self.text_dropout}, but must be in [0, 1).")
+        if not self.text_init_std > 0.0:
+            raise UsageError(f"model.text_init_std is {self.text_init_std}, but must be above 0.")
         if not 1 <= self.fusion_layer < self.text_depth:
             raise UsageError(
                 f"model.fusion_layer is {self.fusion_layer} and model.text_depth {self.text_depth}: the "
@@ -128,10 +134,11 @@ def tiny() -> Recipe:
     student = umt.tiny().model
     sizes = {name: getattr(student, name) for name in ("image_px", "dim", "depth", "num_heads", "num_levels")}
     words = {"text_dim": 96, "text_depth": 4, "text_heads": 3, "text_positions": 32, "fusion_layer": 2}
+    few = {"drop_path": 0.0, "text_dropout": 0.0, "text_init_std": 0.06}
     return replace(
         recipe,
         name="umt-vl-tiny",
-        model=replace(recipe.model, **sizes, **words, drop_path=0.0, proj_dim=64),
+        model=replace(recipe.model, **sizes, **words, **few, proj_dim=64),
         optim=replace(recipe.optim, lr=1e-3, lr_floor=1e-5, warmup=0.1, warmup_epochs=None),
         train=TrainConfig(epochs=20, batch_size=16, drop_last=True),
     )
