@@ -50,8 +50,11 @@ def retrieving(
 ) -> Recipe:
     """Return the finetuning of a pretraining recipe, called ``NAME-retrieve`` and then ``suffix``.
 
-    It is validated once an epoch, and an epoch ends with its last whole batch.
+    It reads frames and captions alone and is validated once an epoch, which ends with its last whole batch.
     """
+    data = replace(recipe.data, columns=("frames", "text.*"))
     name = f"{recipe.name}-retrieve{suffix}"
     train = replace(train, validate_epochs=1, drop_last=True)
-    return replace(recipe, name=name, task="retrieve", objective=objective, optim=optim, train=train)
+    return replace(
+        recipe, name=name, task="retrieve", objective=objective, data=data, optim=optim, train=train
+    )

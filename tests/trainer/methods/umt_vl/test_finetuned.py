@@ -148,3 +148,9 @@ def test_the_recipes_are_those_of_the_released_table():
     assert (anet.objective.max_ids, anet.objective.captions, anet.model.drop_path) == (150, "joined", 0.3)
     template = RECIPES["umt-vl-large-retrieve-ssv2-template-5m"]()
     assert (template.optim.lr, template.optim.lr_floor, template.train.epochs) == (1e-4, 1e-6, 10)
+
+
+def test_no_finetuning_asks_for_the_columns_of_a_teacher():
+    recipes = [make() for make in RECIPES.values()]
+    assert len(recipes) == 26
+    assert {recipe.data.columns for recipe in recipes} == {("frames", "text.*")}
