@@ -59,6 +59,7 @@ def command(data: Path, key: str | None, verify: bool, sheet: Path | None, as_js
 
 def _say_next(data: Path) -> None:
     """Say what a dataset is ready for: its extraction, the rest of its targets, or a training."""
+    from vfm.shards.format.manifest import read_manifest
     from vfm.shards.reading.summary import summarize
 
     summary = summarize(data)
@@ -69,6 +70,7 @@ def _say_next(data: Path) -> None:
         data,
         columns=[column.name for column in summary.columns if column.num_shards_done == summary.num_shards],
         splits=summary.splits,
+        images=read_manifest(data).holds_images,
     )
 
 

@@ -70,8 +70,13 @@ def command(  # noqa: PLR0913 (one for each option)
         output.show_json({"data": str(data), "columns": [asdict(result) for result in results]})
     for result in results:
         output.say(_summary(result))
-    splits = open_dataset(data).splits
-    say_pretrain(data, columns=[result.column for result in results], splits=map(str, splits))
+    dataset = open_dataset(data)
+    say_pretrain(
+        data,
+        columns=[result.column for result in results],
+        splits=map(str, dataset.splits),
+        images=dataset.manifest.holds_images,
+    )
 
 
 def _summary(result: "ColumnResult") -> str:

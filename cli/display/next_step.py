@@ -49,15 +49,18 @@ def say_use(weights: Path, *, method: str, task: str | None, is_encoder: bool) -
     say_next("finetune", next_task, "DATA", "--init", weights, "--out", "RUN")
 
 
-def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -> None:
+def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str], images: bool) -> None:
     """Say how to pretrain on a dataset: on its targets where a recipe reads one of them, else on its frames.
 
     Of a dataset with splits, only the samples to learn from are named: the others are to be counted on.
+    Images are learned from beside videos.
     """
     from vfm.shards.format.layout import FRAMES
+    from vfm.trainer.recipes.encoder import reads_images
 
     targets = [name for name in columns if name != FRAMES]
-    found = _recipes_for(targets or [FRAMES])
+    fitting = _recipes_for(targets or [FRAMES])
+    found = [recipe for recipe in fitting if reads_images(recipe) or not images]
     if not found:
         say_next("inspect", data)
         return
@@ -67,7 +70,8 @@ def say_pretrain(data: Path, *, columns: Iterable[str], splits: Iterable[str]) -
     same = [recipe.name for recipe in others if recipe.method == first.method]
     ways = {recipe.method: recipe.name for recipe in reversed(others) if recipe.method != first.method}
     also = f" (or {', '.join([*same, *ways.values()])})" if others else ""
-    say_next("pretrain", first.name, data, *changed, *chosen, "--out", "RUN", also=also)
+    beside = ("VIDEOS",) if images else ()
+    say_next("pretrain", first.name, *beside, data, *changed, *chosen, "--out", "RUN", also=also)
 
 
 def _recipes_for(columns: Sequence[str]) -> list["Recipe"]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from vfm.shards.errors import UsageError
+from vfm.trainer.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +99,8 @@ class AutoencoderSizes(EncoderSizes):
         EncoderSizes.__post_init__(self)
         self.check_multiple("decoder_dim", "decoder_heads")
         self.check_positive("tubelet", "decoder_depth")
+
+
+def reads_images(recipe: Recipe) -> bool:
+    """Return whether a pretraining recipe learns from images beside videos."""
+    return recipe.task is None and getattr(recipe.model, "READS_IMAGES", False)

@@ -18,6 +18,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
 from vfm.shards.reading.dataset import Dataset
 from vfm.shards.reading.stored_frames import enlargement, look_at, short_side, stored_fps
+from vfm.trainer.recipes.encoder import reads_images
 from vfm.trainer.recipes.recipe import Recipe
 
 MAX_REPEATED = 0.1  # mean share of a clip's frames that may lie past the end of its video
@@ -145,7 +146,7 @@ def _fit(recipe: Recipe, dataset: Dataset, *, accept: bool, say: Callable[[str],
     """Return how well one dataset's clips are what a recipe needs; see `fit_to_data`."""
     needed, offer = requirements_of(recipe), offer_of(dataset, columns=recipe.data.columns)
     if dataset.manifest.holds_images:
-        if recipe.task is not None or not getattr(recipe.model, "READS_IMAGES", False):
+        if not reads_images(recipe):
             raise UsageError(
                 f"{dataset.data} holds images, and {recipe.name} is made for {needed}: give it videos."
             )

@@ -69,13 +69,27 @@ def test_weights_are_for_what_their_method_has_numbers_for(
 def test_a_recipe_for_the_columns_there_are(
     capsys: pytest.CaptureFixture[str], columns: list[str], splits: list[str], told: str
 ) -> None:
-    say_pretrain(Path("DATA"), columns=columns, splits=splits)
+    say_pretrain(Path("DATA"), columns=columns, splits=splits, images=False)
     assert capsys.readouterr().err.startswith(f"next: vfm pretrain {told}")
 
 
 def test_targets_that_no_recipe_reads_are_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
-    say_pretrain(Path("DATA"), columns=["frames", "nothing.like.it"], splits=[])
+    say_pretrain(Path("DATA"), columns=["frames", "nothing.like.it"], splits=[], images=False)
     assert capsys.readouterr().err == "next: vfm inspect DATA\n"
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (["clip.x", "text.y"], "pretrain umt-vl-tiny VIDEOS DATA --out RUN (or umt-vl-base, umt-vl-large)"),
+        (["text.y"], "inspect DATA"),
+    ],
+)
+def test_images_are_learned_from_beside_videos(
+    capsys: pytest.CaptureFixture[str], columns: list[str], told: str
+) -> None:
+    say_pretrain(Path("DATA"), columns=columns, splits=[], images=True)
+    assert capsys.readouterr().err == f"next: vfm {told}\n"
 
 
 def test_from_videos_to_a_dataset(films: Callable[..., Path], tmp_path: Path) -> None:
