@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from support.results import small_fields
 from vfm.trainer.evaluation.multiple_choice.questions import Question
 from vfm.trainer.evaluation.multiple_choice.result import Choices, MultipleChoiceResult, chosen
-from vfm.trainer.recipes.requirements import Fit
 
 
 def small_choices() -> Choices:
@@ -32,16 +32,7 @@ def small_choices() -> Choices:
 def small_choice_result(**changes: Any) -> MultipleChoiceResult:
     """Return the result of `small_choices`, with changes."""
     result = MultipleChoiceResult(
-        run="runs/small",
-        step=7,
-        num_clips=5,
-        num_crops=1,
-        data="data/small",
-        split="val",
-        ema=False,
-        num_missing=2,
-        num_trained_on=0,
-        fit=Fit(stride=2, seconds_apart=0.25, repeated_frames=0.0, enlargement=1.0),
+        **small_fields(num_missing=2),
         questions_sha256="ab" * 32,
         is_matched=True,
         is_zero_shot=False,

@@ -1,17 +1,28 @@
 """A small retrieval, worked out by hand."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from support.results import small_fields
 from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
 from vfm.trainer.evaluation.retrieval.result import Rankings, RetrievalResult, ranked
-from vfm.trainer.recipes.requirements import Fit
+from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
+from vfm.trainer.recipes.settings import override
+from vfm.trainer.registry import load_recipe
 from vfm.trainer.video_text.model import MatchingModel
+from vfm.trainer.weights.about import AboutWeights
+from vfm.trainer.weights.files import write_weights
 
+_MATCHING = (
+    *("model.image_px=32", "model.depth=2", "model.num_levels=1", "model.text_depth=2"),
+    *("model.fusion_layer=1", "data.stride=1"),
+)
 SIMILARITY = np.array([[0.5, 0.25], [0.25, 0.75], [1.0, 0.5]], np.float32)
 
 
@@ -92,16 +103,7 @@ def small_rankings() -> Rankings:
 def small_result(**changes: Any) -> RetrievalResult:
     """Return the result of `small_rankings`, with changes."""
     result = RetrievalResult(
-        run="runs/small",
-        step=7,
-        num_clips=5,
-        num_crops=1,
-        data="data/small",
-        split="val",
-        ema=False,
-        num_missing=1,
-        num_trained_on=0,
-        fit=Fit(stride=2, seconds_apart=0.25, repeated_frames=0.0, enlargement=1.0),
+        **small_fields(num_missing=1),
         dual_softmax=None,
         rerank=None,
         is_zero_shot=False,
@@ -110,3 +112,19 @@ def small_result(**changes: Any) -> RetrievalResult:
         **ranked(small_rankings()),
     )
     return replace(result, **changes)
+
+
+def write_matching(path: Path, settings: Sequence[str], *, vocab_size: int) -> Path:
+    """Write random weights of a small pretraining of UMT's second stage, which has a matching head.
+
+    Args:
+        path: a file of safetensors.
+        settings: of the recipe, beside those that make it small.
+        vocab_size: words.
+    """
+    recipe = override(load_recipe("umt-vl-tiny"), [*_MATCHING, *settings])
+    network = UmtVlNetwork(recipe, teacher_dim=8, vocab_size=vocab_size)
+    network.initialize(torch.Generator().manual_seed(0))
+    about = AboutWeights(recipe=recipe, made_from="vfm").to_metadata()
+    write_weights(path, network.state_dict(), container="", metadata=about)
+    return path

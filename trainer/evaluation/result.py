@@ -1,6 +1,7 @@
 """The result of an evaluation: what was said of each sample, and what follows from it."""
 
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -168,6 +169,20 @@ class Result:
             for each in fields(self)
             if "apart" not in each.metadata
         }
+
+
+def fields_of(how: EvaluateOptions, *, path: Path, step: int | None, data: Path) -> dict[str, Any]:
+    """Return the fields of a `Result` that tell which weights were evaluated on what, and how.
+
+    Args:
+        how: they were.
+        path: of the weights.
+        step: of these; None where a file does not say.
+        data: the dataset's folder.
+    """
+    names = ("num_clips", "num_crops", "split", "ema")
+    asked = {name: getattr(how, name) for name in names}
+    return {**asked, "run": str(path), "step": step, "data": str(data)}
 
 
 def apart() -> Any:

@@ -22,7 +22,7 @@ from vfm.trainer.evaluation.multiple_choice.questions import Question, read_ques
 from vfm.trainer.evaluation.multiple_choice.report import write_report
 from vfm.trainer.evaluation.multiple_choice.result import Choices, MultipleChoiceResult, chosen, num_repeated
 from vfm.trainer.evaluation.report import check_place
-from vfm.trainer.evaluation.result import EvaluateOptions
+from vfm.trainer.evaluation.result import EvaluateOptions, fields_of
 from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe
 from vfm.trainer.evaluation.retrieval.matching import Matcher, check_finite
 from vfm.trainer.evaluation.retrieval.sentences import (
@@ -125,13 +125,7 @@ def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> MultipleCho
     scores = _scores(task, posed=posed, dataset=dataset, rows=rows, views=views, inference=inference)
     keys = tuple(dataset.keys[number] for number in posed.videos.tolist())
     result = MultipleChoiceResult(
-        run=str(path),
-        step=start.step,
-        num_clips=how.num_clips,
-        num_crops=how.num_crops,
-        data=str(data),
-        split=how.split,
-        ema=how.ema,
+        **fields_of(how, path=path, step=start.step, data=data),
         num_missing=len(asked.questions) - len(posed.questions),
         num_trained_on=count_trained_on(start, dataset, path=path, split=how.split, say=options.say),
         fit=fit,

@@ -17,7 +17,7 @@ from vfm.trainer.engine.inference import Inference
 from vfm.trainer.engine.opening import where
 from vfm.trainer.evaluation.missing import num_missing
 from vfm.trainer.evaluation.report import check_place
-from vfm.trainer.evaluation.result import EvaluateOptions
+from vfm.trainer.evaluation.result import EvaluateOptions, fields_of
 from vfm.trainer.evaluation.retrieval.matching import Matcher
 from vfm.trainer.evaluation.retrieval.places import places_of_texts, places_of_videos
 from vfm.trainer.evaluation.retrieval.ranks import own_similarity
@@ -121,13 +121,7 @@ def _evaluate(path: Path, asked: _Asked, *, inference: Inference) -> RetrievalRe
         options.say(told)
     rankings = _rankings(task, dataset=dataset, texts=texts, k=k, asked=asked, inference=inference)
     result = RetrievalResult(
-        run=str(path),
-        step=start.step,
-        num_clips=how.num_clips,
-        num_crops=how.num_crops,
-        data=str(data),
-        split=how.split,
-        ema=how.ema,
+        **fields_of(how, path=path, step=start.step, data=data),
         num_missing=num_missing(every, split=how.split, say=options.say),
         num_trained_on=count_trained_on(start, dataset, path=path, split=how.split, say=options.say),
         fit=fit,

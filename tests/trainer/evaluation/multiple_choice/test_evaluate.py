@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from support.retrieval import write_matching
 from support.stills import WORDS, write_stills
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
@@ -16,25 +17,17 @@ from vfm.trainer.evaluation.multiple_choice.evaluate import ChoiceOptions, evalu
 from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe, retriever
 from vfm.trainer.methods.simvtp.finetune import tiny_retrieve
-from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
 from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.settings import override
-from vfm.trainer.registry import load_recipe
 from vfm.trainer.runs.finetune import finetune
 from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path
 from vfm.trainer.tasks.classify.clips import SpreadClips
-from vfm.trainer.weights.about import AboutWeights
-from vfm.trainer.weights.files import write_weights
 from vfm.video2token.jobs.tokenize.tokenize import tokenize
 from vfm.video2token.target import TargetOptions
 
 COLUMNS = ("frames", "text.words")
 OPTIONS = RunOptions(device="cpu", num_threads=1, accept_data=True, say=lambda told: None)
-MATCHING = (
-    *("model.image_px=32", "model.depth=2", "model.num_levels=1", "model.text_depth=2", "data.stride=1"),
-    *("model.fusion_layer=1", "data.columns=frames,clip.x,text.words", "objective.max_ids=8"),
-)
 QUESTIONS = (
     ("still-000", ["a dog", "a dog runs!", "slowly a dog."], 1),
     ("still-003", ["a dog", "dogs run"], 0),
@@ -62,13 +55,9 @@ def data(tmp_path_factory, tiny_vocabulary):
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """Weights of UMT's second stage, which has a matching head; do not write to them."""
-    recipe = override(load_recipe("umt-vl-tiny"), MATCHING)
-    network = UmtVlNetwork(recipe, teacher_dim=8, vocab_size=len(WORDS))
-    network.initialize(torch.Generator().manual_seed(0))
     path = tmp_path_factory.mktemp("pretrained") / "umt.safetensors"
-    about = AboutWeights(recipe=recipe, made_from="vfm").to_metadata()
-    write_weights(path, network.state_dict(), container="", metadata=about)
-    return path
+    settings = ("data.columns=frames,clip.x,text.words", "objective.max_ids=8")
+    return write_matching(path, settings, vocab_size=len(WORDS))
 
 
 def written(folder, questions=QUESTIONS):

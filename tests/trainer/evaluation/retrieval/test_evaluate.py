@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from support.retrieval import write_matching
 from support.toy import WITHOUT_CAPTION
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
@@ -15,7 +16,6 @@ from vfm.trainer.evaluation.evaluate import evaluate
 from vfm.trainer.evaluation.result import EvaluateOptions
 from vfm.trainer.evaluation.retrieval.evaluate import evaluate_all, retrieval_recipe, retriever, texts_of
 from vfm.trainer.evaluation.retrieval.rerank import RankOptions
-from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
 from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
@@ -24,8 +24,6 @@ from vfm.trainer.runs.folder import RunOptions
 from vfm.trainer.runs.initial_weights import InitialWeights, from_path, from_run
 from vfm.trainer.runs.run import pretrain
 from vfm.trainer.tasks.classify.clips import SpreadClips
-from vfm.trainer.weights.about import AboutWeights
-from vfm.trainer.weights.files import write_weights
 
 SMALL = ("model.image_px=32", "model.depth=2", "model.text_dropout=0", "train.precision=fp32")
 COLUMNS = ("frames", "text.toy")
@@ -162,24 +160,14 @@ def test_batches_of_readers_stack(found):
     assert batch["ids"].shape == (2, 32)
 
 
-MATCHING = (
-    *("model.image_px=32", "model.depth=2", "model.num_levels=1", "model.text_depth=2", "data.stride=1"),
-    *("model.fusion_layer=1", "model.text_dropout=0", "train.precision=fp32"),
-)
-
-
 class Matching:
     """Weights of a pretraining of UMT's second stage, and of a run that finetuned them by a step."""
 
     def __init__(self, data, root):
         self.data, self.root, self.said = data, root, []
         self.options = RunOptions(device="cpu", say=self.said.append)
-        recipe = override(load_recipe("umt-vl-tiny"), [*MATCHING, "data.columns=frames,clip.x,text.toy"])
-        network = UmtVlNetwork(recipe, teacher_dim=8, vocab_size=16)
-        network.initialize(torch.Generator().manual_seed(0))
-        self.pretrained = root / "pretrained.safetensors"
-        about = AboutWeights(recipe=recipe, made_from="vfm")
-        write_weights(self.pretrained, network.state_dict(), container="", metadata=about.to_metadata())
+        settings = ("data.columns=frames,clip.x,text.toy", "model.text_dropout=0", "train.precision=fp32")
+        self.pretrained = write_matching(root / "pretrained.safetensors", settings, vocab_size=16)
         start = from_path(self.pretrained, options=self.options)
         recipe = finetune_recipe(
             "retrieve", start=start.recipe, settings=["train.batch_size=4", "train.max_steps=1"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from support.retrieval import write_matching
 from support.stills import WORDS, write_stills
 from support.weights import random_state
 from vfm.shards.errors import UsageError
@@ -16,7 +17,6 @@ from vfm.trainer.evaluation.retrieval.evaluate import retrieval_recipe, retrieve
 from vfm.trainer.evaluation.retrieval.similarity import video_vectors
 from vfm.trainer.evaluation.search.search import SearchOptions, search
 from vfm.trainer.methods.simvtp.finetune import tiny_retrieve
-from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
 from vfm.trainer.recipes.columns import with_columns
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
@@ -163,22 +163,11 @@ def test_a_sentence_that_is_no_text_is_refused(tmp_path):
         asked(tmp_path / "absent", tmp_path / "absent", "a dog \udcff")
 
 
-MATCHING = (
-    *("model.image_px=32", "model.depth=2", "model.num_levels=1", "model.text_depth=2", "data.stride=1"),
-    *("model.fusion_layer=1", "data.columns=frames,clip.x,text.words"),
-)
-
-
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """Weights of a pretraining of UMT's second stage, which can look at a video and a sentence together."""
-    recipe = override(load_recipe("umt-vl-tiny"), MATCHING)
-    network = UmtVlNetwork(recipe, teacher_dim=8, vocab_size=len(WORDS))
-    network.initialize(torch.Generator().manual_seed(0))
     path = tmp_path_factory.mktemp("pretrained") / "umt.safetensors"
-    about = AboutWeights(recipe=recipe, made_from="vfm").to_metadata()
-    write_weights(path, network.state_dict(), container="", metadata=about)
-    return path
+    return write_matching(path, ["data.columns=frames,clip.x,text.words"], vocab_size=len(WORDS))
 
 
 def matched(pretrained, data, keys, ids):
