@@ -305,7 +305,7 @@ def test_commands_of_a_data_set_do_what_its_page_says(
             "--format path-to-caption.*--format path-to-label",
         ),
         ("l.csv", "path,caption,label\nv/a.mp4,x,1\nv/a.mp4,y,2\n", "line 3 gives .*'2', and .* line 2 '1'"),
-        ("l.csv", "path\nother/a.mp4\n", "None of the 1 videos that .* names is there"),
+        ("l.csv", "path\nother/a.mp4\n", "None of the 1 files that .* names is there"),
     ],
 )
 def test_what_a_page_calls_refused_is_refused(

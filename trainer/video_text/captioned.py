@@ -35,7 +35,7 @@ def with_captions(dataset: Dataset, recipe: Recipe, *, say: Callable[[str], None
     dataset = captioned(dataset, recipe)
     if not len(dataset):
         raise UsageError(
-            f"No sample of {dataset} has a caption here: extract from a list in which videos have some, and "
+            f"No sample of {dataset} has a caption here: extract from a list in which some have one, and "
             "make the column anew."
         )
     if len(dataset) < num_samples:

@@ -232,7 +232,7 @@ def refuse_absent(listing: Listing) -> None:
         absent = [entry.path for entry in each.entries if entry.path in missing]
         if absent and len(absent) == len(each.entries):
             raise UsageError(
-                f"None of the {len(absent)} videos that {each.path} names is there, the first would be "
+                f"None of the {len(absent)} files that {each.path} names is there, the first would be "
                 f"{absent[0]}: {_remedy(absent[0])}"
             )
 
@@ -268,7 +268,7 @@ def _refuse_empty_segments(inputs: Sequence[InputRead]) -> None:
 def _remedy(path: str) -> str:
     other = beside(path)
     if other is None:
-        return "give the folder of its videos with --root, or see whether it is another data set's list."
+        return "give the folder of its files with --root, or see whether it is another data set's list."
     return f"{os.path.basename(other)} is, so take it with --any-suffix."  # noqa: PTH119
 
 

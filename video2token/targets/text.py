@@ -90,7 +90,7 @@ class TextTarget(Target):
         indices = range(len(dataset))
         if indices and not any(dataset.meta(index).written_captions for index in indices):
             raise UsageError(
-                f"No sample of {dataset.data} has a caption: extract from a list in which videos have some."
+                f"No sample of {dataset.data} has a caption: extract from a list in which some have one."
             )
 
     def tools(self) -> dict[str, str]:

@@ -303,7 +303,7 @@ def test_bad_rows_go_to_quarantine_and_a_list_of_none_is_refused(films: Film, tm
     with pytest.raises(UsageError, match=r"gone\.mp4 is missing, 1 of 3: correct the list, or use"):
         invoke(root / "l.csv", tmp_path / "other", "--missing", "error")
     (root / "other.csv").write_text("path\ngone.mp4\n")
-    with pytest.raises(UsageError, match=r"None of the 1 videos that .*other\.csv names is there"):
+    with pytest.raises(UsageError, match=r"None of the 1 files that .*other\.csv names is there"):
         invoke(root / "other.csv", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

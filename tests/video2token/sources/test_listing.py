@@ -154,14 +154,14 @@ def test_a_list_of_another_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         refuse_absent(list_sources([good, bad], missing="quarantine"))
     assert str(caught.value) == (
-        f"None of the 2 videos that {bad} names is there, the first would be {tmp_path}/x/1.mp4: give the "
-        "folder of its videos with --root, or see whether it is another data set's list."
+        f"None of the 2 files that {bad} names is there, the first would be {tmp_path}/x/1.mp4: give the "
+        "folder of its files with --root, or see whether it is another data set's list."
     )
     other = write_list(tmp_path / "other.csv", "path\nb.mp4\n")
     with pytest.raises(UsageError) as caught:
         refuse_absent(list_sources([other], missing="quarantine"))
     assert str(caught.value) == (
-        f"None of the 1 videos that {other} names is there, the first would be {tmp_path}/b.mp4: b.webm is, "
+        f"None of the 1 files that {other} names is there, the first would be {tmp_path}/b.mp4: b.webm is, "
         "so take it with --any-suffix."
     )
     with pytest.raises(UsageError) as caught:

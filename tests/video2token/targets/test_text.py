@@ -133,7 +133,7 @@ def test_where_all_is_well_nothing_is_said(stills, tiny_vocabulary):
 def test_no_caption_at_all_is_told_before_anything_is_written(stills, tiny_codebook, tiny_vocabulary):
     data = stills(captions=((), ("", " ")))
     before = (data / "dataset.json").read_bytes()
-    told = f"No sample of {data} has a caption: extract from a list in which videos have some."
+    told = f"No sample of {data} has a caption: extract from a list in which some have one."
     with pytest.raises(UsageError) as caught:
         tokenize(data, [f"vq:{tiny_codebook}", f"text:{tiny_vocabulary}"], TargetOptions())
     assert str(caught.value) == told
