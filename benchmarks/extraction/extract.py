@@ -1,6 +1,6 @@
 """Turns videos into JPEGs at regular ticks, against what people decode frames with.
 
-    python benchmarks/extract.py VIDEOS [--fps 2] [--size 128] [--rounds 5] [--seconds 20] [--made FROM]
+    python benchmarks/extraction/extract.py VIDEOS [--fps 2] [--size 128] [--rounds 5] [--seconds 20]
 
 VIDEOS are files or folders. Everybody gives JPEGs of one size at the same ticks, made by the same encoder
 with the same quality, on one core with one thread; rounds take turns, the median counts. ``ratio`` is the

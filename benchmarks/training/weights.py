@@ -1,6 +1,6 @@
 """Times what comes between a file of weights and features, with networks of the size ViT-B.
 
-    python benchmarks/weights.py VIDEO... [--rounds 5]
+    python benchmarks/training/weights.py VIDEO... [--rounds 5]
 
 First table: `vfm convert` and `vfm export` of drawn weights under the names of UMT and VideoMAE, each in a
 process of its own: seconds in all (the import of torch among them), seconds of the command alone, and the

@@ -1,6 +1,6 @@
 """Times how long `vfm extract` takes to list the videos of large published lists, before any is decoded.
 
-    python benchmarks/lists.py [--rows 100000] [--rounds 3]
+    python benchmarks/extraction/lists.py [--rows 100000] [--rounds 3]
 
 Each list has as many rows as asked for, about empty files in the layout of its data set (ten thousand to a
 folder), which are looked for by their ids. Listed are: reading the list, finding and asking every file, keys

@@ -1,6 +1,6 @@
 """Compares ways to make one moment of an interlaced picture that is alone, without its neighbours.
 
-    python benchmarks/deinterlacing.py VIDEO... [--heights 480 1080] [--sizes 128 256]
+    python benchmarks/extraction/deinterlacing.py VIDEO... [--heights 480 1080] [--sizes 128 256]
 
 Takes six pairs of neighbouring frames of each progressive video (from frames 60 to 63 and 120 to 123),
 scales them to each height, weaves each pair, and compares what a way makes of it with the first of the two,

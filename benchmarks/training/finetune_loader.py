@@ -1,6 +1,6 @@
 """Reads clips as finetuning wants them, 8 frames of 224 px cropped and mirrored at random, against decord.
 
-    python benchmarks/finetune_loader.py VIDEOS [--rounds 7] [--rule dense] [--rule sparse]
+    python benchmarks/training/finetune_loader.py VIDEOS [--rounds 7] [--rule dense] [--rule sparse]
 
 VIDEOS is a folder. Its videos are first prepared as VideoMAE (Tong et al. 2022) prepares Kinetics: short
 side 320 px, clips of 10 s, H.264; ffmpeg comes from imageio-ffmpeg. `vfm extract` stores frames at 4 fps and

@@ -1,6 +1,6 @@
 """Compares HOG computed in several ways, and reading stored HOG with computing it on line.
 
-    python benchmarks/hog.py [--rounds 15] [--compile]
+    python benchmarks/targets/hog.py [--rounds 15] [--compile]
 
 One thread. Ways take turns, medians count. Frames are windows of 224 px of scikit-image's photographs.
 

@@ -1,6 +1,6 @@
 """How long `vfm extract` takes to find that a finished job has nothing left to do, and with how much memory.
 
-    python benchmarks/resume.py [--sources 10000] [--rounds 5]
+    python benchmarks/extraction/resume.py [--sources 10000] [--rounds 5]
 
 Makes a folder of as many sources (hard links of 50 tiny films, so that they cost no disk), extracts them
 once, and then runs the same command again and again. Each run is a process of its own: start of Python,

@@ -1,6 +1,6 @@
 """What pretraining is worth on videos of one's own: finetuned after it, and from scratch, by the same recipe.
 
-    python benchmarks/pretrained_against_scratch.py LABELS --root FOLDER --weights FILE [--seeds 0 1 2]
+    python benchmarks/training/pretrained_against_scratch.py LABELS --root FOLDER --weights FILE [--seeds 0 1]
 
 LABELS is a list with a column `split` (train, val) that `vfm extract` takes, its videos under FOLDER; FILE
 holds the weights of vit_tiny_patch16_224, the teacher of umt-tiny. Every step is a command as users type it.

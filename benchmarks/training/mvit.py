@@ -1,6 +1,6 @@
 """Compares an update of MViT-S as vfm computes it with a plain implementation of the same network.
 
-    python benchmarks/mvit.py [--rounds 5] [--batch-size 1] [--precision fp32] [--threads 1]
+    python benchmarks/training/mvit.py [--rounds 5] [--batch-size 1] [--precision fp32] [--threads 1]
 
 The plain one has the same weights and follows the text of Li et al. 2022, section 4.1: heads before pooling,
 a matrix of logits to which the three relative terms are added, softmax, product. How far the outputs lie

@@ -1,6 +1,6 @@
 """Compares `vfm tokenize` with its bare network, and processes with threads.
 
-    python benchmarks/codes.py DATA CODEBOOK [--rounds 5]
+    python benchmarks/targets/codes.py DATA CODEBOOK [--rounds 5]
 
 DATA is a dataset with frames, CODEBOOK one that `vfm fit-codebook` made. Rounds take turns, medians count.
 Frames per second of wall time; beside it per second of processor time, which other jobs on the machine

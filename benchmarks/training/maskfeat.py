@@ -1,6 +1,6 @@
 """Compares MaskFeat's training with HOG that is stored and with HOG that is made on line.
 
-    python benchmarks/maskfeat.py DATA [--rounds 20] [--column hog] [--updates 2]
+    python benchmarks/training/maskfeat.py DATA [--rounds 20] [--column hog] [--updates 2]
 
 DATA has frames of 224 px or more, and a column of `vfm tokenize DATA --target hog`. One thread; ways take
 turns sample by sample, medians count. First what a loader does for a sample, then an update of MViT-S by one

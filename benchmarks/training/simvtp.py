@@ -1,6 +1,6 @@
 """Compares an update of SimVTP's pretraining with one that encodes a batch four times, as was released.
 
-    python benchmarks/simvtp.py [--batch 4] [--rounds 5] [--num-ids 24] [--recipe simvtp-base]
+    python benchmarks/training/simvtp.py [--batch 4] [--rounds 5] [--num-ids 24] [--recipe simvtp-base]
 
 Both have the same weights, pairs, masks and negatives, the words without dropout, and one loss, which is
 checked. The plain way embeds all tubelets of a clip in each of its passes and takes those that are visible,

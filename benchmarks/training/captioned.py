@@ -1,6 +1,6 @@
 """What SimVTP, in several ways, and UMT's second stage learn from captioned videos of one's own.
 
-    python benchmarks/captioned.py CAPTIONS --root FOLDER [--weights FILE] [--seeds 0 1 2] [--work FOLDER]
+    python benchmarks/training/captioned.py CAPTIONS --root FOLDER [--weights FILE] [--seeds 0 1 2]
 
 CAPTIONS is JSON Lines of `video` and `caption`, its videos under FOLDER; a fifth of them is held out, and the
 vocabulary is the words of all captions. A tiny model is pretrained and finetuned to retrieve, each by the

@@ -1,6 +1,6 @@
 """What each signal costs: seconds of processor time per video, beside taking the frames themselves.
 
-    python benchmarks/signals.py VIDEOS...
+    python benchmarks/extraction/signals.py VIDEOS...
 
 One line for each video, its length and size, then seconds for the frames at 2 fps, for each signal by itself,
 and for all signals together (they share one pass).

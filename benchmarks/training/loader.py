@@ -1,6 +1,6 @@
 """Reads clips of frames from shards, against webdataset on the same tars and decord on the source videos.
 
-    python benchmarks/loader.py VIDEOS [--frames 8] [--stored 20] [--samples 64] [--rounds 7]
+    python benchmarks/training/loader.py VIDEOS [--frames 8] [--stored 20] [--samples 64] [--rounds 7]
 
 VIDEOS is a folder or a list that `vfm extract` takes. A sample gives `--frames` frames out of at most
 `--stored`, as uint8 RGB, on one core: no resizing, no batching, nothing but reading and decoding. Rounds take

@@ -1,6 +1,6 @@
 """Compares two quantisers for a codebook: moving averages (VQ) and finite scalars (FSQ), all else equal.
 
-    python benchmarks/quantisers.py DATA [--steps 2000] [--seeds 0 1 2] [--lr 2e-3]
+    python benchmarks/targets/quantisers.py DATA [--steps 2000] [--seeds 0 1 2] [--lr 2e-3]
 
 DATA is a dataset with frames. Both get the same network, first weights, windows, steps and size of codebook,
 and are judged on the same held-out samples. One thread; seconds are processor time, so that other jobs on

@@ -1,6 +1,6 @@
 """What a very long video costs: memory of the process that decodes it, and time.
 
-    python benchmarks/long_video.py [--hours 24] [--fps 0.4] [--max-frames 36000]
+    python benchmarks/extraction/long_video.py [--hours 24] [--fps 0.4] [--max-frames 36000]
 
 Makes a video of many hours in a moment: one minute of a square over noise is encoded once (160 x 120, 25
 frames a second), then its packets are written over and over with later times. `vfm extract` takes it in one
