@@ -75,10 +75,20 @@ class TextTarget(Target):
         }
 
     def rows(self, dataset: Dataset, indices: Sequence[int]) -> Iterator[Arrays]:
-        """Yield ``ids`` and ``num_ids`` of each sample."""
+        """Yield ``ids`` and ``num_ids`` of each sample.
+
+        Raises:
+            UsageError: of a caption no id is left, as a vocabulary without marks may leave none.
+        """
         for index in indices:
             captions = dataset.meta(index).written_captions
             ids, num_ids = self._vocabulary.encode(captions, max_ids=_MAX_IDS)
+            if not num_ids.all():
+                caption = captions[int(num_ids.argmin())]
+                raise UsageError(
+                    f"Of {caption!r}, a caption of {dataset.keys[index]}, this vocabulary leaves no id: "
+                    "correct the caption, or take a vocabulary that adds marks such as [CLS]."
+                )
             yield {IDS: ids, NUM_IDS: num_ids}
 
     def check(self, dataset: Dataset) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import BertWordPieceTokenizer, Tokenizer, models
+from tokenizers import BertWordPieceTokenizer, Tokenizer, models, normalizers
 
 from vfm.shards.columns.vocabulary import read_vocabulary
 from vfm.shards.errors import UsageError
@@ -139,6 +139,18 @@ def test_no_caption_at_all_is_told_before_anything_is_written(stills, tiny_codeb
     assert str(caught.value) == told
     assert {path.name for path in data.iterdir()} == {".lock", "dataset.json", "frames"}
     assert (data / "dataset.json").read_bytes() == before
+
+
+def test_a_caption_of_which_a_vocabulary_without_marks_leaves_nothing_is_refused(stills, tmp_path):
+    bare = Tokenizer(models.WordLevel({"[UNK]": 0, "dog": 1}, unk_token="[UNK]"))
+    bare.normalizer = normalizers.Replace("!", "")
+    bare.save(str(tmp_path / "bare.json"))
+    data = stills(captions=(("dog",), ("dog!", "!!")))
+    told = (
+        r"Of '!!', a caption of still-001, this vocabulary leaves no id: correct the caption, or take a voc"
+    )
+    with pytest.raises(UsageError, match=told):
+        tokenize(data, [f"text:{tmp_path / 'bare.json'}"], TargetOptions())
 
 
 def test_a_vocabulary_that_is_gone_is_found_and_the_same_command_brings_it_back(stills, tiny_vocabulary):
