@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--epochs", type=int, nargs=2, default=(100, 60), help="pretraining, finetuning")
+    parser.add_argument("--views", default="center", help="of each frame that UMT's teacher and student see")
     parser.add_argument("--work", type=Path)
     args = parser.parse_args()
     names = [*PRETRAINED, *(f"R@{top} {split} %" for split, top in RECALLS)]
@@ -145,7 +146,7 @@ def make_data(folder: Path, args: argparse.Namespace, *, side_px: int) -> None:
     vfm("tokenize", data, "--target", f"text:{folder / 'vocab.txt'}", "--name", "words")
     if folder.name == "taught":
         vfm("tokenize", data, "--target", f"clip:{TEACHER}", "--weights", args.weights, "--name", "teacher",
-            "--crop", side_px, "--store", "fp16", "--levels", "1")  # fmt: skip
+            "--crop", side_px, "--store", "fp16", "--levels", "1", "--views", args.views)  # fmt: skip
 
 
 def measure(way: Way, work: Path, *, seed: int, epochs: tuple[int, int]) -> list[float]:
