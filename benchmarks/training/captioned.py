@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--epochs", type=int, nargs=2, default=(100, 60), help="pretraining, finetuning")
     parser.add_argument("--views", default="center", help="of each frame that UMT's teacher and student see")
+    parser.add_argument("--stored-px", type=int, help="short side of UMT's frames; crops of them need more")
     parser.add_argument("--work", type=Path)
     args = parser.parse_args()
     names = [*PRETRAINED, *(f"R@{top} {split} %" for split, top in RECALLS)]
@@ -142,9 +143,11 @@ def make_data(folder: Path, args: argparse.Namespace, *, side_px: int) -> None:
             row["caption"] = " ".join(row["caption"].split()[1::2])
     (folder / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = folder / "data"
-    vfm("extract", folder / "list.jsonl", data, "--root", args.root, "--fps", "12.5", "--size", side_px)
+    is_taught = folder.name == "taught"
+    stored_px = args.stored_px if is_taught and args.stored_px else side_px
+    vfm("extract", folder / "list.jsonl", data, "--root", args.root, "--fps", "12.5", "--size", stored_px)
     vfm("tokenize", data, "--target", f"text:{folder / 'vocab.txt'}", "--name", "words")
-    if folder.name == "taught":
+    if is_taught:
         vfm("tokenize", data, "--target", f"clip:{TEACHER}", "--weights", args.weights, "--name", "teacher",
             "--crop", side_px, "--store", "fp16", "--levels", "1", "--views", args.views)  # fmt: skip
 
