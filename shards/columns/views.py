@@ -9,12 +9,14 @@ from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.io.json import read_json
 from vfm.shards.io.typed import coerce
 from vfm.shards.pixels.multi_scale import PLACES, SCALES, SHAPES
+from vfm.shards.pixels.resized_crop import NUM_DRAWS, ResizedCrop, draw_shape
 from vfm.shards.pixels.views import Box, Offset, View, centre
 
-_RANDOM = "random:"
 _VIMPAC = "vimpac12"
 _SEED = 0  # the same K views for everybody, and the first of them for a smaller K
 MAX_VIEWS = 64
+_RESIZED_AREAS = (0.5, 1.0)
+_DIGITS = 4  # of what is drawn, so that people can read it
 VIMPAC_PLACES: tuple[Offset, ...] = ("centre", "start", "end")
 
 
@@ -22,7 +24,8 @@ def parse_views(text: str, *, crop_px: int) -> tuple[View, ...]:
     """Return the views that ``--views`` asks for.
 
     Args:
-        text: ``centre`` (or ``center``), ``random:K``, ``vimpac12`` or the path of a JSON list of views.
+        text: ``centre`` (or ``center``), ``random:K``, ``resized:K``, ``vimpac12`` or the path of a JSON list
+            of views.
         crop_px: side of every view; those of a file may leave their sides out.
 
     Raises:
@@ -32,16 +35,19 @@ def parse_views(text: str, *, crop_px: int) -> tuple[View, ...]:
         return (centre(crop_px),)
     if text == _VIMPAC:
         return vimpac_views(crop_px)
-    if text.startswith(_RANDOM):
-        number = text.removeprefix(_RANDOM)
-        if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= MAX_VIEWS:
-            raise UsageError(f"--views {text} must end in a number from 1 to {MAX_VIEWS}, such as random:4.")
-        return random_views(int(number), crop_px=crop_px)
-    return _read_views(Path(text), crop_px=crop_px)
+    kind, colon, number = text.partition(":")
+    if not colon or kind not in ("random", "resized"):
+        return _read_views(Path(text), crop_px=crop_px)
+    if not number.isascii() or not number.isdigit() or not 1 <= int(number) <= MAX_VIEWS:
+        raise UsageError(f"--views {text} must end in a number from 1 to {MAX_VIEWS}, such as {kind}:4.")
+    draw = random_views if kind == "random" else resized_views
+    return draw(int(number), crop_px=crop_px)
 
 
 def random_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
     """Return views as UMT's and VideoMAE's loaders draw them, half of them mirrored; always the same ones.
+
+    They are those of UMT's first stage: sides of a few lengths, at a few places.
 
     Args:
         num_views: how many.
@@ -54,6 +60,27 @@ def random_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
         across, down = PLACES[rng.integers(len(PLACES))]
         box = Box(top=down / 4, left=across / 4, height=SCALES[tall], width=SCALES[wide])
         views.append(replace(centre(crop_px), box=box, flip=bool(rng.integers(2))))
+    return tuple(views)
+
+
+def resized_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
+    """Return views as the loader of UMT's second stage draws them, half of them mirrored; always the same.
+
+    They have half of the frame's area or more, sides of 3:4 to 4:3, and any place.
+
+    Args:
+        num_views: how many.
+        crop_px: side of what is seen.
+    """
+    rng = np.random.default_rng(_SEED)
+    views = []
+    for _ in range(num_views):
+        draws = [draw_shape(areas=_RESIZED_AREAS, rng=rng) for _ in range(NUM_DRAWS)]
+        top, left = (round(rng.random(), _DIGITS) for _ in range(2))
+        crop = ResizedCrop(
+            top=top, left=left, draws=tuple((round(a, _DIGITS), round(s, _DIGITS)) for a, s in draws)
+        )
+        views.append(replace(centre(crop_px), resized=crop, flip=bool(rng.integers(2))))
     return tuple(views)
 
 
@@ -80,8 +107,8 @@ def _read_views(path: Path, *, crop_px: int) -> tuple[View, ...]:
         found = read_json(path)
     except (OSError, DamageError) as error:
         raise UsageError(
-            f"--views {path} is neither center nor random:K nor vimpac12 nor a file of JSON that can be read "
-            f"({error})."
+            f"--views {path} is neither center nor random:K nor resized:K nor vimpac12 nor a file of JSON "
+            f"that can be read ({error})."
         ) from None
     if not isinstance(found, list) or not 1 <= len(found) <= MAX_VIEWS:
         raise UsageError(f"{path} must hold a JSON list of 1 to {MAX_VIEWS} views.")

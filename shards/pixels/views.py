@@ -8,6 +8,7 @@ from PIL import Image
 
 from vfm.shards.array_types import UInt8
 from vfm.shards.errors import UsageError
+from vfm.shards.pixels.resized_crop import Rectangle, ResizedCrop
 
 Offset = int | Literal["start", "centre", "end"]
 _STEPS = {"start": 0, "centre": 1, "end": 2}
@@ -35,6 +36,17 @@ class Box:
             if not low <= getattr(self, name) <= 1:
                 raise UsageError(f"A box with {name} {getattr(self, name)} does not fit: use {low:g} to 1.")
 
+    def cut(self, height_px: int, width_px: int) -> Rectangle:
+        """Return where it lies in a frame of this size."""
+        short_px = min(height_px, width_px)
+        tall_px, wide_px = (max(int(short_px * share), 1) for share in (self.height, self.width))
+        top, left = int(self.top * (height_px - tall_px)), int(self.left * (width_px - wide_px))
+        return Rectangle(top, left, tall_px, wide_px)
+
+    def shortest_side(self, _height_px: int, _width_px: int) -> float:
+        """Return its shorter side as a share of the short side of a frame of any size."""
+        return min(self.height, self.width)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
@@ -48,6 +60,7 @@ class View:
         left: first column of the square, in the same words.
         box: a part of the frame that is cut out first and made into the square, without keeping its shape;
             ``resize_px``, ``top`` and ``left`` then have nothing left to say.
+        resized: the same, for a part that has a share of the frame's area, in place of ``box``.
         flip: whether the square is mirrored left to right, last of all.
     """
 
@@ -56,6 +69,7 @@ class View:
     top: Offset = "centre"
     left: Offset = "centre"
     box: Box | None = None
+    resized: ResizedCrop | None = None
     flip: bool = False
 
     def __post_init__(self) -> None:
@@ -68,23 +82,34 @@ class View:
         for offset in (self.top, self.left):
             if isinstance(offset, str) and offset not in _STEPS:
                 raise UsageError(f"Crop offset {offset!r} is unknown: use start, centre, end or a number.")
-        if self.box is not None and (self.resize_px, self.top, self.left) != (
-            self.crop_px,
-            "centre",
-            "centre",
-        ):
-            raise UsageError("A view with a box has no resize_px, top and left of its own: leave them out.")
+        if self.box is not None and self.resized is not None:
+            raise UsageError("A view has a box or a resized crop, not both: leave one of them out.")
+        own = (self.resize_px, self.top, self.left)
+        if self.part is not None and own != (self.crop_px, "centre", "centre"):
+            name = "box" if self.part is self.box else "resized crop"
+            raise UsageError(
+                f"A view with a {name} has no resize_px, top and left of its own: leave them out."
+            )
 
     @property
-    def short_px(self) -> float:
-        """The short side of a frame of which nothing is enlarged in this view, in pixels."""
-        return self.resize_px if self.box is None else self.crop_px / min(self.box.height, self.box.width)
+    def part(self) -> Box | ResizedCrop | None:
+        """What is cut out first; None where the whole frame is resized."""
+        return self.box or self.resized
+
+    def short_px(self, height_px: int, width_px: int) -> float:
+        """Return the short side, in pixels, of a frame of this shape of which nothing is enlarged."""
+        if self.part is None:
+            return self.resize_px
+        return self.crop_px / self.part.shortest_side(height_px, width_px)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values, as they stand in a column's options."""
         values = asdict(self)
-        if self.box is None:  # columns that were made before there were boxes stay what they are
-            del values["box"]
+        for name in ("box", "resized"):  # columns that were made before there were such stay what they are
+            if values[name] is None:
+                del values[name]
+        if self.resized is not None:
+            values["resized"]["draws"] = [list(draw) for draw in self.resized.draws]
         return values
 
 
@@ -106,8 +131,9 @@ def apply_view(frames: UInt8, view: View) -> UInt8:
     Raises:
         UsageError: explicit offsets lead out of the resized frame.
     """
-    if view.box is not None:
-        frames = _cut(frames, view.box)
+    if view.part is not None:
+        cut = view.part.cut(*frames.shape[1:3])
+        frames = frames[:, cut.top : cut.top + cut.height, cut.left : cut.left + cut.width]
         height_px = width_px = view.crop_px
     else:
         height_px, width_px = resized_size(frames.shape[1], frames.shape[2], resize_px=view.resize_px)
@@ -117,14 +143,6 @@ def apply_view(frames: UInt8, view: View) -> UInt8:
         frames = _resize(frames, height_px=height_px, width_px=width_px)
     square = frames[:, top : top + view.crop_px, left : left + view.crop_px]
     return np.ascontiguousarray(square[:, :, ::-1] if view.flip else square)
-
-
-def _cut(frames: UInt8, box: Box) -> UInt8:
-    height_px, width_px = frames.shape[1:3]
-    short_px = min(height_px, width_px)
-    tall_px, wide_px = (max(int(short_px * share), 1) for share in (box.height, box.width))
-    top, left = int(box.top * (height_px - tall_px)), int(box.left * (width_px - wide_px))
-    return frames[:, top : top + tall_px, left : left + wide_px]
 
 
 def resized_size(height_px: int, width_px: int, *, resize_px: int) -> tuple[int, int]:

@@ -4,21 +4,16 @@ As UMT (Li et al. 2023) and VideoMAE (Tong et al. 2022) finetune: RandAugment, a
 shape, mirroring, and a box that is erased. Pixels stay 8 bits, where the references resize floats.
 """
 
-import math
-
 import numpy as np
 import torch
 from torch.nn import functional
 
 from vfm.shards.array_types import Int64, UInt8
+from vfm.shards.pixels.resized_crop import NUM_DRAWS, Rectangle, draw_shape, first_fitting, middle
 from vfm.trainer.data.rand_augment import augmented, parse_policy
 from vfm.trainer.recipes.classify import Augmentation, Resize
 
-_SHAPES = (3 / 4, 4 / 3)
 _ERASED_AREAS, _ERASED_SHAPES = (0.02, 1 / 3), (0.3, 10 / 3)
-_TRIES = 10
-
-Rectangle = tuple[int, int, int, int]  # of a frame: top, left, height, width, in pixels
 
 
 def draw_clip(frames: UInt8, *, how: Augmentation, size_px: int, rng: np.random.Generator) -> UInt8:
@@ -45,10 +40,7 @@ def draw_clip(frames: UInt8, *, how: Augmentation, size_px: int, rng: np.random.
 def draw_crop(
     height_px: int, width_px: int, *, areas: tuple[float, float], rng: np.random.Generator
 ) -> Rectangle:
-    """Return a part of a frame of random area, shape and place (Szegedy et al. 2015, section 6).
-
-    The area is uniform, the shape between 3/4 and 4/3, uniform in its logarithm. What does not fit into the
-    frame is drawn again, ten times; then it is the middle, as large as its shape allows.
+    """Return a part of a frame of random area, shape between 3/4 and 4/3, and place.
 
     Args:
         height_px: of the frame.
@@ -56,14 +48,13 @@ def draw_crop(
         areas: the smallest and the largest share of the frame.
         rng: source of chance.
     """
-    for _ in range(_TRIES):
-        height, width = _draw_sides(height_px * width_px, areas=areas, shapes=_SHAPES, rng=rng)
-        if 0 < width <= width_px and 0 < height <= height_px:
-            top, left = rng.integers(height_px - height + 1), rng.integers(width_px - width + 1)
-            return int(top), int(left), height, width
-    width = min(width_px, round(height_px * _SHAPES[1]))
-    height = min(height_px, round(width_px / _SHAPES[0]))
-    return (height_px - height) // 2, (width_px - width) // 2, height, width
+    draws = (draw_shape(areas=areas, rng=rng) for _ in range(NUM_DRAWS))  # no more than are looked at
+    draw = first_fitting(draws, height_px, width_px)
+    if draw is None:
+        return middle(height_px, width_px)
+    height, width = draw.sides(height_px * width_px)
+    top, left = rng.integers(height_px - height + 1), rng.integers(width_px - width + 1)
+    return Rectangle(int(top), int(left), height, width)
 
 
 def draw_erased(size_px: int, *, probability: float, rng: np.random.Generator) -> Int64:
@@ -74,21 +65,12 @@ def draw_erased(size_px: int, *, probability: float, rng: np.random.Generator) -
     nothing = np.zeros(4, np.int64)
     if rng.random() >= probability:
         return nothing
-    for _ in range(_TRIES):
-        width, height = _draw_sides(size_px**2, areas=_ERASED_AREAS, shapes=_ERASED_SHAPES, rng=rng)
+    for _ in range(NUM_DRAWS):
+        width, height = draw_shape(areas=_ERASED_AREAS, shapes=_ERASED_SHAPES, rng=rng).sides(size_px**2)
         if 0 < height < size_px and 0 < width < size_px:
             top, left = rng.integers(size_px - height + 1), rng.integers(size_px - width + 1)
             return np.array([top, left, height, width], np.int64)
     return nothing
-
-
-def _draw_sides(
-    area_px: int, *, areas: tuple[float, float], shapes: tuple[float, float], rng: np.random.Generator
-) -> tuple[int, int]:
-    """Return height and width of a part of random area; its shape is width over height."""
-    area = rng.uniform(*areas) * area_px
-    shape = math.exp(rng.uniform(math.log(shapes[0]), math.log(shapes[1])))
-    return round(math.sqrt(area / shape)), round(math.sqrt(area * shape))
 
 
 def resized(frames: UInt8, *, size_px: int, how: Resize = "bilinear", is_mirrored: bool = False) -> UInt8:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from vfm.shards.columns.options import ENLARGEMENT
 from vfm.shards.errors import UsageError
 from vfm.shards.format.layout import FRAMES
@@ -45,10 +47,12 @@ def enlargement_of(
         what: is computed from them, for a sentence.
         token_px: sides of a view are multiples of it.
     """
-    needed_px = max((math.ceil(view.short_px) for view in views), default=0)
-    metas = look_at(dataset) if needed_px else []
+    metas = look_at(dataset) if views else []
     side = short_side(metas)
-    if side is None or needed_px <= side.short_px:
+    if side is None:
+        return None
+    needed_px = _needed_px(views, metas)
+    if needed_px <= side.short_px:
         return None
     times = needed_px / side.short_px
     crop_px = int(side.short_px * max(view.crop_px for view in views) / needed_px) // token_px * token_px
@@ -81,6 +85,12 @@ def accepted(enlarged: Enlargement | None, *, accept: bool) -> tuple[dict[str, f
     if not accept:
         raise UsageError(f"{enlarged.told}: {enlarged.remedy}, or go on with --accept-data.")
     return {ENLARGEMENT: enlarged.times}, f"{enlarged.told}: accepted."
+
+
+def _needed_px(views: Sequence[View], metas: Sequence[SampleMeta]) -> int:
+    """Return the short side that frames shaped as half of the samples' need, for all of the views."""
+    shapes = [(meta.height_px, meta.width_px) for meta in metas]
+    return math.ceil(float(np.median([max(view.short_px(*shape) for view in views) for shape in shapes])))
 
 
 def _rule(meta: SampleMeta) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vfm.shards.columns.views import parse_views, random_views, vimpac_views
+from vfm.shards.columns.views import parse_views, random_views, resized_views, vimpac_views
 from vfm.shards.errors import UsageError
+from vfm.shards.pixels.resized_crop import ResizedCrop
 from vfm.shards.pixels.views import Box, View, apply_view, centre
 
 
@@ -30,6 +31,26 @@ def test_random_views_are_those_that_loaders_draw_and_always_the_same() -> None:
     assert {box.height for box in boxes} == {box.width for box in boxes} == set(scales)
     assert 20 < np.sum([view.flip for view in views]) < 44
     assert {view.crop_px for view in views} == {32}
+
+
+def test_resized_views_are_those_of_umts_second_stage_and_always_the_same() -> None:
+    views = parse_views("resized:64", crop_px=32)
+    assert views == resized_views(64, crop_px=32)
+    assert views[:4] == parse_views("resized:4", crop_px=32)
+    crops = [view.resized for view in views if view.resized is not None]
+    assert len(crops) == 64
+    draws = np.array([crop.draws for crop in crops])
+    assert draws.shape == (64, 10, 2)
+    areas, shapes = draws[..., 0], np.log(draws[..., 1])
+    assert np.quantile(areas, [0, 0.5, 1]) == pytest.approx([0.5, 0.75, 1], abs=0.03)
+    assert np.quantile(shapes, [0, 0.5, 1]) == pytest.approx(np.log([3 / 4, 1, 4 / 3]), abs=0.03)
+    places = np.array([(crop.top, crop.left) for crop in crops])
+    assert np.quantile(places, [0, 0.5, 1], axis=0) == pytest.approx(
+        np.array([[0, 0], [0.5, 0.5], [1, 1]]), abs=0.1
+    )
+    assert 20 < np.sum([view.flip for view in views]) < 44
+    assert {view.crop_px for view in views} == {32}
+    assert len({view.resized.cut(90, 160) for view in views if view.resized is not None}) > 50
 
 
 def test_vimpacs_views_are_two_sizes_at_three_places_plain_and_mirrored() -> None:
@@ -61,16 +82,21 @@ def test_vimpacs_views_are_cut_where_its_data_preparation_cuts_them() -> None:
 def test_a_file_lists_views_whose_sides_may_be_left_out(tmp_path: Path) -> None:
     path = tmp_path / "views.json"
     box = {"top": 0, "left": 0.5, "height": 0.5, "width": 1}
-    path.write_text(json.dumps([{}, {"flip": True}, {"box": box}, {"resize_px": 40, "left": "end"}]))
+    resized = {"top": 0, "left": 1, "draws": [[0.5, 1]]}
+    views = [{}, {"flip": True}, {"box": box}, {"resize_px": 40, "left": "end"}, {"resized": resized}]
+    path.write_text(json.dumps(views))
     assert parse_views(str(path), crop_px=32) == (
         centre(32),
         View(resize_px=32, crop_px=32, flip=True),
         View(resize_px=32, crop_px=32, box=Box(top=0.0, left=0.5, height=0.5, width=1.0)),
         View(resize_px=40, crop_px=32, left="end"),
+        View(resize_px=32, crop_px=32, resized=ResizedCrop(top=0.0, left=1.0, draws=((0.5, 1.0),))),
     )
 
 
-@pytest.mark.parametrize("text", ["random:0", "random:65", "random:", "random:-1", "random:x", "random:1e3"])
+@pytest.mark.parametrize(
+    "text", ["random:0", "random:65", "resized:", "random:-1", "resized:x", "random:1e3"]
+)
 def test_a_number_of_views_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=f"--views {text} must end in a number from 1 to 64"):
         parse_views(text, crop_px=32)
@@ -89,6 +115,11 @@ def test_a_number_of_views_that_cannot_be_is_refused(text: str) -> None:
         ('[{"resize_px": 20}]', "A crop of 32 px does not fit a short side of 20 px"),
         ('[{"box": {"top": 0, "left": 0, "height": 2, "width": 1}}]', "height 2.0 does not fit"),
         ('[{"box": {"top": 0}}]', "lacks the key views.box.height"),
+        (
+            '[{"resized": {"top": 0, "left": 0, "draws": [0.5, 1]}}]',
+            "views.resized.draws is 0.5, but must be",
+        ),
+        ('[{"resized": {"top": 0, "left": 0, "draws": [[5, 1]]}}]', "A crop of 5.0 of the area"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str, told: str) -> None:
@@ -100,6 +131,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: str, told:
 
 def test_a_file_that_is_not_there_is_refused() -> None:
     with pytest.raises(
-        UsageError, match="--views corner is neither center nor random:K nor vimpac12 nor a file"
+        UsageError,
+        match="--views corner is neither center nor random:K nor resized:K nor vimpac12 nor a file",
     ):
         parse_views("corner", crop_px=32)

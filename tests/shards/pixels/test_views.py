@@ -1,5 +1,6 @@
 """Views place crops as VIMPAC's data preparation does."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from vfm.shards.columns.options import views_in
 from vfm.shards.errors import UsageError
+from vfm.shards.pixels.resized_crop import ResizedCrop
 from vfm.shards.pixels.views import Box, View, apply_view, centre, resized_size
 
 
@@ -76,9 +78,9 @@ def test_a_box_is_cut_by_shares_of_the_short_side_and_made_square() -> None:
     np.testing.assert_array_equal(apply_view(frames, view), np.asarray(expected)[None])
     mirrored = View(resize_px=10, crop_px=10, box=box, flip=True)
     np.testing.assert_array_equal(apply_view(frames, mirrored), np.asarray(expected)[None, :, ::-1])
-    assert view.short_px == 20
+    assert view.short_px(20, 40) == view.short_px(50, 30) == 20
     assert views_in({"views": [mirrored.to_dict()]}, name="c") == (mirrored,)
-    assert centre(10).short_px == 10
+    assert centre(10).short_px(20, 40) == 10
     whole = View(resize_px=20, crop_px=20, box=Box(top=0.5, left=0.5, height=1.0, width=1.0))
     np.testing.assert_array_equal(apply_view(frames, whole), apply_view(frames, centre(20)))
 
@@ -98,12 +100,33 @@ def test_boxes_that_no_frame_holds_are_refused(fields: dict[str, float], message
         Box(**{"top": 0.0, "left": 0.0, "height": 1.0, "width": 1.0, **fields})
 
 
+def test_a_resized_crop_is_cut_by_its_area_and_made_square() -> None:
+    crop = ResizedCrop(top=0.5, left=0.25, draws=((0.9, 0.75), (0.5, 1.0)))
+    view = View(resize_px=10, crop_px=10, resized=crop)
+    frames = numbered(20, 40)  # of 0.9, the shape 3:4 would be 31 rows
+    expected = Image.fromarray(frames[0, :, 5:25]).resize((10, 10), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(apply_view(frames, view), np.asarray(expected)[None])
+    mirrored = View(resize_px=10, crop_px=10, resized=crop, flip=True)
+    np.testing.assert_array_equal(apply_view(frames, mirrored), np.asarray(expected)[None, :, ::-1])
+    assert view.short_px(20, 40) == view.short_px(100, 200) == pytest.approx(10)
+    assert view.short_px(20, 20) == pytest.approx(10 / 0.5**0.5)
+    values = mirrored.to_dict()
+    assert values == json.loads(json.dumps(values))  # as they are compared with those of a manifest
+    assert views_in({"views": [values]}, name="c") == (mirrored,)
+    assert "resized" not in centre(10).to_dict()
+
+
 def test_a_view_with_a_box_has_no_other_place() -> None:
     box = Box(top=0.0, left=0.0, height=1.0, width=1.0)
     with pytest.raises(UsageError, match="has no resize_px, top and left of its own"):
         View(resize_px=12, crop_px=10, box=box)
     with pytest.raises(UsageError, match="leave them out"):
         View(resize_px=10, crop_px=10, left=3, box=box)
+    crop = ResizedCrop(top=0.0, left=0.0, draws=((0.5, 1.0),))
+    with pytest.raises(UsageError, match="A view with a resized crop has no resize_px, top and left"):
+        View(resize_px=12, crop_px=10, resized=crop)
+    with pytest.raises(UsageError, match="has a box or a resized crop, not both"):
+        View(resize_px=10, crop_px=10, box=box, resized=crop)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from vfm.shards.pixels.resized_crop import ResizedCrop, draw_shape, middle
 from vfm.trainer.data.augment import draw_clip, draw_crop, draw_erased, resized
 from vfm.trainer.data.rand_augment import augmented, parse_policy
 from vfm.trainer.recipes.classify import Augmentation
@@ -34,11 +35,25 @@ def test_crops_have_the_published_areas_and_shapes():
     assert np.quantile(places, [0, 0.5, 1]) == pytest.approx([0, 0.5, 1], abs=0.03)
 
 
+@pytest.mark.parametrize("size", [(48, 64), (36, 64), (64, 36), (50, 50)])
+def test_crops_of_stored_views_have_the_sides_that_are_drawn_here(size):
+    num_middles = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        draws = tuple(draw_shape(areas=(0.5, 1.0), rng=rng) for _ in range(10))
+        stored = ResizedCrop(top=1.0, left=1.0, draws=draws).cut(*size)
+        assert stored[2:] == draw_crop(*size, areas=(0.5, 1.0), rng=np.random.default_rng(seed))[2:]
+        is_middle = stored == middle(*size)
+        assert is_middle or stored[:2] == (size[0] - stored.height, size[1] - stored.width)
+        num_middles += is_middle
+    assert num_middles < 150
+
+
 @pytest.mark.parametrize(
-    ("size", "middle"), [((100, 900), (0, 383, 100, 133)), ((900, 100), (383, 0, 133, 100))]
+    ("size", "expected"), [((100, 900), (0, 383, 100, 133)), ((900, 100), (383, 0, 133, 100))]
 )
-def test_where_nothing_fits_the_middle_is_taken(size, middle):
-    assert draw_crop(*size, areas=(1.0, 1.0), rng=np.random.default_rng(0)) == middle
+def test_where_nothing_fits_the_middle_is_taken(size, expected):
+    assert draw_crop(*size, areas=(1.0, 1.0), rng=np.random.default_rng(0)) == expected
 
 
 def test_a_clip_is_augmented_cropped_resized_and_mirrored():

@@ -61,6 +61,20 @@ def test_a_view_that_is_larger_than_the_square_needs_larger_frames(
     assert run(stills("large", size=(60, 40)), *views, target=target).exit_code == 0
 
 
+def test_a_share_of_the_area_needs_smaller_frames_where_they_are_long(
+    stills: Stills, tiny_codebook: Path, tmp_path: Path
+) -> None:
+    """Half of a square's area is a square of 0.71 of its side, of a frame twice as wide of its short side."""
+    views = tmp_path / "views.json"
+    views.write_text('[{"resized": {"top": 0, "left": 0, "draws": [[0.5, 1]]}}]')
+    options, target = ("--views", views, "--crop", 32), f"vq:{tiny_codebook}"
+    assert run(stills("wide", size=(64, 32)), *options, target=target).exit_code == 0
+    assert run(stills("tall", size=(32, 64)), *options, target=target).exit_code == 0
+    with pytest.raises(UsageError, match=r"from frames of 46 px, .* frames of 45 px.* enlarged 1.02 times"):
+        run(stills("square", size=(45, 45)), *options, target=target)
+    assert run(stills("larger", size=(46, 46)), *options, target=target).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("stored", "source", "target", "crop_px"),
     [

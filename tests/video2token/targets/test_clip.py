@@ -16,7 +16,7 @@ from vfm.cli.commands.tokenize import command
 from vfm.shards.codecs.product import read_tables
 from vfm.shards.codecs.scalar import decode
 from vfm.shards.columns.options import views_in
-from vfm.shards.columns.views import random_views
+from vfm.shards.columns.views import parse_views
 from vfm.shards.errors import DamageError, UsageError
 from vfm.shards.pixels.views import apply_view, centre
 from vfm.shards.progress import Progress
@@ -77,6 +77,7 @@ def test_a_column_is_what_the_teacher_says_of_the_stored_frames(
             {"views": "random:2"},
             r"views crop 32 px there, crop 32 px of a box(, mirrored)? and crop 32",
         ),
+        ({"views": "resized:1"}, "views crop 32 px there, crop 32 px of a share of the area"),
     ],
 )
 def test_what_a_column_of_that_name_differs_in_is_told(
@@ -88,11 +89,12 @@ def test_what_a_column_of_that_name_differs_in_is_told(
         run(data, tiny_vit, **own)
 
 
-def test_every_view_is_computed_from_its_own_pixels(stills: Stills, tiny_vit: Path) -> None:
+@pytest.mark.parametrize("kind", ["random", "resized"])
+def test_every_view_is_computed_from_its_own_pixels(stills: Stills, tiny_vit: Path, kind: str) -> None:
     data = stills(num_samples=3, size=(60, 50))
-    dataset = run(data, tiny_vit, store="fp32", views="random:3")
+    dataset = run(data, tiny_vit, store="fp32", views=f"{kind}:3")
     views = views_in(dataset.manifest.columns["clip.test_vit"].options, name="c")
-    assert views == random_views(3, crop_px=32)
+    assert views == parse_views(f"{kind}:3", crop_px=32)
     teacher = load_teacher("test_vit", grid=2, num_levels=2, weights=tiny_vit).teacher
     for index in range(3):
         frames = np.stack(dataset.frames(index, range(int(dataset.num_frames[index]))))

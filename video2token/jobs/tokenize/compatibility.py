@@ -86,5 +86,5 @@ def _short(name: str, value: Any) -> str:
 
 def _view(view: Mapping[str, Any]) -> str:
     told = f"crop {view['crop_px']} px"
-    told += " of a box" if view.get("box") else ""
+    told += " of a box" if view.get("box") else " of a share of the area" if view.get("resized") else ""
     return told + (", mirrored" if view.get("flip") else "")
