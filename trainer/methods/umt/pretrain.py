@@ -1,6 +1,7 @@
 """UMT's first stage: the student sees a part of a clip and says of it what the teacher says."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.normalize import normalize, to_float
 from vfm.trainer.method import Method
+from vfm.trainer.methods.umt.reader import published_crop
 from vfm.trainer.methods.umt.recipe import Objective
 from vfm.trainer.methods.umt.teaching import Teacher, teacher_of
 from vfm.trainer.models.distillation import AlignConfig, DistilledLevels, align_loss, to_unit
@@ -65,7 +67,8 @@ def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher 
             of fewer blocks than the student's; or it has numbers of finetuning.
     """
     _check_model(recipe)
-    method = Umt(recipe, teacher=teacher_of(recipe, dataset, open_teacher=open_teacher))
+    crop = partial(published_crop, image_px=recipe.model.image_px)
+    method = Umt(recipe, teacher=teacher_of(recipe, dataset, open_teacher=open_teacher, crop=crop))
     initialize_vit(method, generator=torch.Generator().manual_seed(recipe.train.seed))
     return method
 

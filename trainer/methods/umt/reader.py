@@ -3,6 +3,7 @@
 The mask is drawn first, from the stored attention; of the features, the visible tokens alone are read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,8 @@ from vfm.trainer.methods.umt.recipe import Objective
 
 VISIBLE, ARRIVALS = "visible", "arrivals"
 _SNAP_PX = 3  # a crop's side so close to the student's becomes it
+
+Crop = Callable[[UInt8, np.random.Generator], UInt8]  # of frames [T, H, W, 3], squares [T, S, S, 3] of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +60,15 @@ class OnlineReader:
     """Draws frames of a video and what of them is seen, for a teacher that looks at them later.
 
     Attributes:
-        views: one of them is drawn; without any, a crop as the published loader cuts it, half of them
-            mirrored.
-        image_px: side of what is seen.
+        views: one of them is drawn.
+        crop: what is seen where there are no views.
         num_cells: tokens of a frame.
         sampling: which frames a clip may hold.
         objective: what is hidden, and how much.
     """
 
     views: tuple[View, ...]
-    image_px: int
+    crop: Crop
     num_cells: int
     sampling: ClipSampling
     objective: Objective
@@ -87,8 +89,19 @@ class OnlineReader:
     def _seen(self, frames: UInt8, rng: np.random.Generator) -> UInt8:
         if self.views:
             return apply_view(frames, self.views[int(rng.integers(len(self.views)))])
-        clip = multi_scale_crop(frames, target_px=self.image_px, rng=rng, snap_px=_SNAP_PX)
-        return np.ascontiguousarray(clip[:, :, ::-1]) if rng.integers(2) else clip
+        return self.crop(frames, rng)
+
+
+def published_crop(frames: UInt8, rng: np.random.Generator, *, image_px: int) -> UInt8:
+    """Return a crop as the published loader of the first stage cuts it, half of them mirrored.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        rng: source of chance.
+        image_px: side of the result.
+    """
+    clip = multi_scale_crop(frames, target_px=image_px, rng=rng, snap_px=_SNAP_PX)
+    return np.ascontiguousarray(clip[:, :, ::-1]) if rng.integers(2) else clip
 
 
 def _draw_times(

@@ -14,7 +14,7 @@ from vfm.shards.reading.dataset import Dataset
 from vfm.trainer.data.clip_sampling import clip_sampling
 from vfm.trainer.data.features import ProductFeatures, ScalarFeatures, open_features
 from vfm.trainer.data.paired_clips import StoredTarget, paired_reader
-from vfm.trainer.methods.umt.reader import ARRIVALS, VISIBLE, OnlineReader, StoredReader
+from vfm.trainer.methods.umt.reader import ARRIVALS, VISIBLE, Crop, OnlineReader, StoredReader
 from vfm.trainer.methods.umt.teacher import check_teacher, open_online
 from vfm.trainer.models.vit import take
 from vfm.trainer.online_teacher import OnlineTeacher, OpenTeacher
@@ -109,8 +109,14 @@ class Teacher:
     learned_from: Mapping[str, str] = field(default_factory=dict)
 
 
-def teacher_of(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None) -> Teacher:
+def teacher_of(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | None, crop: Crop) -> Teacher:
     """Return the teacher of a recipe: one whose features are stored, or one that looks at every clip.
+
+    Args:
+        recipe: that has it.
+        dataset: opened with the recipe's columns.
+        open_teacher: makes the teacher, where it is on line.
+        crop: what is seen of frames for which no views are stored.
 
     Raises:
         UsageError: the recipe does not read frames and a teacher's features; or features of other patches or
@@ -121,7 +127,7 @@ def teacher_of(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher | 
         return _stored(recipe, dataset)
     if open_teacher is None:
         raise UsageError("A teacher on line has to be made by somebody: give open_teacher to `pretrain`.")
-    return _online(recipe, dataset, open_teacher=open_teacher)
+    return _online(recipe, dataset, open_teacher=open_teacher, crop=crop)
 
 
 def _stored(recipe: Recipe, dataset: Dataset) -> Teacher:
@@ -138,12 +144,12 @@ def _stored(recipe: Recipe, dataset: Dataset) -> Teacher:
     return Teacher(dim=options["dim"], teaching=StoredTeaching(features), prepare=prepare)
 
 
-def _online(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher) -> Teacher:
+def _online(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher, crop: Crop) -> Teacher:
     made, views = open_online(recipe, dataset, open_teacher=open_teacher)
     objective, model = recipe.objective, recipe.model
     prepare = OnlineReader(
         views=views,
-        image_px=model.image_px,
+        crop=crop,
         num_cells=model.cells_per_frame,
         sampling=clip_sampling(recipe.data),
         objective=objective,

@@ -4,13 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from vfm.trainer.methods.umt_vl.recipe import Negatives, base, large, tiny
+from vfm.trainer.methods.umt_vl.recipe import AUGMENT, Negatives, base, large, tiny
 from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.recipes.recipe import OptimConfig, Recipe, TrainConfig
 from vfm.trainer.recipes.retrieve import RetrieveConfig, retrieving
 
-# Frames are squeezed in tests, so they are in training, too.
-_AUGMENT = Augmentation(crop_area=0.5, resize="bicubic", flip=0.5)
 _NUM_FRAMES, _PRETRAINED_GRID = 12, (4, 14, 14)
 
 
@@ -28,7 +26,7 @@ class MatchConfig(RetrieveConfig):
     max_ids: int = 32
     temperature: float = 0.07
     across_ranks: bool = True
-    augment: Augmentation = field(default_factory=lambda: _AUGMENT)
+    augment: Augmentation = field(default_factory=lambda: AUGMENT)
     negatives: Negatives = "hard"
 
 

@@ -6,6 +6,7 @@ hidden words, and two that do not belong to it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,13 @@ from vfm.trainer.method import Method
 from vfm.trainer.methods.umt.teaching import Teacher, teacher_of
 from vfm.trainer.methods.umt_vl.negatives import MatchPairs, draw_pairs
 from vfm.trainer.methods.umt_vl.network import UmtVlNetwork
-from vfm.trainer.methods.umt_vl.reader import LABELS, SHOWN, PretrainReader, image_reader
+from vfm.trainer.methods.umt_vl.reader import (
+    LABELS,
+    SHOWN,
+    PretrainReader,
+    image_reader,
+    published_crop,
+)
 from vfm.trainer.methods.umt_vl.recipe import Objective
 from vfm.trainer.models.distillation import align_loss
 from vfm.trainer.online_teacher import OpenTeacher
@@ -196,6 +203,8 @@ def build_method(recipe: Recipe, dataset: Dataset, *, open_teacher: OpenTeacher 
             f"model.pretrained_grid and model.stretch_time tell how a model is finetuned, and {recipe.name} "
             "pretrains one: leave them out."
         )
-    method = UmtVl(recipe, teacher=teacher_of(recipe, dataset, open_teacher=open_teacher), column=column)
+    crop = partial(published_crop, image_px=recipe.model.image_px)
+    teacher = teacher_of(recipe, dataset, open_teacher=open_teacher, crop=crop)
+    method = UmtVl(recipe, teacher=teacher, column=column)
     method.initialize(torch.Generator().manual_seed(recipe.train.seed))
     return method

@@ -4,8 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vfm.shards.array_types import UInt8
 from vfm.shards.reading.dataset import Dataset
+from vfm.trainer.data.augment import draw_clip
 from vfm.trainer.methods.umt.reader import OnlineReader, StoredReader
+from vfm.trainer.methods.umt_vl.recipe import AUGMENT
 from vfm.trainer.video_text.captions import IDS, NUM_IDS, CaptionReader, corrupted_words
 
 SHOWN, LABELS = "shown", "labels"
@@ -39,6 +42,17 @@ class PretrainReader:
             rng=rng,
         )
         return {**clip, **caption, SHOWN: shown, LABELS: labels}
+
+
+def published_crop(frames: UInt8, rng: np.random.Generator, *, image_px: int) -> UInt8:
+    """Return a crop as the published loader of the second stage cuts it, half of them mirrored.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        rng: source of chance.
+        image_px: side of the result.
+    """
+    return draw_clip(frames, how=AUGMENT, size_px=image_px, rng=rng)
 
 
 def image_reader(clips: StoredReader | OnlineReader, *, mask_ratio: float) -> StoredReader | OnlineReader:

@@ -6,11 +6,14 @@ from typing import ClassVar, Literal
 
 from vfm.shards.errors import UsageError
 from vfm.trainer.methods.umt import recipe as umt
+from vfm.trainer.recipes.classify import Augmentation
 from vfm.trainer.recipes.recipe import DataConfig, OptimConfig, Recipe, TrainConfig
 from vfm.trainer.recipes.retrieve import check_captions
 
 Negatives = Literal["hard", "random"]
 _COLUMNS = ("frames", "clip.*", "text.*")
+# What is seen of a frame: it is squeezed in tests, so it is in training, too.
+AUGMENT = Augmentation(crop_area=0.5, resize="bicubic", flip=0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

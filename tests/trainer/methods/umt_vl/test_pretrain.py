@@ -8,9 +8,11 @@ from support.learning import learn_by_heart
 from vfm.shards.errors import UsageError
 from vfm.shards.reading.dataset import open_dataset
 from vfm.shards.reading.mixture import Source
+from vfm.trainer.data.augment import draw_clip
 from vfm.trainer.data.stream import stack
 from vfm.trainer.methods.umt.recipe import tiny as first_stage
 from vfm.trainer.methods.umt_vl import build
+from vfm.trainer.methods.umt_vl.finetune import MatchConfig
 from vfm.trainer.methods.umt_vl.recipe import base, large, tiny
 from vfm.trainer.recipes.settings import override
 from vfm.trainer.registry import load_recipe
@@ -195,6 +197,19 @@ def test_a_teacher_on_line_says_the_same_of_videos_and_images(bench):
         read = bench.batch(kept, range(3), data=data)
         assert torch.equal(read["visible"], visible)
         torch.testing.assert_close(features, read["features.npy"][:, :, -2:], atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_column_the_teacher_sees_crops_as_finetuning_does(bench):
+    online = ("objective.teacher=online", "objective.online_model=test_vit")
+    named = (*online, f"objective.online_weights={bench.weights}", f"data.columns=frames,{WORDS}")
+    dataset = open_dataset(bench.videos, columns=("frames", WORDS))
+    method = build(bench.recipe(*named), dataset, open_teacher=open_teacher)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        frames = np.stack(dataset.frames(0, method.prepare.clips.sampling.random(9, rng=rng)))
+        expected = draw_clip(frames, how=MatchConfig().augment, size_px=32, rng=rng)
+        clip = method.prepare(dataset, 0, np.random.default_rng(seed))["clip"]
+        np.testing.assert_array_equal(clip, expected)
 
 
 def test_the_second_stage_starts_from_the_first(bench):
