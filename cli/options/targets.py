@@ -67,11 +67,12 @@ def _teacher_options() -> Decorator:
         ),
         click.option(
             "--views",
-            metavar="center|random:K|vimpac12|FILE",
-            help="What of each frame is seen, for vq and clip: the middle, K crops of several sizes, half of "
-            "them mirrored, the 12 crops that VIMPAC is finetuned on (three places, two sizes, mirrored or "
-            "not; frames a quarter larger than --crop), or a JSON list of views. Training draws one of them "
-            "every time, VIMPAC's pretraining takes the first.  [default: center]",
+            metavar="center|random:K|resized:K|vimpac12|FILE",
+            help="What of each frame is seen, for vq and clip: the middle; K crops of several sizes, half of "
+            "them mirrored, or K as UMT's second stage draws them, of half the area or more; the 12 crops "
+            "that VIMPAC is finetuned on (three places, two sizes, mirrored or not; frames a quarter "
+            "larger than --crop); or a JSON list of views. Training draws one of them every time, VIMPAC's "
+            "pretraining takes the first.  [default: center]",
         ),
         click.option(
             "--levels",

@@ -48,7 +48,8 @@ class Options:
     Attributes:
         crop_px: side of the square that the student will see.
         token_px: side of the student's patches: the teacher sees the square at a size that gives as many.
-        views: ``centre``, ``random:K``, ``vimpac12`` or a file, see `vfm.shards.columns.views.parse_views`.
+        views: ``centre``, ``random:K``, ``resized:K``, ``vimpac12`` or a file, see
+            `vfm.shards.columns.views.parse_views`.
         levels: of how many blocks features are kept, the last one among them.
         level_interval: blocks from one of them to the next.
         normalization: constants that the teacher's pixels are normalized by: ``imagenet``, as UMT's teacher

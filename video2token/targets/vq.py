@@ -31,7 +31,7 @@ class Options:
 
     Attributes:
         crop_px: side of the squares that it is computed from; None for the tokenizer's own.
-        views: what of a frame they show: ``centre``, ``random:K``, ``vimpac12`` or a file, see
+        views: what of a frame they show: ``centre``, ``random:K``, ``resized:K``, ``vimpac12`` or a file, see
             `vfm.shards.columns.views.parse_views`.
         weights: folder of the weights of ``vq:dalle``; a codebook brings its own.
     """
