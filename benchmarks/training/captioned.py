@@ -48,6 +48,7 @@ class Way:
         num_ranks: processes that share a batch.
         is_finetuned: whether it learns to retrieve before it is asked.
         asked: options of the evaluation.
+        is_online: whether the teacher looks at every clip, in crops as the published loader cuts them.
     """
 
     trained: str
@@ -57,6 +58,7 @@ class Way:
     num_ranks: int = 1
     is_finetuned: bool = True
     asked: tuple[str, ...] = ()
+    is_online: bool = False
 
 
 def simvtp(trained: str, *, data: str = "whole", num_ranks: int = 1, **changed: str) -> Way:
@@ -74,6 +76,11 @@ def umt(trained: str = "umt", **how: Any) -> Way:
 SCRATCH = {
     SIMVTP: ["--recipe", SIMVTP, "--set", "model.text_mean=all"],
     UMT: ["--recipe", f"{UMT}-retrieve", "--set", f"model.image_px={SIDE_PX[UMT]}"],
+}
+ONLINE = {
+    "data.columns": "frames,text.words",
+    "objective.teacher": "online",
+    "objective.online_model": TEACHER,
 }
 VECTORS = ("--rerank", "0")
 WAYS = {
@@ -94,6 +101,10 @@ WAYS = {
     "UMT, no pretraining, by vectors": umt("umt-no-pretraining", changed=None, asked=VECTORS),
     "UMT": umt(),
     "UMT, by vectors": umt(asked=VECTORS),
+    "UMT, on line, by vectors": umt("umt-on-line", asked=VECTORS, is_online=True),
+    "UMT, on line, not finetuned, by vectors": umt(
+        "umt-on-line", asked=VECTORS, is_online=True, is_finetuned=False
+    ),
     "UMT, not finetuned": umt(is_finetuned=False),
     "UMT, not finetuned, by vectors": umt(is_finetuned=False, asked=VECTORS),
 }
@@ -126,7 +137,7 @@ def main() -> None:
             make_data(work / data, args, side_px=SIDE_PX[recipe])
         print(f"| way | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
         for name in ways:
-            found = [measure(WAYS[name], work, seed=seed, epochs=args.epochs) for seed in args.seeds]
+            found = [measure(WAYS[name], work, seed=seed, args=args) for seed in args.seeds]
             print(f"| {name} | {' | '.join(cells(found))} |", flush=True)
 
 
@@ -152,15 +163,18 @@ def make_data(folder: Path, args: argparse.Namespace, *, side_px: int) -> None:
             "--crop", side_px, "--store", "fp16", "--levels", "1", "--views", args.views)  # fmt: skip
 
 
-def measure(way: Way, work: Path, *, seed: int, epochs: tuple[int, int]) -> list[float]:
+def measure(way: Way, work: Path, *, seed: int, args: argparse.Namespace) -> list[float]:
     """Return the figures of one way with one seed."""
     data, runs = work / way.data / "data", work / "runs" / f"{way.trained}-{seed}"
     common = ["--set", f"train.seed={seed}", "--split", "train", "--threads", "1"]
+    epochs: tuple[int, int] = args.epochs
     start: list[object] = [*SCRATCH[way.recipe]]
     figures = [math.nan] * len(PRETRAINED)
     if way.changed is not None:
         ranks = ["--nproc", way.num_ranks] if way.num_ranks > 1 else []
         changed = way.changed | {"train.validate_epochs": str(epochs[0])}
+        if way.is_online:
+            changed |= ONLINE | {"objective.online_weights": str(args.weights)}
         vfm("pretrain", way.recipe, data, "--out", runs / "pretrained", "--epochs", epochs[0], *ranks,
             *settings(changed), *common)  # fmt: skip
         start = ["--init", runs / "pretrained"]
