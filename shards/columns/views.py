@@ -54,13 +54,8 @@ def random_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
         crop_px: side of what is seen.
     """
     rng = np.random.default_rng(_SEED)
-    views = []
-    for _ in range(num_views):
-        tall, wide = SHAPES[rng.integers(len(SHAPES))]
-        across, down = PLACES[rng.integers(len(PLACES))]
-        box = Box(top=down / 4, left=across / 4, height=SCALES[tall], width=SCALES[wide])
-        views.append(replace(centre(crop_px), box=box, flip=bool(rng.integers(2))))
-    return tuple(views)
+    seen = centre(crop_px)
+    return tuple(_perhaps_mirrored(replace(seen, box=_draw_box(rng)), rng) for _ in range(num_views))
 
 
 def resized_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
@@ -73,15 +68,8 @@ def resized_views(num_views: int, *, crop_px: int) -> tuple[View, ...]:
         crop_px: side of what is seen.
     """
     rng = np.random.default_rng(_SEED)
-    views = []
-    for _ in range(num_views):
-        draws = [draw_shape(areas=_RESIZED_AREAS, rng=rng) for _ in range(NUM_DRAWS)]
-        top, left = (round(rng.random(), _DIGITS) for _ in range(2))
-        crop = ResizedCrop(
-            top=top, left=left, draws=tuple((round(a, _DIGITS), round(s, _DIGITS)) for a, s in draws)
-        )
-        views.append(replace(centre(crop_px), resized=crop, flip=bool(rng.integers(2))))
-    return tuple(views)
+    seen = centre(crop_px)
+    return tuple(_perhaps_mirrored(replace(seen, resized=_draw_crop(rng)), rng) for _ in range(num_views))
 
 
 def vimpac_views(crop_px: int) -> tuple[View, ...]:
@@ -100,6 +88,24 @@ def vimpac_views(crop_px: int) -> tuple[View, ...]:
         for resize_px in (crop_px, crop_px * 5 // 4)
         for place in VIMPAC_PLACES
     )
+
+
+def _draw_box(rng: np.random.Generator) -> Box:
+    tall, wide = SHAPES[rng.integers(len(SHAPES))]
+    across, down = PLACES[rng.integers(len(PLACES))]
+    return Box(top=down / 4, left=across / 4, height=SCALES[tall], width=SCALES[wide])
+
+
+def _draw_crop(rng: np.random.Generator) -> ResizedCrop:
+    drawn = [draw_shape(areas=_RESIZED_AREAS, rng=rng) for _ in range(NUM_DRAWS)]
+    top, left = (round(rng.random(), _DIGITS) for _ in range(2))
+    draws = tuple((round(draw.area, _DIGITS), round(draw.shape, _DIGITS)) for draw in drawn)
+    return ResizedCrop(top=top, left=left, draws=draws)
+
+
+def _perhaps_mirrored(view: View, rng: np.random.Generator) -> View:
+    """Return a view, mirrored with a probability of one half."""
+    return replace(view, flip=bool(rng.integers(2)))
 
 
 def _read_views(path: Path, *, crop_px: int) -> tuple[View, ...]:
